@@ -1,0 +1,49 @@
+# Everything that is done with this checkout starts here. Each target sets up what it needs by itself.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix bench soak docs clean
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+CODE   := farshore sim bench tests scripts
+# More arguments for pytest or the benchmark, as in: make test PYTEST_ARGS="-k frame"
+PYTEST_ARGS ?=
+BENCH_ARGS  ?=
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Build .venv, or bring it up to date
+	@scripts/setup
+
+demo: setup ## Two sites on this machine: write, cut the line, catch up, compare
+	@$(VENV)/bin/farshore demo
+
+test: setup ## Run all tests but the long ones (as root: installs Debian packages that they need)
+	@scripts/install-test-packages
+	@$(PYTHON) -m pytest tests --ignore=tests/soak $(PYTEST_ARGS)
+
+check: setup docs ## Format, lint, types, import contracts, fast tests
+	@echo '== format' && $(VENV)/bin/ruff format --check $(CODE)
+	@echo '== lint' && $(VENV)/bin/ruff check $(CODE)
+	@echo '== types' && $(VENV)/bin/mypy farshore sim bench tests scripts
+	@echo '== import contracts' && $(VENV)/bin/lint-imports --no-logo
+	@echo '== fast tests' && $(PYTHON) -m pytest tests/unit -q $(PYTEST_ARGS)
+
+fix: setup ## Format the code and mend what the linter can mend
+	@$(VENV)/bin/ruff format $(CODE)
+	@$(VENV)/bin/ruff check --fix $(CODE)
+
+bench: setup ## Measure beside the programs that do a part of the same job
+	@scripts/install-test-packages
+	@$(PYTHON) -m bench $(BENCH_ARGS)
+
+soak: setup ## The long tests, and the simulator with many seeds: hours
+	@scripts/install-test-packages
+	@FARSHORE_SOAK=1 $(PYTHON) -m pytest $(wildcard tests/soak tests/sim tests/property) --timeout=14400 $(PYTEST_ARGS)
+
+docs: setup ## Check that links inside the documentation lead somewhere
+	@$(PYTHON) scripts/check_docs.py
+
+clean: ## Remove build products and caches (not .venv)
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find farshore sim bench tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,181 @@
+"""What the core asks of its shell, as values in the order in which the shell must begin them.
+
+The core never waits: it answers an input with a list of actions, and the shell reports the end of
+each action that has a `ticket` by calling the method named in its docstring, once. A shell may
+finish tickets of different kinds in any order; of one kind (and one target) it finishes them in
+order. The engine and the simulator are the two shells.
+
+A *channel* is one connection of a link: at the feeder its key is the link's id, at the follower the
+key that the shell gave to the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from farshore.model.header import Header
+from farshore.model.messages import Buffer, DigestQuery, Fill, Message
+from farshore.model.positions import Position
+from farshore.model.volumes import Operation
+
+
+@dataclass(slots=True)
+class Issue:
+    """Primary: make one frame of `operations`, queue it on the channel of every link in `links`, start
+    sending, then write the operations to the local volumes in order. Report `written(ticket, errors)`, where
+    errors maps the index of each failed operation to its errno. Tickets are reported in order."""
+
+    ticket: int
+    first: int
+    follows: Position
+    operations: list[Operation]
+    payloads: Sequence[Buffer | None]
+    links: tuple[bytes, ...]
+
+
+@dataclass(slots=True)
+class Reply:
+    """Answer these requests of the application; errno 0 is success."""
+
+    tokens: Sequence[object]
+    errno: int = 0
+
+
+@dataclass(slots=True)
+class SyncVolumes:
+    """fdatasync every volume of the copy that has unsynced writes. Report `synced(ticket, errno)`."""
+
+    ticket: int
+
+
+@dataclass(slots=True)
+class WriteActivity:
+    """Replace the activity log by these extents, durably. Report `activity_written(ticket, errno)`.
+    An extent is (volume id, index)."""
+
+    ticket: int
+    extents: tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True)
+class WriteHeader:
+    """Replace the header, durably. Report `header_written(ticket, errno)`."""
+
+    ticket: int
+    header: Header
+
+
+@dataclass(slots=True)
+class WriteBoard:
+    """Write a link's scoreboard file: first the base (with the peer's copy id) and fdatasync, then the
+    pages and fdatasync (rule A5: a bit may be clear on disk only under a base that allows it; so a
+    base that moves is durable before bits that it clears). Report `board_written(ticket, errno)`.
+    A page is (map name, volume id, page number, bytes)."""
+
+    ticket: int
+    link: bytes
+    base: Position | None
+    peer_copy: bytes | None
+    pages: list[tuple[str, int, int, bytes]]
+
+
+@dataclass(slots=True)
+class Connect:
+    """Open a connection for this link. Report `connected(link)` or `disconnected(link, why)`."""
+
+    link: bytes
+
+
+@dataclass(slots=True)
+class Close:
+    """End this channel after sending what `Send` queued on it last; drop frames that are queued.
+    Nothing is reported. `code` is a name of the error catalogue, or empty for a quiet end."""
+
+    channel: bytes
+    code: str
+    text: str
+
+
+@dataclass(slots=True)
+class Send:
+    """Queue a message on the channel, behind every frame queued before."""
+
+    channel: bytes
+    message: Message
+
+
+@dataclass(slots=True)
+class ReadRegion:
+    """Read a range of a local volume, off the loop. Report `region_read(ticket, data, errno)`; data is
+    None when all of it is zero (a hole, say) and `digest` is False. With `digest` report the digests
+    of its regions, 16 bytes each, in place of the data."""
+
+    ticket: int
+    link: bytes
+    volume: int
+    offset: int
+    length: int
+    digest: bool
+
+
+@dataclass(slots=True)
+class ApplyFrame:
+    """Secondary: write the records of the frame in hand, in order, then record `applied` in the
+    position file (unsynced, with the boot id). Report `applied_frame(errno)` before anything else."""
+
+    frame: object
+    applied: Position
+
+
+@dataclass(slots=True)
+class ApplyFill:
+    """Secondary: write the fill's range. Report `filled(errno)` before anything else."""
+
+    fill: Fill
+
+
+@dataclass(slots=True)
+class WriteDurable:
+    """Secondary: record the durable position and fdatasync that record.
+    Report `durable_written(ticket, errno)`."""
+
+    ticket: int
+    position: Position
+
+
+@dataclass(slots=True)
+class CompareDigests:
+    """Secondary: digest the query's regions, off the loop, compare.
+    Report `compared(ticket, differing, errno)`."""
+
+    ticket: int
+    query: DigestQuery
+
+
+@dataclass(slots=True)
+class Note:
+    """An event for the operator's journal. `fields` are JSON values."""
+
+    kind: str
+    fields: dict[str, object]
+
+
+Action: TypeAlias = (
+    Issue
+    | Reply
+    | SyncVolumes
+    | WriteActivity
+    | WriteHeader
+    | WriteBoard
+    | Connect
+    | Close
+    | Send
+    | ReadRegion
+    | ApplyFrame
+    | ApplyFill
+    | WriteDurable
+    | CompareDigests
+    | Note
+)

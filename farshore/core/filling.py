@@ -1,0 +1,170 @@
+"""One resync within one session: reads regions, sends fills and digest queries, ends with the cut.
+
+The cursor (`resync`) knows which regions; this file knows when: it bounds what is under way, gives
+way to the application, keeps to the link's rate, and sends the completion cut once nothing is
+owed. It lives no longer than its session; what it had not settled stays marked (rule A4).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from farshore.core.actions import ReadRegion
+from farshore.core.resync import WINDOW, Piece, ResyncCursor
+from farshore.model import messages as m
+from farshore.model.header import OpenResync
+from farshore.model.positions import Position
+
+if TYPE_CHECKING:
+    from farshore.core.feeder import Feeder
+
+READS = 8
+"""Reads under way at once."""
+BACKLOG_IDLE = 8 << 20
+"""Bytes on the channel beyond which no fill is begun while the application is quiet."""
+BACKLOG_BUSY = 1 << 20
+"""The same while the application writes: fills give way (rule E5)."""
+QUIET = 0.1
+"""Seconds without a write after which the application counts as quiet."""
+FILL_HEAD = 64
+"""Bytes that a fill costs on the line besides its data, for accounting only."""
+
+
+class Filling:
+    """See the module."""
+
+    def __init__(self, feeder: Feeder, resync: OpenResync) -> None:
+        self._feeder = feeder
+        self.cursor = ResyncCursor(feeder.board, resync)
+        self._cut: Position | None = None
+        self._allowance = 0.0
+        self._began_at = self._paid_at = feeder.shared.outbox.now
+        self._busy_at = 0.0
+        self._sequence_seen = feeder.shared.path.sequence
+        self._tickets: set[int] = set()
+
+    # -- going on ---------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Begin as many reads as may be under way; send the cut when all is settled."""
+        feeder, cursor = self._feeder, self.cursor
+        if not feeder.live or cursor.ending:
+            return
+        while self._may_read():
+            piece = cursor.next_piece()
+            if piece is None:
+                break
+            self._read(piece)
+        if feeder.streaming and cursor.exhausted:
+            self._end()
+
+    def _may_read(self) -> bool:
+        feeder, cursor, outbox = self._feeder, self.cursor, self._feeder.shared.outbox
+        sequence = feeder.shared.path.sequence
+        if sequence != self._sequence_seen:
+            self._sequence_seen, self._busy_at = sequence, outbox.now
+        allowed = BACKLOG_BUSY if outbox.now - self._busy_at < QUIET else BACKLOG_IDLE
+        rate = feeder.spec.options.max_rate
+        if rate:
+            elapsed = outbox.now - self._paid_at
+            self._paid_at = outbox.now
+            self._allowance = min(self._allowance + elapsed * rate, max(float(rate), 1 << 20))
+            if self._allowance <= 0:
+                return False
+        reading = sum(cursor.length(piece) for piece in cursor.reading.values())
+        return len(cursor.reading) < READS and cursor.in_flight < WINDOW and feeder.queue + reading <= allowed
+
+    def _read(self, piece: Piece) -> None:
+        feeder = self._feeder
+        offset, length = feeder.board.geometry.span(piece.volume, piece.first, piece.stop - piece.first)
+        held = self.cursor.hold_needed(piece)
+        if held:
+            feeder.shared.path.barriers.append((piece.volume, offset, offset + length))
+
+        def done(data: bytes | None, errno: int) -> None:
+            self._tickets.discard(ticket)
+            if held:
+                feeder.shared.path.barriers.remove((piece.volume, offset, offset + length))
+            if feeder.filling is self:
+                self._read_done(ticket, offset, length, data, errno)
+            if held:
+                feeder.shared.path.release_parked()
+
+        ticket = feeder.shared.outbox.ticket(done)
+        self._tickets.add(ticket)
+        self.cursor.begin_read(ticket, piece, (each[1] for each in feeder.shared.path.unwritten))
+        if feeder.spec.options.max_rate and not piece.digest:
+            self._allowance -= length
+        feeder.shared.outbox.emit(ReadRegion(ticket, feeder.id, piece.volume, offset, length, piece.digest))
+
+    def _read_done(self, ticket: int, offset: int, length: int, data: bytes | None, errno: int) -> None:
+        feeder = self._feeder
+        if errno:
+            feeder.local_read_failed(errno)
+            return
+        piece = self.cursor.read_done(ticket)
+        if piece is not None:
+            self._send(piece, offset, length, data)
+        self.pump()
+
+    def _send(self, piece: Piece, offset: int, length: int, data: bytes | None) -> None:
+        feeder = self._feeder
+        sequence = feeder.shared.path.sequence
+        if piece.digest:
+            ordinal = self.cursor.query_sent(piece)
+            region = feeder.board.geometry.region
+            feeder.send(
+                m.DigestQuery(
+                    feeder.session, ordinal, sequence, piece.volume, offset, length, region, data or b""
+                )
+            )
+            return
+        on_wire = FILL_HEAD + (len(data) if data is not None else 0)
+        ordinal = self.cursor.fill_sent(piece, on_wire)
+        feeder.queue += on_wire
+        feeder.fill_bytes += on_wire
+        feeder.send(m.Fill(feeder.session, ordinal, sequence, piece.volume, offset, length, data))
+
+    def stream_again(self) -> None:
+        """The queue has room again: ordered frames follow from here (rule E4)."""
+        feeder = self._feeder
+        position = feeder.position()
+        feeder.restart_stream(position)
+        feeder.send(m.Skip(feeder.session, position))
+
+    def eta(self) -> float | None:
+        """Seconds that the rest may take at the pace so far; None before there is a pace."""
+        elapsed, done = self._feeder.shared.outbox.now - self._began_at, self.cursor.progress
+        return elapsed * (1.0 - done) / done if done > 0.0 else None
+
+    # -- what the peer says -----------------------------------------------------------------
+
+    def acknowledged(self, fills_durable: int) -> None:
+        """Fills up to this ordinal are durable at the peer."""
+        if self._feeder.live:
+            self.cursor.fills_durable(min(fills_durable, self.cursor.fill_ordinal))
+            self.pump()
+
+    def compared(self, ordinal: int, differing: bytes) -> None:
+        """The peer's answer to a digest query."""
+        self.cursor.compared(ordinal, differing)
+        self.pump()
+
+    def _end(self) -> None:
+        feeder = self._feeder
+        self._cut = feeder.position()
+        self.cursor.ending = True
+        if feeder.once:
+            feeder.streaming = False
+        else:
+            feeder.gate.close()
+        feeder.send(m.ResyncEnd(feeder.session, self.cursor.resync.id, feeder.shared.history(), self._cut))
+
+    def done(self, resync: bytes) -> None:
+        """The completion cut is durable at the peer."""
+        if self._cut is not None and resync == self.cursor.resync.id:
+            self._feeder.completed(self._cut)
+
+    def abandon(self) -> None:
+        """The session is over: reads under way no longer matter, held writes go on."""
+        self.cursor.reading.clear()

@@ -1,0 +1,107 @@
+"""The gate of a link: how far it lets acknowledgements to the application go (rules C2, C4, D5).
+
+An async link has none. The gate of a sync link is *closed* while its peer counts: then nothing
+passes that the peer lacks, at the level that the link asks for. It is *open* while the peer is
+done without, which happens only after the header durably says `alone since`. A freeze link that
+has replicated once never opens. Before it was opened or closed for the first time it lets nothing
+through, so that a restarted engine asks its peers first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from farshore.core.write_path import NO_LIMIT, Gate, WritePath
+from farshore.model.header import LinkRecord
+from farshore.model.options import AckLevel, LinkOptions, Mode, OnOutage
+from farshore.model.positions import Position
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    """How far frames of this generation have come at the peer; sequences."""
+
+    sent: int = 0
+    received: int = 0
+    applied: int = 0
+    durable: int = 0
+
+    def at(self, level: AckLevel) -> int:
+        """The newest sequence that has reached `level`."""
+        if level is AckLevel.RECEIVED:
+            return self.received
+        return self.durable if level is AckLevel.DURABLE else self.applied
+
+
+class LinkGate:
+    """See the module. `facts` gives the link's record, options and acknowledgements as they are now;
+    `remember` makes an `alone since` durable and then runs what it is given."""
+
+    def __init__(
+        self,
+        link: bytes,
+        path: WritePath,
+        facts: Callable[[], tuple[LinkRecord, LinkOptions, Acknowledged]],
+        remember: Callable[[Position, Callable[[], None]], None],
+    ) -> None:
+        self._link = link
+        self._path = path
+        self._facts = facts
+        self._remember = remember
+        self.closed = False
+        self.alone_until = NO_LIMIT
+        """The newest sequence that the application may have been told of without this peer."""
+        if self._sync:
+            path.gates[link] = Gate(0, 0)
+
+    @property
+    def _sync(self) -> bool:
+        return self._facts()[1].mode is Mode.SYNC
+
+    @property
+    def freezing(self) -> bool:
+        """Rule C4: a freeze link that has replicated once."""
+        record, options, _ = self._facts()
+        return self._sync and options.on_outage is OnOutage.FREEZE and record.ever_replicated
+
+    def open(self) -> None:
+        """Do without the peer; a sync link first records that it is alone."""
+        self.closed = False
+        self.alone_until = NO_LIMIT
+        if not self._sync:
+            self._path.gates.pop(self._link, None)
+            return
+        record, _, acked = self._facts()
+        self.follow()
+        if self.freezing:
+            return
+        since = record.alone_since or Position(self._path.generation, acked.durable)
+        self._remember(since, self._alone)
+
+    def _alone(self) -> None:
+        """The header says so durably."""
+        if not self.closed and not self.freezing and self._link in self._path.gates:
+            self._path.gates[self._link] = Gate()
+            self._path.release()
+
+    def open_unless_closed(self) -> None:
+        """Writes begin to flow: a sync peer that has not been met is done without."""
+        if not self.closed:
+            self.open()
+
+    def close(self) -> None:
+        """From here on nothing is acknowledged that the peer does not have."""
+        if self._sync and not self.closed:
+            self.closed = True
+            self.alone_until = self._path.sequence
+            self.follow()
+
+    def follow(self) -> None:
+        """Let pass what the peer has."""
+        _, options, acked = self._facts()
+        self._path.gates[self._link] = Gate(acked.at(options.ack), acked.durable)
+
+    def settled(self, durable: int) -> bool:
+        """Whether all that was acknowledged without the peer is durable there by now."""
+        return self.closed and durable >= self.alone_until

@@ -1,0 +1,82 @@
+"""One word per group, the sentence behind it, and the next command (section G of the law)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farshore.model.options import Health, LinkState, Reason
+
+_WORST_FIRST = (
+    Health.FAILED,
+    Health.DIVERGED,
+    Health.UNPROTECTED,
+    Health.CATCHING_UP,
+    Health.BEHIND,
+    Health.PROTECTED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A group's or link's health, why, and what to do."""
+
+    health: Health
+    why: str
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFacts:
+    """What the health of one link depends on."""
+
+    name: str
+    state: LinkState
+    reason: Reason
+    why: str
+    lag: float | None
+    rpo: float
+    autosync: bool
+
+
+def of_link(group: str, link: LinkFacts) -> Verdict:
+    """The health that one link gives its group."""
+    name = f"link {link.name}"
+    match link.state:
+        case LinkState.REPLICATING if link.lag is not None and link.lag > link.rpo:
+            return Verdict(Health.BEHIND, f"{name} lags {link.lag:.1f} s, its RPO is {link.rpo:g} s", "")
+        case LinkState.REPLICATING:
+            return Verdict(Health.PROTECTED, f"{name} replicates every write in order", "")
+        case LinkState.QUEUING:
+            return Verdict(Health.BEHIND, f"{name} keeps writes in its queue", "")
+        case LinkState.RESYNCING:
+            return Verdict(Health.CATCHING_UP, f"{name} copies what its peer lacks", "")
+        case LinkState.DIVERGED:
+            return Verdict(
+                Health.DIVERGED,
+                f"{name}: {link.why or link.reason}",
+                f"farshore status {group}, then decide which copy to keep",
+            )
+        case LinkState.FAILED:
+            return Verdict(Health.FAILED, f"{name}: {link.why or link.reason}", f"farshore status {group}")
+        case _:
+            return _logging(group, link)
+
+
+def _logging(group: str, link: LinkFacts) -> Verdict:
+    name = f"link {link.name}"
+    why = f"{name} only logs what changes ({link.reason}{': ' + link.why if link.why else ''})"
+    if link.reason is Reason.OPERATOR or not link.autosync:
+        return Verdict(Health.UNPROTECTED, why, f"farshore resync {group} --link {link.name}")
+    return Verdict(Health.UNPROTECTED, why, "the link goes on by itself when its peer answers")
+
+
+def of_group(group: str, fault: str, fenced: str, links: list[LinkFacts]) -> Verdict:
+    """The worst of its links; a fault of the copy itself outranks them."""
+    if fault:
+        return Verdict(Health.FAILED, fault, "replace or free the disk, then restart the engine")
+    if fenced:
+        return Verdict(Health.DIVERGED, fenced, f"farshore status {group}, then decide which copy to keep")
+    if not links:
+        return Verdict(Health.UNPROTECTED, "the group has no link", f"farshore link create {group} NODE")
+    verdicts = [of_link(group, link) for link in links]
+    return min(verdicts, key=lambda verdict: _WORST_FIRST.index(verdict.health))

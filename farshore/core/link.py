@@ -1,0 +1,94 @@
+"""The states of a link (section G of the law): one table, nothing else.
+
+A link *logs* while it does not send; it is *resyncing* while marked regions are copied, with
+ordered live writes in between; it is *replicating* while every write is sent in order and nothing
+else is owed. `queuing` belongs to disk queues. `diverged` waits for an operator's plan, `failed`
+for a repair. An event that its state does not know is an error that names both.
+
+    logging --begin--> resyncing --complete--> replicating
+       ^  \\--resume--------------------------------^   |
+       |                                               |
+       +--- lost, stop, overflow, fault <--------------+   (also from resyncing)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from farshore.errors import IllegalEvent
+from farshore.model.options import LinkState, Reason
+
+
+class LinkEvent(StrEnum):
+    """What can happen to a link."""
+
+    RESUME = "resume"
+    """The peer lacks nothing and has said that it is ready."""
+    BEGIN = "begin"
+    """A resync was opened and the peer has said that it is ready."""
+    COMPLETE = "complete"
+    """The completion cut is durable at the peer."""
+    LOST = "lost"
+    """The connection ended or fell silent."""
+    STOP = "stop"
+    """The operator paused the link."""
+    OVERFLOW = "overflow"
+    """The queue is full."""
+    PEER_ERROR = "peer-error"
+    LOCAL_ERROR = "local-error"
+    DIVERGE = "diverge"
+    IDENTITY = "identity"
+    REFUSED = "refused"
+    RETRY = "retry"
+    """The operator asks to look at the peer again (resync of a diverged or failed link)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A state and why the link is in it."""
+
+    state: LinkState
+    reason: Reason
+
+
+_LOGGING, _RESYNCING = LinkState.LOGGING, LinkState.RESYNCING
+_REPLICATING, _DIVERGED, _FAILED = LinkState.REPLICATING, LinkState.DIVERGED, LinkState.FAILED
+
+_STOPS = {
+    LinkEvent.LOST: Standing(_LOGGING, Reason.PEER_LOST),
+    LinkEvent.STOP: Standing(_LOGGING, Reason.OPERATOR),
+    LinkEvent.OVERFLOW: Standing(_LOGGING, Reason.QUEUE_FULL),
+    LinkEvent.PEER_ERROR: Standing(_LOGGING, Reason.PEER_ERROR),
+    LinkEvent.LOCAL_ERROR: Standing(_LOGGING, Reason.LOCAL_ERROR),
+    LinkEvent.REFUSED: Standing(_LOGGING, Reason.REFUSED),
+    LinkEvent.DIVERGE: Standing(_DIVERGED, Reason.HISTORIES_CONFLICT),
+    LinkEvent.IDENTITY: Standing(_DIVERGED, Reason.IDENTITY_CHANGED),
+}
+
+TABLE: dict[tuple[LinkState, LinkEvent], Standing] = {
+    **{(_LOGGING, event): standing for event, standing in _STOPS.items()},
+    (_LOGGING, LinkEvent.RESUME): Standing(_REPLICATING, Reason.IN_ORDER),
+    (_LOGGING, LinkEvent.BEGIN): Standing(_RESYNCING, Reason.UPDATE),
+    **{(_RESYNCING, event): standing for event, standing in _STOPS.items()},
+    (_RESYNCING, LinkEvent.BEGIN): Standing(_RESYNCING, Reason.UPDATE),
+    (_RESYNCING, LinkEvent.COMPLETE): Standing(_REPLICATING, Reason.IN_ORDER),
+    **{(_REPLICATING, event): standing for event, standing in _STOPS.items()},
+    (_DIVERGED, LinkEvent.RETRY): Standing(_LOGGING, Reason.OPERATOR),
+    (_DIVERGED, LinkEvent.LOST): Standing(_DIVERGED, Reason.HISTORIES_CONFLICT),
+    (_DIVERGED, LinkEvent.STOP): Standing(_DIVERGED, Reason.HISTORIES_CONFLICT),
+    (_FAILED, LinkEvent.RETRY): Standing(_LOGGING, Reason.OPERATOR),
+    (_FAILED, LinkEvent.LOST): Standing(_FAILED, Reason.LOCAL_ERROR),
+    (_FAILED, LinkEvent.STOP): Standing(_FAILED, Reason.LOCAL_ERROR),
+}
+
+
+def step(state: LinkState, event: LinkEvent) -> Standing:
+    """The state that `event` leads to.
+
+    Raises IllegalEvent for a pair that the table does not have.
+    """
+    try:
+        return TABLE[state, event]
+    except KeyError:
+        raise IllegalEvent(state, event) from None

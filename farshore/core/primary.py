@@ -1,0 +1,513 @@
+"""A copy as primary: composes the write path, the activity log and the outgoing links.
+
+Every public method is an input and returns the actions that it causes, in order. A start mints a
+generation (rule D1), makes suspects of what was hot at an unclean stop (A3), asks the peers (D5)
+and only then lets writes flow; a clean stop leaves exact scoreboards and an exact history.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from farshore.core.actions import Action, WriteBoard
+from farshore.core.activity import ActivityLog, extent_of
+from farshore.core.feeder import Feeder, Shared
+from farshore.core.geometry import Geometry
+from farshore.core.ledger import Entry, Ledger
+from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
+from farshore.core.scoreboard import BoardImage, Scoreboard
+from farshore.core.shutdown import Shutdown
+from farshore.core.write_path import NO_LIMIT, Batch, WritePath
+from farshore.errors import FarshoreError
+from farshore.model.header import Header, LinkRecord
+from farshore.model.messages import Message
+from farshore.model.options import LinkSpec, ResyncKind, Timing, Writes
+from farshore.model.positions import History, Position
+from farshore.model.volumes import Operation
+
+RESERVE = 1 << 20
+"""Sequences reserved ahead by one header write (rule D1)."""
+FRAME_HEAD, RECORD = 96, 16
+"""Bytes of a frame besides payload: fixed, and per record."""
+STALL = 1.0
+"""A gap between two turns beyond which our own loop counts as stalled, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrimarySetup:
+    """What a primary starts from: everything durable, and what only a shell can know."""
+
+    header: Header
+    geometry: Geometry
+    links: tuple[LinkSpec, ...]
+    boards: Mapping[bytes, BoardImage]
+    hot: frozenset[tuple[int, int]] | None
+    """The activity log; None when it could not be read: everything is suspect."""
+    hot_capacity: int
+    boot: str
+    instance: bytes
+    new_id: Callable[[], bytes]
+    timing: Timing
+    on_start: str = "wait"
+    reserve: int = RESERVE
+
+
+class Primary:
+    """See the module."""
+
+    def __init__(self, setup: PrimarySetup) -> None:
+        self.setup = setup
+        self.geometry = setup.geometry
+        self.outbox = Outbox()
+        self.keeper = HeaderKeeper(self.outbox, setup.header, self._fault)
+        self.sync = GroupSync(self.outbox)
+        self.activity = ActivityLog(setup.hot_capacity, setup.geometry.extent_shift)
+        self.path = WritePath(self.outbox, self.activity, self.sync)
+        self.path.fanout = self
+        self.path.on_fault = self._fault
+        self.path.on_write_error = self._write_failed
+        self.ledger = Ledger()
+        self.feeders: dict[bytes, Feeder] = {}
+        self.fenced = ""
+        self.opened = False
+        self._shutdown: Shutdown | None = None
+        self.started_at = 0.0
+        """When this run began to meet its peers, wall seconds."""
+        self._opened_after = 0.0
+        self._same_boot = setup.header.boot == setup.boot
+        self._reserving = False
+
+    # -- start ------------------------------------------------------------------------------
+
+    def start(self) -> list[Action]:
+        """Recover, mint a generation, make both durable, then meet the peers."""
+        header, clean = self.setup.header, self.setup.header.clean
+        history = header.history.forked(self.setup.new_id())
+        newest = history.stretches[-1]
+        self.path.generation, self.path.sequence = newest.generation, newest.last
+        self.path.written = self.path.durable = newest.last
+        records = header.links if clean else tuple(replace(each, open_resync=None) for each in header.links)
+        ceiling = newest.last + self.setup.reserve
+        self.keeper.header = replace(
+            header,
+            history=history.extended_to(ceiling),
+            ceiling=ceiling,
+            clean=False,
+            boot=self.setup.boot,
+            links=records,
+            fault="",
+        )
+        for spec in self.setup.links:
+            self._restore_link(spec, clean)
+        self._write_boards(lambda: self.keeper.put(self.keeper.header, self._begin))
+        return self.outbox.take()
+
+    def _restore_link(self, spec: LinkSpec, clean: bool) -> None:
+        board = Scoreboard(self.geometry, self.setup.boards.get(spec.id))
+        feeder = self._add_feeder(spec, board)
+        board.open = feeder.record.open_resync is not None
+        if not clean:
+            board.or_back()
+            board.suspect_extents(self._suspects())
+        board.every_page()
+
+    def _suspects(self) -> Iterable[tuple[int, int]]:
+        if self.setup.hot is not None:
+            return sorted(self.setup.hot)
+        geometry = self.geometry
+        return [(volume, extent) for volume in geometry.sizes for extent in range(geometry.extents(volume))]
+
+    def _add_feeder(self, spec: LinkSpec, board: Scoreboard) -> Feeder:
+        shared = Shared(
+            self.outbox,
+            self.keeper,
+            self.ledger,
+            self.path,
+            self.setup.timing,
+            self.setup.instance,
+            self.setup.new_id,
+            self.history,
+            self._progressed,
+            self._fence,
+        )
+        if self.keeper.header.link(spec.id) is None:
+            record = LinkRecord(spec.id, spec.epoch)
+            self.keeper.header = replace(self.keeper.header, links=self.keeper.header.with_link(record))
+        feeder = self.feeders[spec.id] = Feeder(shared, spec, board)
+        return feeder
+
+    def _begin(self) -> None:
+        self.path.ceiling = self.keeper.header.ceiling
+        self._opened_after, self.started_at = self.outbox.now, self.outbox.wall
+        self.outbox.note("generation", generation=self.path.generation.hex(), sequence=self.path.sequence)
+        for feeder in self.feeders.values():
+            feeder.connect()
+        self._consider_opening()
+
+    def _consider_opening(self) -> None:
+        """Rule D5: writes flow once the peers have been asked, or need not be."""
+        if self.opened or not self.path.ceiling:
+            return
+        timing, waited = self.setup.timing, self.outbox.now - self._opened_after
+        for feeder in self.feeders.values():
+            if feeder.met or feeder.record.peer_copy is None or feeder.record.paused:
+                continue
+            if self._same_boot or (feeder.sync and self.setup.on_start == "alone"):
+                patience = timing.limit if feeder.sync else 0.0
+            else:
+                patience = float("inf") if feeder.sync else timing.start_grace
+            if waited < patience:
+                return
+        if self.fenced:
+            return
+        self.opened = True
+        self.path.held = False
+        for feeder in self.feeders.values():
+            feeder.gate.open_unless_closed()
+        self.outbox.note("writes-flow", sequence=self.path.sequence)
+        self.path.admit_cold()
+        self.path.release_parked()
+
+    # -- facts ------------------------------------------------------------------------------
+
+    @property
+    def generation(self) -> bytes:
+        """The generation of this run."""
+        return self.path.generation
+
+    @property
+    def sequence(self) -> int:
+        """The newest sequence."""
+        return self.path.sequence
+
+    @property
+    def stopped(self) -> bool:
+        """True once a clean stop is complete."""
+        return self._shutdown is not None and self._shutdown.complete
+
+    @property
+    def writable(self) -> Writes:
+        """What happens to the application's writes."""
+        if self.path.fault:
+            return Writes.REFUSED
+        frozen = any(each.freezing and not each.replicating for each in self.feeders.values())
+        return Writes.HELD if self.path.held or frozen else Writes.FLOWING
+
+    def held_by(self) -> str | None:
+        """Why writes are held, None while they flow or are refused."""
+        if self.writable is not Writes.HELD:
+            return None
+        for feeder in self.feeders.values():
+            if feeder.freezing and not feeder.replicating:
+                return f"link {feeder.spec.name} freezes writes until its peer is back"
+        waiting = [each.spec.name for each in self.feeders.values() if not each.met]
+        return f"the peers of {', '.join(waiting)} are asked first" if waiting else "the copy is starting"
+
+    def history(self) -> History:
+        """Our history, exactly to the newest sequence."""
+        return self.keeper.header.history.extended_to(self.path.sequence)
+
+    # -- inputs: application ----------------------------------------------------------------
+
+    def clock(self, now: float, wall: float) -> None:
+        """The time of this turn; monotonic and wall seconds."""
+        gap = now - self.outbox.now
+        if gap > STALL and self.outbox.now:
+            for feeder in self.feeders.values():
+                feeder.stalled(gap)
+        self.outbox.now, self.outbox.wall = now, wall
+
+    def submit(self, batch: Batch) -> list[Action]:
+        """The application's writes, zeroes, trims and flushes of one turn."""
+        self.path.submit(batch)
+        return self.outbox.take()
+
+    def issued(self, operations: list[Operation], last: int, size: int) -> tuple[bytes, ...]:
+        """Called by the write path for each frame, before anything of it is written or sent."""
+        on_wire = size + FRAME_HEAD + RECORD * len(operations)
+        links = tuple([each.id for each in self.feeders.values() if each.issued(operations, last, on_wire)])
+        if self.ledger_needed:
+            self.ledger.append(Entry(last, operations, size, self.outbox.wall))
+        if self.path.ceiling - last < self.setup.reserve // 2 and not self._reserving:
+            self._reserve(last)
+        return links
+
+    @property
+    def ledger_needed(self) -> bool:
+        """True while any link may have frames unacknowledged."""
+        return any(each.streaming or each.pausing for each in self.feeders.values())
+
+    def _reserve(self, last: int) -> None:
+        self._reserving = True
+        ceiling = last + self.setup.reserve
+        header = self.keeper.header
+
+        def reserved() -> None:
+            self._reserving = False
+            self.path.ceiling = ceiling
+            self.path.admit_cold()
+            self.path.release_parked()
+
+        self.keeper.put(
+            replace(header, ceiling=ceiling, history=header.history.extended_to(ceiling)), reserved
+        )
+
+    # -- inputs: what the shell has done ----------------------------------------------------
+
+    def written(self, ticket: int, errors: dict[int, int]) -> list[Action]:
+        """A batch was written to the local volumes."""
+        self.path.local_write_done(ticket, errors)
+        self._maintain()
+        return self.outbox.take()
+
+    def synced(self, ticket: int, errno: int) -> list[Action]:
+        """The volumes were fdatasynced."""
+        return self._settle(ticket, errno)
+
+    def activity_written(self, ticket: int, errno: int) -> list[Action]:
+        """The activity log was replaced."""
+        return self._settle(ticket, errno)
+
+    def header_written(self, ticket: int, errno: int) -> list[Action]:
+        """The header was replaced."""
+        return self._settle(ticket, errno)
+
+    def board_written(self, ticket: int, errno: int) -> list[Action]:
+        """A scoreboard was written."""
+        return self._settle(ticket, errno)
+
+    def region_read(self, ticket: int, data: bytes | None, errno: int) -> list[Action]:
+        """A region's content or digests."""
+        return self._settle(ticket, data, errno)
+
+    def _settle(self, ticket: int, *result: object) -> list[Action]:
+        self.outbox.settle(ticket, *result)
+        self._maintain()
+        return self.outbox.take()
+
+    # -- inputs: links ----------------------------------------------------------------------
+
+    def connected(self, link: bytes) -> list[Action]:
+        """The link's channel is up and its peer's identity proved."""
+        return self._of(link, lambda feeder: feeder.connected())
+
+    def received(self, link: bytes, message: Message) -> list[Action]:
+        """A message of the peer."""
+        return self._of(link, lambda feeder: feeder.received(message))
+
+    def disconnected(self, link: bytes, why: str) -> list[Action]:
+        """The channel ended, or could not be opened."""
+        return self._of(link, lambda feeder: feeder.disconnected(why))
+
+    def backlog(self, link: bytes, size: int) -> list[Action]:
+        """Bytes that wait on the channel at the end of a turn."""
+        return self._of(link, lambda feeder: feeder.backlog(size))
+
+    def heard(self, link: bytes) -> None:
+        """Bytes arrived on the channel."""
+        feeder = self.feeders.get(link)
+        if feeder is not None:
+            feeder.heard()
+
+    def peer_back(self, link: bytes) -> list[Action]:
+        """The line is said to be back."""
+        return self._of(link, lambda feeder: feeder.peer_back())
+
+    def _of(self, link: bytes, call: Callable[[Feeder], None]) -> list[Action]:
+        feeder = self.feeders.get(link)
+        if feeder is not None:
+            call(feeder)
+            self._maintain()
+        return self.outbox.take()
+
+    def tick(self) -> list[Action]:
+        """Timers; to be called ten times a second or so."""
+        if self.path.ceiling and self._shutdown is None:
+            for feeder in list(self.feeders.values()):
+                feeder.tick()
+        self._maintain()
+        return self.outbox.take()
+
+    # -- inputs: operator -------------------------------------------------------------------
+
+    def pause(self, link: bytes | None, drain: bool, timeout: float) -> list[Action]:
+        """Stop sending at one sequence for the whole group (rule B5).
+
+        Raises FarshoreError `plan-needed` for a freeze link.
+        """
+        chosen = self._chosen(link)
+        for feeder in chosen:
+            if feeder.freezing:
+                raise FarshoreError(
+                    "plan-needed",
+                    f"link {feeder.spec.name} freezes writes while its peer is away",
+                    means="pausing it would hold every write of the application",
+                    next_step="set on-outage=continue on the link first",
+                )
+        for feeder in chosen:
+            feeder.pause(drain, timeout)
+        return self.outbox.take()
+
+    def resync(self, link: bytes | None, kind: ResyncKind, once: bool) -> list[Action]:
+        """Bring one peer, or all, up to date."""
+        for feeder in self._chosen(link):
+            feeder.resync(kind, once)
+        return self.outbox.take()
+
+    def _chosen(self, link: bytes | None) -> list[Feeder]:
+        if link is None:
+            return list(self.feeders.values())
+        if link not in self.feeders:
+            raise FarshoreError("not-found", "no such link")
+        return [self.feeders[link]]
+
+    def add_link(self, spec: LinkSpec) -> list[Action]:
+        """A new link: everything is dirty, nothing is known of the peer."""
+        board = Scoreboard(self.geometry, None)
+        board.every_page()
+        feeder = self._add_feeder(spec, board)
+        self._write_board(feeder, lambda: None)
+        self.keeper.put(self.keeper.header)
+        if self.opened:
+            feeder.gate.open()
+        feeder.connect()
+        return self.outbox.take()
+
+    def change_link(self, spec: LinkSpec) -> list[Action]:
+        """New options for a link."""
+        self.feeders[spec.id].change(spec)
+        return self.outbox.take()
+
+    def remove_link(self, link: bytes) -> list[Action]:
+        """Forget a link; its scoreboard file is the shell's to delete."""
+        feeder = self.feeders.pop(link)
+        feeder.close("", "the link was removed")
+        self.path.gates.pop(link, None)
+        header = self.keeper.header
+        self.keeper.put(replace(header, links=tuple(each for each in header.links if each.link != link)))
+        self._progressed()
+        return self.outbox.take()
+
+    def stop(self) -> list[Action]:
+        """Begin a clean stop; `stopped` says when it is complete."""
+        if self._shutdown is None:
+            self._shutdown = Shutdown(self)
+        self._maintain()
+        return self.outbox.take()
+
+    # -- upkeep -----------------------------------------------------------------------------
+
+    def _progressed(self) -> None:
+        self.ledger.trim(min([each.owed for each in self.feeders.values()], default=NO_LIMIT))
+        self.path.release()
+
+    def _maintain(self) -> None:
+        self._consider_opening()
+        if self._shutdown is not None:
+            self._shutdown.advance()
+        elif self.activity.crowded and not self.path.fault:
+            self._cool()
+
+    def _cool(self) -> None:
+        """Rule A2: make what the oldest hot extents need durable, then let them go."""
+        self.activity.begin_cooling()
+        victims, settled = set(self.activity.cooling), self.path.written
+        for feeder in self.feeders.values():
+            if feeder.streaming or feeder.pausing:
+                for entry in self.ledger.after(feeder.acked.durable):
+                    touched = [
+                        each for each in entry.operations if not victims.isdisjoint(self.activity.keys(each))
+                    ]
+                    feeder.board.mark_queued(touched, entry.last)
+        left = [2]
+
+        def step_done() -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                self.activity.finish_cooling(settled)
+                self.path.admit_cold()
+
+        self._write_boards(step_done)
+        self.path.sync_now(step_done)
+
+    def _write_boards(self, then: Callable[[], None]) -> None:
+        left = [len(self.feeders)]
+        if not left[0]:
+            then()
+            return
+
+        def one_done() -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                then()
+
+        for feeder in self.feeders.values():
+            self._write_board(feeder, one_done)
+
+    def _write_board(self, feeder: Feeder, then: Callable[[], None], exact: bool = False) -> None:
+        def written(errno: int) -> None:
+            if errno:
+                self._fault(errno)
+            else:
+                then()
+
+        board = feeder.board
+        pages = board.pages(exact)
+        ticket = self.outbox.ticket(written)
+        self.outbox.emit(WriteBoard(ticket, feeder.id, board.base, board.peer_copy, pages))
+
+    def write_boards_exactly(self, then: Callable[[], None]) -> None:
+        """A clean stop: first what a crash may need (A4), then the maps as they are."""
+
+        def exactly() -> None:
+            open_boards = [each for each in self.feeders.values() if each.board.open]
+            left = [len(open_boards)]
+            if not open_boards:
+                then()
+
+            def one_done() -> None:
+                left[0] -= 1
+                if left[0] == 0:
+                    then()
+
+            for feeder in open_boards:
+                self._write_board(feeder, one_done, exact=True)
+
+        self._write_boards(exactly)
+
+    # -- trouble ----------------------------------------------------------------------------
+
+    def _fault(self, errno: int) -> None:
+        """Rule C3: a disk of ours lied or died; nothing is acknowledged any more."""
+        if self._shutdown is not None:
+            self._shutdown.complete = True
+        if self.path.fault:
+            return
+        self.path.fail(errno or errnos.EIO)
+        self.activity.abandon_cooling()
+        text = f"disk error {errnos.errorcode.get(errno, errno)}"
+        for feeder in self.feeders.values():
+            feeder.fail(text)
+            feeder.board.suspect_extents(sorted(map(extent_of, self.activity.hot)))
+        self.keeper.header = replace(self.keeper.header, fault=text)
+        self.outbox.note("faulted", why=text, sequence=self.path.sequence)
+
+    def _write_failed(self, operations: list[Operation], errno: int) -> None:
+        """Rule C3: a local write failed; it stays marked for all, and every link stops there."""
+        text = f"a local write failed: {errnos.errorcode.get(errno, errno)}"
+        for feeder in self.feeders.values():
+            feeder.board.dirty.mark_operations(operations)
+            feeder.fail(text)
+        self.outbox.note("write-error", why=text, sequence=self.path.sequence)
+
+    def _fence(self, why: str) -> None:
+        """Rule D6: a newer copy exists."""
+        self.fenced = why
+        self.path.fail(errnos.EPERM)
+        self.outbox.note("fenced", why=why)
+
+    def position(self) -> Position:
+        """Our newest position."""
+        return Position(self.path.generation, self.path.sequence)

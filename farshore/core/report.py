@@ -1,0 +1,154 @@
+"""What a copy says of itself: plain values for status, in the keys that users script against.
+
+Unknown figures are None, never 0. Times are RFC 3339 in UTC. Byte totals of channels belong to
+the shell, which adds them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from farshore.core.feeder import Feeder
+from farshore.core.health import LinkFacts, of_group
+from farshore.core.primary import Primary
+from farshore.core.secondary import Secondary
+from farshore.model.options import Health, LinkState, Role, Writes
+
+
+def moment(wall: float | None) -> str | None:
+    """Seconds since the epoch as RFC 3339, None as None."""
+    if wall is None:
+        return None
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def of_primary(primary: Primary, group: str) -> dict[str, Any]:
+    """The entry of one group whose primary is here, without names and paths of volumes."""
+    feeders = list(primary.feeders.values())
+    fault = "" if primary.fenced else primary.keeper.header.fault
+    verdict = of_group(group, fault, primary.fenced, [_facts(primary, each) for each in feeders])
+    return {
+        "role": Role.PRIMARY.value,
+        "health": verdict.health.value,
+        "writes": primary.writable.value,
+        "since": moment(max([each.since for each in feeders], default=primary.started_at)),
+        "why": verdict.why,
+        "next": verdict.next_step,
+        "generation": primary.generation.hex(),
+        "sequence": primary.sequence,
+        "fault": fault or None,
+        "held_by": primary.held_by(),
+        "links": [of_feeder(primary, each) for each in feeders],
+    }
+
+
+def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
+    options = feeder.spec.options
+    return LinkFacts(
+        feeder.spec.name,
+        feeder.state,
+        feeder.standing.reason,
+        feeder.why,
+        lag_seconds(primary, feeder),
+        options.rpo,
+        options.autosync,
+    )
+
+
+def lag_seconds(primary: Primary, feeder: Feeder) -> float | None:
+    """Age of the oldest write that the peer has not applied; None while writes are not sent in order."""
+    if feeder.state is not LinkState.REPLICATING:
+        return None
+    oldest = primary.ledger.oldest_after(feeder.acked.applied)
+    return max(0.0, primary.outbox.wall - oldest.time) if oldest is not None else 0.0
+
+
+def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
+    """One link."""
+    filling, record, acked = feeder.filling, feeder.record, feeder.acked
+    unacknowledged = primary.ledger.bytes_after(acked.durable) if feeder.streaming or feeder.pausing else 0
+    replicating = feeder.state is LinkState.REPLICATING
+    usable, as_of, why = peer_usable(feeder, primary.outbox.wall, lag_seconds(primary, feeder))
+    stopped = record.stopped_at
+    return {
+        "id": feeder.id.hex(),
+        "name": feeder.spec.name,
+        "mode": feeder.spec.options.mode.value,
+        "wire": feeder.spec.options.wire,
+        "state": feeder.state.value,
+        "reason": feeder.standing.reason.value,
+        "why": feeder.why,
+        "since": moment(feeder.since),
+        "direction": "forward",
+        "progress": filling.cursor.progress if filling is not None else None,
+        "eta_seconds": filling.eta() if filling is not None else None,
+        "lag_seconds": lag_seconds(primary, feeder),
+        "lag_bytes": primary.ledger.bytes_after(acked.applied) if replicating else None,
+        "dirty_bytes": feeder.board.dirty_bytes() + unacknowledged,
+        "queue": {
+            "memory_bytes": feeder.queue,
+            "memory_limit": feeder.spec.options.queue_memory,
+            "disk_bytes": None,
+            "disk_limit": None,
+        },
+        "sequence": {
+            "sent": acked.sent,
+            "received": acked.received,
+            "applied": acked.applied,
+            "durable": acked.durable,
+        }
+        if feeder.met
+        else {"sent": None, "received": None, "applied": None, "durable": None},
+        "resent_bytes_total": feeder.fill_bytes,
+        "peer_usable": usable,
+        "peer_usable_as_of": as_of,
+        "peer_usable_why": why,
+        "rtt_seconds": feeder.rtt,
+        "stopped_at": stopped.sequence if stopped is not None else None,
+        "stopped_time": moment(record.stopped_time),
+    }
+
+
+def peer_usable(feeder: Feeder, wall: float, lag: float | None) -> tuple[bool | None, str | None, str]:
+    """Whether the peer's copy could be used as it is, as of when, and why (or why not)."""
+    record = feeder.record
+    if feeder.state is LinkState.DIVERGED:
+        return None, None, "the two copies have conflicting histories"
+    if record.open_resync is not None:
+        return False, None, "a resync has overwritten part of it and no undo is kept"
+    if feeder.board.base is None:
+        return False, None, "the first copy has not been completed"
+    if feeder.state is LinkState.REPLICATING:
+        return True, moment(wall - (lag or 0.0)), "every write is applied in order"
+    return True, moment(record.stopped_time), "it stands where the link stopped, as of the last contact"
+
+
+def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
+    """The entry of one group of which a secondary is here."""
+    connected = secondary.session is not None and secondary.session.ready
+    resyncing = secondary.keeper.header.resync is not None
+    if secondary.fault:
+        health, why = Health.FAILED, secondary.fault
+    elif resyncing:
+        health, why = Health.CATCHING_UP, f"{feeder_name} is copying what this copy lacks"
+    elif not connected:
+        health, why = Health.UNPROTECTED, f"{feeder_name} is not connected"
+    else:
+        health, why = Health.PROTECTED, f"{feeder_name} sends every write in order"
+    history = secondary.history()
+    return {
+        "role": Role.SECONDARY.value,
+        "health": health.value,
+        "writes": Writes.REFUSED.value,
+        "since": moment(secondary.since),
+        "why": why,
+        "next": "",
+        "generation": history.head.generation.hex() if history.head is not None else None,
+        "sequence": secondary.applied,
+        "durable": secondary.durable,
+        "fault": secondary.fault or None,
+        "held_by": None,
+        "usable": secondary.consistent,
+        "links": [],
+    }

@@ -1,0 +1,74 @@
+"""A primary's clean stop, step by step: no write in flight, peers told, volumes synced, maps exact,
+and last the header that says `clean` with the exact head of the history (rule D1).
+
+Each step begins when the one before has ended; a crash in between is an unclean stop like any.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from farshore.core.link import LinkEvent
+from farshore.model import messages as m
+
+if TYPE_CHECKING:
+    from farshore.core.primary import Primary
+
+DRAIN = 2.0
+"""Seconds to wait for peers to make durable what they were sent."""
+
+
+class Shutdown:
+    """See the module; `advance` is called whenever something may have moved."""
+
+    def __init__(self, primary: Primary) -> None:
+        self._primary = primary
+        self._deadline = primary.outbox.now + DRAIN
+        self._closing = False
+        self.complete = False
+        self._opened = primary.opened
+        primary.path.held = True
+        primary.opened = True
+        for feeder in primary.feeders.values():
+            if feeder.live:
+                feeder.send(m.SyncNow(feeder.session))
+
+    def advance(self) -> None:
+        """Go on as far as possible."""
+        primary = self._primary
+        if self._closing or primary.path.unwritten:
+            return
+        behind = any(
+            feeder.live and feeder.replicating and feeder.acked.durable < primary.path.sequence
+            for feeder in primary.feeders.values()
+        )
+        if behind and primary.outbox.now < self._deadline and not primary.path.fault:
+            return
+        self._closing = True
+        primary.path.release()
+        for feeder in primary.feeders.values():
+            feeder.close("", "the engine stops")
+            if feeder.streaming or feeder.pausing:
+                feeder.stop(LinkEvent.LOST, "the engine stopped")
+        fault = primary.path.fault
+        primary.path.fail(errnos.ESHUTDOWN)
+        if fault:
+            self.complete = True
+            return
+        primary.sync.request(self._synced)
+
+    def _synced(self, errno: int) -> None:
+        if errno:
+            self.complete = True
+            return
+        self._primary.write_boards_exactly(self._boards_written)
+
+    def _boards_written(self) -> None:
+        keeper, path = self._primary.keeper, self._primary.path
+        exact = keeper.header.history.extended_to(path.sequence)
+        keeper.put(replace(keeper.header, history=exact, ceiling=path.sequence, clean=True), self._done)
+
+    def _done(self) -> None:
+        self.complete = True

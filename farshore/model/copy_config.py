@@ -1,0 +1,171 @@
+"""What a node tells an engine about one copy: the operator's intent, as one JSON document.
+
+The node writes it to `copy.json` in the copy's directory, whole and atomically, then asks the
+engine over the control socket to `reload`; the engine compares and carries out the difference.
+It holds intent only: where things are and what should exist, never the state of the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from farshore.errors import FarshoreError
+from farshore.model.options import (
+    DEFAULT_EXTENT,
+    DEFAULT_HOT_EXTENTS,
+    DEFAULT_REGION,
+    AckLevel,
+    LinkOptions,
+    LinkSpec,
+    Mode,
+    OnOutage,
+    ResyncKind,
+    Role,
+)
+from farshore.model.volumes import VolumeSpec
+
+CONFIG_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LinkIntent:
+    """An outgoing link: its specification, and where the peer node can be reached."""
+
+    spec: LinkSpec
+    peer_name: str
+    address: str
+    """HOST:PORT of the peer node's port for peers."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamIntent:
+    """The one link that may feed this copy (rule B8)."""
+
+    link: bytes
+    epoch: int
+    peer: str
+    """Fingerprint of the feeder's node."""
+    peer_name: str = ""
+    wire: str = "tls"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportIntent:
+    """One NBD export: a volume on a Unix socket path or on `HOST:PORT`."""
+
+    volume: int
+    unix: str | None = None
+    tcp: str | None = None
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CopyConfig:
+    """One copy of one group on this node."""
+
+    group: bytes
+    group_name: str
+    copy: bytes
+    copy_name: str
+    role: Role
+    volumes: tuple[VolumeSpec, ...]
+    control: str
+    """Path of the engine's control socket."""
+    certificate: str
+    key: str
+    node_name: str = ""
+    region: int = DEFAULT_REGION
+    extent: int = DEFAULT_EXTENT
+    hot_extents: int = DEFAULT_HOT_EXTENTS
+    on_start: str = "wait"
+    """`wait` or `alone` (rule D5)."""
+    links: tuple[LinkIntent, ...] = ()
+    upstream: UpstreamIntent | None = None
+    exports: tuple[ExportIntent, ...] = ()
+
+
+def to_json(config: CopyConfig) -> dict[str, Any]:
+    """The document, ready for `json.dumps`; ids as lowercase hex."""
+    document: dict[str, Any] = asdict(config)
+    document["version"] = CONFIG_VERSION
+    return _hex(document)  # type: ignore[no-any-return]
+
+
+def from_json(document: dict[str, Any]) -> CopyConfig:
+    """The inverse of `to_json`.
+
+    Raises FarshoreError `state-newer` for a later version and `state-damaged` for anything malformed.
+    """
+    if int(document.get("version", 0)) > CONFIG_VERSION:
+        raise FarshoreError(
+            "state-newer", f"copy.json has version {document['version']}, this engine knows {CONFIG_VERSION}"
+        )
+    try:
+        return CopyConfig(
+            group=bytes.fromhex(document["group"]),
+            group_name=document["group_name"],
+            copy=bytes.fromhex(document["copy"]),
+            copy_name=document["copy_name"],
+            role=Role(document["role"]),
+            volumes=tuple(VolumeSpec(**each) for each in document["volumes"]),
+            control=document["control"],
+            certificate=document["certificate"],
+            key=document["key"],
+            node_name=document.get("node_name", ""),
+            region=int(document["region"]),
+            extent=int(document["extent"]),
+            hot_extents=int(document["hot_extents"]),
+            on_start=document["on_start"],
+            links=tuple(_link(each) for each in document["links"]),
+            upstream=_upstream(document.get("upstream")),
+            exports=tuple(ExportIntent(**each) for each in document["exports"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FarshoreError("state-damaged", f"copy.json is malformed: {error!r}") from error
+
+
+def options_from_json(value: dict[str, Any]) -> LinkOptions:
+    """Link options from their JSON form; raises ValueError or TypeError on anything unknown."""
+    given = dict(value)
+    for name, kind in (("mode", Mode), ("ack", AckLevel), ("on_outage", OnOutage), ("first", ResyncKind)):
+        if name in given:
+            given[name] = kind(given[name])
+    return LinkOptions(**given)
+
+
+def _link(value: dict[str, Any]) -> LinkIntent:
+    spec = value["spec"]
+    return LinkIntent(
+        spec=LinkSpec(
+            id=bytes.fromhex(spec["id"]),
+            name=spec["name"],
+            peer=spec["peer"],
+            options=options_from_json(spec["options"]),
+            epoch=int(spec["epoch"]),
+        ),
+        peer_name=value["peer_name"],
+        address=value["address"],
+    )
+
+
+def _upstream(value: dict[str, Any] | None) -> UpstreamIntent | None:
+    if value is None:
+        return None
+    return UpstreamIntent(
+        link=bytes.fromhex(value["link"]),
+        epoch=int(value["epoch"]),
+        peer=value["peer"],
+        peer_name=value.get("peer_name", ""),
+        wire=value.get("wire", "tls"),
+    )
+
+
+def _hex(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {name: _hex(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_hex(each) for each in value]
+    return value

@@ -1,0 +1,93 @@
+"""The durable self-knowledge of one copy: who it is, what it holds, what it promised.
+
+The header is one immutable value; the core replaces it whole and asks for it to be made durable,
+the store writes it to two alternating slots. It holds nothing that can be derived and no intent
+of the operator beyond what the data path needs after a crash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from farshore.model.options import ResyncKind, Role
+from farshore.model.positions import History, Position
+
+HEADER_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OpenResync:
+    """A resync that has overwritten, or may have overwritten, part of this copy (rules A4, E1)."""
+
+    id: bytes
+    kind: ResyncKind
+    start: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The one feeder of a secondary (rule B8)."""
+
+    link: bytes
+    epoch: int
+    copy: bytes | None = None
+    """The feeder's copy id, known from its first hello on."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRecord:
+    """What a copy remembers of one outgoing link."""
+
+    link: bytes
+    epoch: int
+    peer_copy: bytes | None = None
+    """The copy id at the other end, None until its first hello (rule D3)."""
+    open_resync: OpenResync | None = None
+    """Our side of a resync that has not completed."""
+    alone_since: Position | None = None
+    """Rule C4: the application was told of writes after this point that the peer may lack."""
+    ever_replicated: bool = False
+    """Rule C4, freeze: true from the first time the link was replicating."""
+    paused: bool = False
+    """The operator stopped the link; autosync leaves it alone."""
+    stopped_at: Position | None = None
+    stopped_time: float | None = None
+    """When the link last stopped sending (rule B5), seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """See the module. `ceiling` is the highest sequence reserved for use (rule D1)."""
+
+    group: bytes
+    copy: bytes
+    role: Role
+    history: History = field(default_factory=History)
+    ceiling: int = 0
+    clean: bool = True
+    """True between a clean stop and the next start."""
+    boot: str = ""
+    """Boot id under which the copy last ran."""
+    links: tuple[LinkRecord, ...] = ()
+    upstream: Upstream | None = None
+    resync: OpenResync | None = None
+    """Set while this copy is inconsistent because it is being resynced."""
+    doubtful_until: int = 0
+    """Rule B3: after a power loss, not a prefix before this sequence has been passed again."""
+    highest_seen: int = 0
+    """Highest sequence that a secondary had applied when the header was last written."""
+    fault: str = ""
+    """Rule C3: why this copy is faulted, empty when it is well."""
+    format: int = HEADER_FORMAT
+
+    def link(self, link: bytes) -> LinkRecord | None:
+        """The record of one outgoing link, None when it is unknown."""
+        for record in self.links:
+            if record.link == link:
+                return record
+        return None
+
+    def with_link(self, record: LinkRecord) -> tuple[LinkRecord, ...]:
+        """The links with `record` added or replaced."""
+        others = tuple(each for each in self.links if each.link != record.link)
+        return (*others, record)

@@ -1,0 +1,222 @@
+"""What the two ends of a link say to each other besides frames.
+
+`Hello`, `Welcome` and `Refusal` open a session; the welcome carries the session's nonce, and
+every *link message* after it carries (nonce, ordinal or position), so that anything from another
+session changes nothing (rule B7). Link messages are never queued, journaled or relayed.
+Their bytes are `farshore.wire.session`'s business; what they cause is `farshore.core`'s.
+Sequences are of the generation of the feeder's current history head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from farshore.model.header import OpenResync
+from farshore.model.options import ResyncKind
+from farshore.model.positions import History, Position
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+PROTOCOL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First message of the feeder."""
+
+    protocol: int
+    group: bytes
+    link: bytes
+    epoch: int
+    copy: bytes
+    instance: bytes
+    """128 random bits of this run of the engine (rule B8)."""
+    history: History
+    region: int
+    volumes: tuple[tuple[int, int], ...]
+    """(id, size in bytes) of each."""
+    peer_copy: bytes | None
+    """The copy id that the feeder expects, None at the first meeting."""
+    first: ResyncKind = ResyncKind.FULL
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The follower's answer: what it holds."""
+
+    session: int
+    copy: bytes
+    instance: bytes
+    history: History
+    """Up to the last position that is certain: applied after a process death, durable after a boot."""
+    resync: OpenResync | None
+    doubtful: bool
+    """Rule B3: content beyond `history` may be there in part."""
+    empty: bool
+    """True when nothing but zeroes was found in blank volumes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Either end ends the session and says why; `code` is one of `farshore.errors`."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The follower lacks nothing: ordered frames follow from `position`; it adopts `history`."""
+
+    session: int
+    history: History
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncBegin:
+    """Fills follow; live frames follow from `position` on (an announced gap)."""
+
+    session: int
+    resync: bytes
+    kind: ResyncKind
+    history: History
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The follower has made durable what `Resume` or `ResyncBegin` asked for."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """While resyncing: frames up to `position` were turned into marks and will not come (rule E4)."""
+
+    session: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Whole regions' content as of `sequence` (rule A4). `data` is None for zeroes."""
+
+    session: int
+    ordinal: int
+    sequence: int
+    volume: int
+    offset: int
+    length: int
+    data: Buffer | None
+
+
+@dataclass(frozen=True, slots=True)
+class DigestQuery:
+    """Digests (xxh3-128, 16 bytes each) of consecutive regions as of `sequence`."""
+
+    session: int
+    ordinal: int
+    sequence: int
+    volume: int
+    offset: int
+    length: int
+    region: int
+    digests: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DigestReply:
+    """Which regions of the query with this ordinal differ: one byte each, 1 differs, 0 is equal."""
+
+    session: int
+    ordinal: int
+    differing: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncEnd:
+    """The completion cut: with `position` the follower is consistent and adopts `history`."""
+
+    session: int
+    resync: bytes
+    history: History
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncDone:
+    """The completion cut is durable at the follower."""
+
+    session: int
+    resync: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Cumulative; sequences, and ordinals of fills (rule C2). At most one per loop turn."""
+
+    session: int
+    received: int
+    applied: int
+    durable: int
+    fills_durable: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncNow:
+    """The feeder would like everything so far to become durable soon."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Nothing but a sign of life; `clock` is the sender's monotonic clock in nanoseconds, `echo` the
+    newest clock heard from the other end (0 when none)."""
+
+    clock: int
+    echo: int = 0
+
+
+Message: TypeAlias = (
+    Hello
+    | Welcome
+    | Refusal
+    | Resume
+    | ResyncBegin
+    | Ready
+    | Skip
+    | Fill
+    | DigestQuery
+    | DigestReply
+    | ResyncEnd
+    | ResyncDone
+    | Ack
+    | SyncNow
+    | Heartbeat
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameHead:
+    """What the core needs of a frame; payload and records stay with the shell (design: the frame)."""
+
+    group: bytes
+    generation: bytes
+    first: int
+    count: int
+    follows: Position
+    timestamp: int
+    """Nanoseconds since the epoch at the primary."""
+    flush: bool
+    """The last record is a FLUSH."""
+    size: int
+    """Encoded bytes."""
+
+    @property
+    def last(self) -> int:
+        """The sequence of the last record."""
+        return self.first + self.count - 1

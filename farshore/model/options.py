@@ -1,0 +1,145 @@
+"""What an operator chooses for groups and links, and the words for states and health.
+
+The strings are the ones users type and read. Defaults are those of the command line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+DEFAULT_REGION = 32 << 10
+MIN_REGION = 4 << 10
+MAX_REGION = 1 << 20
+DEFAULT_EXTENT = 4 << 20
+DEFAULT_HOT_EXTENTS = 1024
+
+
+class Role(StrEnum):
+    """What a copy is: takes the application's writes, or follows."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+
+
+class Mode(StrEnum):
+    """Whether an acknowledgement waits for the peer."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+
+
+class AckLevel(StrEnum):
+    """What a sync link's acknowledgement means (rule C2)."""
+
+    RECEIVED = "received"
+    APPLIED = "applied"
+    DURABLE = "durable"
+
+
+class OnOutage(StrEnum):
+    """What a sync link does to the application while the peer is lost (rule C4)."""
+
+    CONTINUE = "continue"
+    FREEZE = "freeze"
+
+
+class LinkState(StrEnum):
+    """Section G of the law."""
+
+    LOGGING = "logging"
+    QUEUING = "queuing"
+    RESYNCING = "resyncing"
+    REPLICATING = "replicating"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """Why a link is in its state."""
+
+    NEW = "new"
+    OPERATOR = "operator"
+    PEER_LOST = "peer-lost"
+    QUEUE_FULL = "queue-full"
+    PEER_ERROR = "peer-error"
+    LOCAL_ERROR = "local-error"
+    UPSTREAM_RESYNCING = "upstream-resyncing"
+    STORE_FULL = "store-full"
+    RESTARTED = "restarted"
+    IN_ORDER = "in-order"
+    UPDATE = "update"
+    FULL = "full"
+    DIGEST = "digest"
+    HISTORIES_CONFLICT = "histories-conflict"
+    IDENTITY_CHANGED = "identity-changed"
+    REFUSED = "refused"
+
+
+class ResyncKind(StrEnum):
+    """How a resync decides what to copy."""
+
+    UPDATE = "update"
+    FULL = "full"
+    DIGEST = "digest"
+
+
+class Health(StrEnum):
+    """One word per group."""
+
+    PROTECTED = "protected"
+    BEHIND = "behind"
+    CATCHING_UP = "catching-up"
+    UNPROTECTED = "unprotected"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class Writes(StrEnum):
+    """What happens to the application's writes right now."""
+
+    FLOWING = "flowing"
+    HELD = "held"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOptions:
+    """Everything an operator may set on a link. Bytes, seconds, bytes per second."""
+
+    mode: Mode = Mode.ASYNC
+    ack: AckLevel = AckLevel.APPLIED
+    on_outage: OnOutage = OnOutage.CONTINUE
+    queue_memory: int = 64 << 20
+    autosync: bool = True
+    first: ResyncKind = ResyncKind.FULL
+    wire: str = "tls"
+    max_rate: int = 0
+    """Bytes per second for the whole link; 0 is unbounded."""
+    rpo: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """One outgoing link of a copy, as the engine is told of it."""
+
+    id: bytes
+    name: str
+    peer: str
+    """The peer node's fingerprint, lowercase hex."""
+    options: LinkOptions
+    epoch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Clocks of a link, in seconds."""
+
+    beat: float = 1.0
+    limit: float = 5.0
+    first_retry: float = 0.2
+    last_retry: float = 5.0
+    durable_every: float = 1.0
+    start_grace: float = 10.0
+    """How long a new boot waits for the peers of async links before writes flow (rule D5)."""

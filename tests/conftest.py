@@ -1,0 +1,52 @@
+"""Fixtures that every test may use: where its files lie, where its sockets lie, what it started.
+
+Files go to memory where there is enough of it, since tests are about what is written and not about
+how fast this disk is. Sockets go to a directory whose path leaves room for their names: the address
+of a Unix socket ends after 107 bytes.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Processes
+
+_MEMORY = Path("/dev/shm")
+_ENOUGH = 2 << 30
+
+# The fixtures for clusters of real nodes are a module of their own.
+pytest_plugins = ["tests.cluster"] if Path(__file__).with_name("cluster.py").exists() else []
+
+
+def pytest_configure() -> None:
+    """Puts `tmp_path` into memory, unless somebody has chosen a place already."""
+    if "PYTEST_DEBUG_TEMPROOT" in os.environ or not os.access(_MEMORY, os.W_OK):
+        return
+    if shutil.disk_usage(_MEMORY).free >= _ENOUGH:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
+
+
+@pytest.fixture
+def socket_directory() -> Iterator[Path]:
+    """A private directory with a short path, for Unix sockets; gone after the test."""
+    with tempfile.TemporaryDirectory(prefix="fs-", dir="/tmp") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def disk_path() -> Iterator[Path]:
+    """A directory on a real disk, for tests of durability and of what only real file systems do."""
+    with tempfile.TemporaryDirectory(prefix="farshore-", dir="/var/tmp") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    """Starts processes for a test; none of them outlives it."""
+    kept = Processes()
+    yield kept
+    kept.close()

@@ -1,0 +1,1 @@
+"""Fast tests of single pieces, without a network: what `make check` runs."""
