@@ -10,20 +10,21 @@ durable), in one of the scoreboard's maps, or both.
 
 from __future__ import annotations
 
+import errno as errnos
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import Enum, auto
-from os import strerror as os_error
+from dataclasses import replace
 
+from farshore.core import pausing
 from farshore.core.actions import Close, Connect, Send
 from farshore.core.filling import Filling
 from farshore.core.gate import Acknowledged, LinkGate
-from farshore.core.handshake import Course, decide
-from farshore.core.ledger import Ledger
+from farshore.core.handshake import Course, decide, kind_for
 from farshore.core.link import LinkEvent, Standing, step
-from farshore.core.outbox import HeaderKeeper, Outbox
+from farshore.core.liveness import Liveness, Retry
+from farshore.core.pausing import Pause
 from farshore.core.scoreboard import Scoreboard
-from farshore.core.write_path import NO_LIMIT, WritePath
+from farshore.core.shared import Phase, Shared
+from farshore.core.write_path import NO_LIMIT
 from farshore.model import messages as m
 from farshore.model.header import LinkRecord, OpenResync
 from farshore.model.options import (
@@ -33,52 +34,12 @@ from farshore.model.options import (
     Mode,
     Reason,
     ResyncKind,
-    Timing,
 )
-from farshore.model.positions import History, Position
+from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
 LOW_WATER = 4
 """Ordered sending resumes when the queue has fallen to 1/LOW_WATER of its limit (rule E4)."""
-
-
-class Phase(Enum):
-    """How far a session has come."""
-
-    IDLE = auto()
-    CONNECTING = auto()
-    GREETING = auto()
-    """Hello sent."""
-    PREPARING = auto()
-    """Resume or ResyncBegin sent; frames flow behind it."""
-    LIVE = auto()
-
-
-@dataclass(slots=True)
-class Shared:
-    """What every feeder of a copy works with."""
-
-    outbox: Outbox
-    keeper: HeaderKeeper
-    ledger: Ledger
-    path: WritePath
-    timing: Timing
-    instance: bytes
-    new_id: Callable[[], bytes]
-    history: Callable[[], History]
-    """Our history, exactly to the newest sequence."""
-    progressed: Callable[[], None]
-    """A peer acknowledged something, or a gate moved."""
-    fence: Callable[[str], None]
-    """Rule D6: a newer copy exists; refuse writes from now on."""
-
-
-@dataclass(slots=True)
-class Pausing:
-    """A pause that drains: up to `target`, until `deadline`."""
-
-    target: int
-    deadline: float
 
 
 class Feeder:
@@ -99,17 +60,13 @@ class Feeder:
         self.queue = 0
         """Bytes on the channel that the socket has not taken."""
         self.fill_bytes = 0
-        self.rtt: float | None = None
         self.wanted: ResyncKind | None = None
         self.once = False
-        self.pausing: Pausing | None = None
+        self.pause: Pause | None = None
         self.met = False
         """True once the peer has answered since this engine started (rule D5)."""
-        self._retry_at = 0.0
-        self._backoff = shared.timing.first_retry
-        self._heard_at = 0.0
-        self._beat_at = 0.0
-        self._peer_clock = 0
+        self.liveness = Liveness(shared.timing, shared.outbox.now)
+        self._retry = Retry(shared.timing)
         self.gate = LinkGate(spec.id, shared.path, self._gate_facts, self._remember_alone)
 
     def _first_reason(self) -> Reason:
@@ -168,11 +125,7 @@ class Feeder:
     @property
     def owed(self) -> int:
         """Frames up to here need not stay in the ledger for this link; NO_LIMIT when it has no use for it."""
-        return self.acked.durable if self.streaming or self.pausing else NO_LIMIT
-
-    def position(self) -> Position:
-        """Our newest position."""
-        return Position(self.shared.path.generation, self.shared.path.sequence)
+        return self.acked.durable if self.streaming or self.pause else NO_LIMIT
 
     def remember(self, then: Callable[[], None] | None = None, **changes: object) -> None:
         """Change this link's durable record."""
@@ -204,8 +157,10 @@ class Feeder:
         if self.gate.closed or self.queue + size <= self.spec.options.queue_memory or not self.queue:
             return False
         if self.filling is not None and not self.filling.cursor.ending:
-            self.streaming = False
+            # The resync goes on while writes only mark (rule E4). What was sent and is not durable yet
+            # is folded here, since nobody follows it in the ledger from now on.
             self._fold()
+            self.streaming = False
             return True
         if self.filling is not None:
             self.close("", "the queue is full")
@@ -229,19 +184,21 @@ class Feeder:
 
     def connect(self) -> None:
         """Open a connection if one is wanted and due."""
-        if self.phase is Phase.IDLE and self.may_connect and self.shared.outbox.now >= self._retry_at:
+        if self.phase is Phase.IDLE and self.may_connect and self._retry.due(self.shared.outbox.now):
             self.phase = Phase.CONNECTING
             self.shared.outbox.emit(Connect(self.id))
 
     def peer_back(self) -> None:
         """The peer, or the host's network, says that the line is back: try at once."""
-        self._retry_at = 0.0
-        self._backoff = self.shared.timing.first_retry
+        self._retry.at_once()
         self.connect()
 
     def connected(self) -> None:
         """The channel is up: greet."""
-        self._heard_at = self._beat_at = self.shared.outbox.now
+        if self.phase is not Phase.CONNECTING:
+            self.shared.outbox.emit(Close(self.id, "", "nobody waits for this connection"))
+            return
+        self.liveness = Liveness(self.shared.timing, self.shared.outbox.now)
         self.phase = Phase.GREETING
         header = self.shared.keeper.header
         geometry = self.board.geometry
@@ -267,27 +224,35 @@ class Feeder:
             return
         self.session = peer.session
         self.met = True
-        self._backoff = self.shared.timing.first_retry
+        self._retry.succeeded()
         decision = decide(self.record, self.board, self.shared.history(), peer)
         course = decision.course
         if course in (Course.NEWER, Course.CONFLICT, Course.CHANGED):
-            self.close("identity-changed" if course is Course.CHANGED else "diverged", decision.why)
-            event = LinkEvent.IDENTITY if course is Course.CHANGED else LinkEvent.DIVERGE
-            self.stop(event, decision.why)
-            self.shared.outbox.note("diverged", link=self.spec.name, course=course.value, why=decision.why)
-            if course is Course.NEWER:
-                self.shared.fence(decision.why)
+            self._diverged(course, decision.why)
             return
-        if self.record.peer_copy is None:
+        known = self.record.peer_copy is not None
+        if not known:
             self.remember(peer_copy=peer.copy)
         self.board.peer_copy = peer.copy
         if course is Course.RESUME and self.wanted in (None, ResyncKind.UPDATE) and not self.once:
             self._resume()
+        elif known and self.wanted is None and not self.spec.options.autosync:
+            self.close("", "autosync is off")
+            self.stop(LinkEvent.STOP, "autosync is off")
         else:
             self.begin_resync(course)
 
+    def _diverged(self, course: Course, why: str) -> None:
+        changed = course is Course.CHANGED
+        self.close("identity-changed" if changed else "diverged", why)
+        self.stop(LinkEvent.IDENTITY if changed else LinkEvent.DIVERGE, why)
+        self.shared.outbox.note("diverged", link=self.spec.name, course=course.value, why=why)
+        if course is Course.NEWER:
+            self.shared.fence(why)
+
     def _resume(self) -> None:
-        position = self.position()
+        position = self.shared.position()
+        self.wanted = None
         self._start_stream(position)
         self.gate.close()
         self.send(m.Resume(self.session, self.shared.history(), position))
@@ -306,24 +271,18 @@ class Feeder:
     def local_read_failed(self, errno: int) -> None:
         """A local disk cannot be read: the resync cannot go on, the link stops (rule C3)."""
         self.close("io-error", "a volume at the feeder cannot be read")
-        self.stop(LinkEvent.LOCAL_ERROR, f"reading a local volume failed: {os_error(errno)}")
+        self.stop(
+            LinkEvent.LOCAL_ERROR, f"reading a local volume failed: {errnos.errorcode.get(errno, errno)}"
+        )
 
     def begin_resync(self, course: Course) -> None:
         """Open a resync, or go on with the one that the peer proved to be open (rule A4)."""
-        kind = self.wanted or ResyncKind.UPDATE
         board, record = self.board, self.record
-        if course is Course.FIRST:
-            kind = self.spec.options.first if kind is ResyncKind.UPDATE else kind
-        elif course is Course.DIGEST and kind is ResyncKind.UPDATE:
-            kind = ResyncKind.DIGEST
+        kind = kind_for(course, self.wanted, self.spec.options.first)
         if course is not Course.CONTINUE:
             board.or_back()
-        if kind is ResyncKind.FULL:
-            board.dirty.set_all(1)
-        elif kind is ResyncKind.DIGEST:
-            board.suspect.set_all(1)
-            board.dirty.set_all(0)
-        position = self.position()
+        board.prepare(kind)
+        position = self.shared.position()
         going_on = course is Course.CONTINUE and record.open_resync is not None and self.wanted is None
         resync = record.open_resync if going_on else None
         if resync is None:
@@ -354,17 +313,18 @@ class Feeder:
         self.board.forget_second()
         self.board.base = position
         self.remember(open_resync=None)
+        self.shared.persist(self.id)
         self.enter(LinkEvent.COMPLETE)
         if self.once:
             self.once = False
-            self._paused(position, True)
+            pausing.complete(self, position, True)
         else:
             self._replicating()
 
     def _replicating(self) -> None:
         if not self.record.ever_replicated:
             self.remember(ever_replicated=True)
-        self.gate.close()
+        self.gate.close(replicating=True)
         self.shared.progressed()
 
     # -- messages ---------------------------------------------------------------------------
@@ -372,10 +332,8 @@ class Feeder:
     def received(self, message: m.Message) -> None:
         """One message of the peer. Anything of another session is ignored (rule B7)."""
         match message:
-            case m.Heartbeat(clock=clock, echo=echo):
-                self._peer_clock = clock
-                if echo:
-                    self.rtt = max(0.0, self.shared.outbox.now - echo / 1e9)
+            case m.Heartbeat():
+                self.liveness.take(message, self.shared.outbox.now)
             case m.Welcome():
                 self.welcome(message)
             case m.Refusal(code=code, text=text):
@@ -394,8 +352,8 @@ class Feeder:
                 self.filling.done(resync)
 
     def _acknowledged(self, ack: m.Ack) -> None:
-        acked, limit = self.acked, self.acked.sent
-        if max(ack.received, ack.applied, ack.durable) > max(limit, self.shared.path.sequence):
+        acked = self.acked
+        if max(ack.received, ack.applied, ack.durable) > self.shared.path.sequence:
             self.close("protocol", "the peer acknowledges what was never sent")
             self.stop(LinkEvent.PEER_ERROR, "the peer acknowledges what was never sent")
             return
@@ -412,8 +370,8 @@ class Feeder:
                 self.remember(alone_since=None)
         if self.filling is not None:
             self.filling.acknowledged(ack.fills_durable)
-        if self.pausing is not None and acked.durable >= self.pausing.target:
-            self._drained()
+        if self.pause is not None:
+            self.pause.advance()
         self.shared.progressed()
 
     def _refused(self, code: str, text: str) -> None:
@@ -422,7 +380,7 @@ class Feeder:
             self.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
         elif code in ("io-error", "faulted", "disk-full"):
             self.stop(LinkEvent.PEER_ERROR, text)
-            self._retry_at = self.shared.outbox.now + self.shared.timing.last_retry
+            self._retry.slow(self.shared.outbox.now)
         else:
             self.stop(LinkEvent.LOST if code == "session-live" else LinkEvent.REFUSED, text)
 
@@ -438,24 +396,24 @@ class Feeder:
     def stop(self, event: LinkEvent, why: str, at: Position | None = None) -> None:
         """Stop sending at the present sequence (rules A1, B5, C4) and fall to logging or worse."""
         session_goes_on = event is LinkEvent.OVERFLOW and self.filling is None
-        if self.streaming or self.pausing:
+        if self.streaming or self.pause:
             self._fold()
         was = self.standing
         self.streaming = False
-        self.pausing = None
+        self.pause = None
         if self.filling is not None:
             self.filling.abandon()
             self.filling = None
         if not session_goes_on:
             self.phase = Phase.IDLE
             self.queue = 0
-            self._retry_at = self.shared.outbox.now + self._backoff
-            self._backoff = min(self._backoff * 2, self.shared.timing.last_retry)
+            self._retry.failed(self.shared.outbox.now)
         self.why = why
         self.enter(event)
         if was.state in (LinkState.REPLICATING, LinkState.RESYNCING):
-            self.remember(stopped_at=at or self.position(), stopped_time=self.shared.outbox.wall)
+            self.remember(stopped_at=at or self.shared.position(), stopped_time=self.shared.outbox.wall)
         self.gate.open()
+        self.shared.progressed()
 
     def enter(self, event: LinkEvent, reason: Reason | None = None) -> None:
         """Take the transition of the table and tell the operator when the state is another."""
@@ -480,48 +438,12 @@ class Feeder:
         """The channel is gone."""
         if self.phase is Phase.IDLE:
             return
-        if self.pausing is not None:
-            self._drained()
-            return
-        self.stop(LinkEvent.LOST, why)
+        if self.pause is not None:
+            self.pause.advance(ended=True)
+        else:
+            self.stop(LinkEvent.LOST, why)
 
     # -- operator ---------------------------------------------------------------------------
-
-    def pause(self, drain: bool, timeout: float) -> None:
-        """Stop sending at the present sequence; with `drain` wait for the peer to have it durable."""
-        draining = drain and self.state is LinkState.REPLICATING
-        streaming = self.state in (LinkState.REPLICATING, LinkState.RESYNCING)
-        cut = self.position() if streaming else self.record.stopped_at or self.position()
-        self.remember(paused=True)
-        self.wanted, self.once = None, False
-        if not draining or self.acked.durable >= self.acked.sent:
-            self._paused(cut, draining)
-            return
-        self.remember(stopped_at=cut, stopped_time=self.shared.outbox.wall)
-        self.streaming = False
-        self.pausing = Pausing(self.acked.sent, self.shared.outbox.now + timeout)
-        self.enter(LinkEvent.STOP)
-        self.gate.open()
-        self.send(m.SyncNow(self.session))
-
-    def _paused(self, cut: Position, drained: bool) -> None:
-        """The pause is complete: `cut` is where sending stopped."""
-        self.close("", "paused")
-        self.remember(paused=True)
-        self.stop(LinkEvent.STOP, "paused by the operator", cut)
-        self.shared.outbox.note(
-            "link-paused",
-            link=self.spec.name,
-            generation=cut.generation.hex(),
-            sequence=cut.sequence,
-            drained=drained,
-        )
-
-    def _drained(self) -> None:
-        """A pause that drains ends: everything is durable at the peer, time is up, or the line is lost."""
-        if self.pausing is not None:
-            target = self.pausing.target
-            self._paused(Position(self.shared.path.generation, target), self.acked.durable >= target)
 
     def resync(self, kind: ResyncKind, once: bool) -> None:
         """Bring the peer up to date; `once` logs again at the completion cut."""
@@ -555,14 +477,6 @@ class Feeder:
 
     # -- time -------------------------------------------------------------------------------
 
-    def heard(self) -> None:
-        """Any byte counts as the peer's sign of life."""
-        self._heard_at = self.shared.outbox.now
-
-    def stalled(self, seconds: float) -> None:
-        """Our own loop stood still: that does not count against the peer."""
-        self._heard_at += seconds
-
     def backlog(self, size: int) -> None:
         """The shell says how many bytes wait on the channel."""
         self.queue = size
@@ -581,20 +495,20 @@ class Feeder:
 
     def tick(self) -> None:
         """Heartbeats, limits, retries."""
-        now, timing = self.shared.outbox.now, self.shared.timing
+        now = self.shared.outbox.now
         if self.phase is Phase.IDLE:
             self.connect()
             return
         if self.phase is Phase.CONNECTING:
             return
-        if now - self._heard_at > timing.limit:
+        if self.liveness.silent(now):
             self.close("", "silent")
-            self.disconnected(f"no sign of life for {timing.limit:g} s")
+            self.disconnected(f"no sign of life for {self.shared.timing.limit:g} s")
             return
-        if now - self._beat_at >= timing.beat:
-            self._beat_at = now
-            self.send(m.Heartbeat(int(now * 1e9), self._peer_clock))
-        if self.pausing is not None and now >= self.pausing.deadline:
-            self._drained()
+        beat = self.liveness.beat(now)
+        if beat is not None:
+            self.send(beat)
+        if self.pause is not None:
+            self.pause.advance()
         if self.filling is not None:
             self.filling.pump()

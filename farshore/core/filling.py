@@ -128,7 +128,7 @@ class Filling:
     def stream_again(self) -> None:
         """The queue has room again: ordered frames follow from here (rule E4)."""
         feeder = self._feeder
-        position = feeder.position()
+        position = feeder.shared.position()
         feeder.restart_stream(position)
         feeder.send(m.Skip(feeder.session, position))
 
@@ -152,7 +152,7 @@ class Filling:
 
     def _end(self) -> None:
         feeder = self._feeder
-        self._cut = feeder.position()
+        self._cut = feeder.shared.position()
         self.cursor.ending = True
         if feeder.once:
             feeder.streaming = False

@@ -72,10 +72,12 @@ class LinkGate:
         if not self._sync:
             self._path.gates.pop(self._link, None)
             return
+        if self._path.held:
+            return  # nothing is acknowledged yet, and the peers may still answer (rule D5)
+        if self.freezing:
+            return  # whatever the peer last confirmed stays the limit
         record, _, acked = self._facts()
         self.follow()
-        if self.freezing:
-            return
         since = record.alone_since or Position(self._path.generation, acked.durable)
         self._remember(since, self._alone)
 
@@ -90,9 +92,13 @@ class LinkGate:
         if not self.closed:
             self.open()
 
-    def close(self) -> None:
-        """From here on nothing is acknowledged that the peer does not have."""
-        if self._sync and not self.closed:
+    def close(self, replicating: bool = False) -> None:
+        """From here on nothing is acknowledged that the peer does not have.
+
+        It closes before the link replicates, so that nothing is owed when it does; a freeze link,
+        whose gate never opened, lets nothing pass until it really replicates.
+        """
+        if self._sync and not self.closed and (replicating or not self.freezing):
             self.closed = True
             self.alone_until = self._path.sequence
             self.follow()

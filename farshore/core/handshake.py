@@ -14,6 +14,7 @@ from farshore.core.history import Relation, at_or_after, compare
 from farshore.core.scoreboard import Scoreboard
 from farshore.model.header import LinkRecord
 from farshore.model.messages import Welcome
+from farshore.model.options import ResyncKind
 from farshore.model.positions import History
 
 
@@ -83,3 +84,12 @@ def _blank(board: Scoreboard, proved: bool) -> Decision:
     if proved:
         return Decision(Course.CONTINUE, "the interrupted first copy goes on")
     return Decision(Course.FIRST, "the peer is blank")
+
+
+def kind_for(course: Course, wanted: ResyncKind | None, first: ResyncKind) -> ResyncKind:
+    """The kind of resync that a course needs, unless the operator wants a more thorough one."""
+    if wanted is not None and wanted is not ResyncKind.UPDATE:
+        return wanted
+    if course is Course.FIRST:
+        return first
+    return ResyncKind.DIGEST if course is Course.DIGEST else ResyncKind.UPDATE

@@ -11,20 +11,22 @@ import errno as errnos
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from farshore.core import pausing
 from farshore.core.actions import Action, WriteBoard
 from farshore.core.activity import ActivityLog, extent_of
-from farshore.core.feeder import Feeder, Shared
+from farshore.core.feeder import Feeder
 from farshore.core.geometry import Geometry
 from farshore.core.ledger import Entry, Ledger
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.core.scoreboard import BoardImage, Scoreboard
+from farshore.core.shared import Shared
 from farshore.core.shutdown import Shutdown
 from farshore.core.write_path import NO_LIMIT, Batch, WritePath
 from farshore.errors import FarshoreError
 from farshore.model.header import Header, LinkRecord
 from farshore.model.messages import Message
 from farshore.model.options import LinkSpec, ResyncKind, Timing, Writes
-from farshore.model.positions import History, Position
+from farshore.model.positions import History
 from farshore.model.volumes import Operation
 
 RESERVE = 1 << 20
@@ -131,6 +133,7 @@ class Primary:
             self.history,
             self._progressed,
             self._fence,
+            self._persist,
         )
         if self.keeper.header.link(spec.id) is None:
             record = LinkRecord(spec.id, spec.epoch)
@@ -216,7 +219,7 @@ class Primary:
         gap = now - self.outbox.now
         if gap > STALL and self.outbox.now:
             for feeder in self.feeders.values():
-                feeder.stalled(gap)
+                feeder.liveness.stalled(gap)
         self.outbox.now, self.outbox.wall = now, wall
 
     def submit(self, batch: Batch) -> list[Action]:
@@ -237,7 +240,7 @@ class Primary:
     @property
     def ledger_needed(self) -> bool:
         """True while any link may have frames unacknowledged."""
-        return any(each.streaming or each.pausing for each in self.feeders.values())
+        return any(each.streaming or each.pause for each in self.feeders.values())
 
     def _reserve(self, last: int) -> None:
         self._reserving = True
@@ -309,7 +312,7 @@ class Primary:
         """Bytes arrived on the channel."""
         feeder = self.feeders.get(link)
         if feeder is not None:
-            feeder.heard()
+            feeder.liveness.heard(self.outbox.now)
 
     def peer_back(self, link: bytes) -> list[Action]:
         """The line is said to be back."""
@@ -347,7 +350,7 @@ class Primary:
                     next_step="set on-outage=continue on the link first",
                 )
         for feeder in chosen:
-            feeder.pause(drain, timeout)
+            pausing.begin(feeder, drain, timeout)
         return self.outbox.take()
 
     def resync(self, link: bytes | None, kind: ResyncKind, once: bool) -> list[Action]:
@@ -415,7 +418,7 @@ class Primary:
         self.activity.begin_cooling()
         victims, settled = set(self.activity.cooling), self.path.written
         for feeder in self.feeders.values():
-            if feeder.streaming or feeder.pausing:
+            if feeder.streaming or feeder.pause:
                 for entry in self.ledger.after(feeder.acked.durable):
                     touched = [
                         each for each in entry.operations if not victims.isdisjoint(self.activity.keys(each))
@@ -457,6 +460,9 @@ class Primary:
         pages = board.pages(exact)
         ticket = self.outbox.ticket(written)
         self.outbox.emit(WriteBoard(ticket, feeder.id, board.base, board.peer_copy, pages))
+
+    def _persist(self, link: bytes) -> None:
+        self._write_board(self.feeders[link], lambda: None)
 
     def write_boards_exactly(self, then: Callable[[], None]) -> None:
         """A clean stop: first what a crash may need (A4), then the maps as they are."""
@@ -507,7 +513,3 @@ class Primary:
         self.fenced = why
         self.path.fail(errnos.EPERM)
         self.outbox.note("fenced", why=why)
-
-    def position(self) -> Position:
-        """Our newest position."""
-        return Position(self.path.generation, self.path.sequence)

@@ -67,7 +67,7 @@ def lag_seconds(primary: Primary, feeder: Feeder) -> float | None:
 def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
     """One link."""
     filling, record, acked = feeder.filling, feeder.record, feeder.acked
-    unacknowledged = primary.ledger.bytes_after(acked.durable) if feeder.streaming or feeder.pausing else 0
+    unacknowledged = primary.ledger.bytes_after(acked.durable) if feeder.streaming or feeder.pause else 0
     replicating = feeder.state is LinkState.REPLICATING
     usable, as_of, why = peer_usable(feeder, primary.outbox.wall, lag_seconds(primary, feeder))
     stopped = record.stopped_at
@@ -104,7 +104,7 @@ def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
         "peer_usable": usable,
         "peer_usable_as_of": as_of,
         "peer_usable_why": why,
-        "rtt_seconds": feeder.rtt,
+        "rtt_seconds": feeder.liveness.rtt,
         "stopped_at": stopped.sequence if stopped is not None else None,
         "stopped_time": moment(record.stopped_time),
     }

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from bitarray import bitarray
 
 from farshore.core.geometry import PAGE_BITS, PAGE_BYTES, Geometry
+from farshore.model.options import ResyncKind
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
@@ -170,6 +171,14 @@ class Scoreboard:
         """Rule A4: the resync cannot be proved to be still open, so nothing that it did counts."""
         self.dirty.merge(self.second)
         self.second.set_all(0)
+
+    def prepare(self, kind: ResyncKind) -> None:
+        """Mark what a resync of this kind has to look at, besides what is marked already."""
+        if kind is ResyncKind.FULL:
+            self.dirty.set_all(1)
+        elif kind is ResyncKind.DIGEST:
+            self.suspect.set_all(1)
+            self.dirty.set_all(0)
 
     def forget_second(self) -> None:
         """Rule A4: the completion cut is durable at the peer."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from farshore.core.actions import Action, ApplyFill, ApplyFrame, Close, CompareDigests, Send, WriteDurable
 from farshore.core.geometry import Geometry
+from farshore.core.liveness import Liveness
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.model import messages as m
 from farshore.model.header import Header, OpenResync, Upstream
@@ -50,12 +51,10 @@ class Session:
     channel: bytes
     nonce: int
     instance: bytes
-    heard_at: float
-    beat_at: float
+    liveness: Liveness
     ready: bool = False
     fills_applied: int = 0
     fills_durable: int = 0
-    peer_clock: int = 0
 
 
 class Secondary:
@@ -179,7 +178,7 @@ class Secondary:
         """The time of this turn; monotonic and wall seconds."""
         gap = now - self.outbox.now
         if self.session is not None and gap > self.setup.timing.beat:
-            self.session.heard_at += gap
+            self.session.liveness.stalled(gap)
         self.outbox.now, self.outbox.wall = now, wall
 
     # -- sessions (B7, B8) ------------------------------------------------------------------
@@ -194,8 +193,8 @@ class Secondary:
             self._end_session("", "the same feeder connected again")
         header = self.keeper.header
         nonce = int.from_bytes(self.setup.new_id()[:8], "little") >> 1
-        now = self.outbox.now
-        self.session = Session(channel, nonce, hello.instance, now, now)
+        liveness = Liveness(self.setup.timing, self.outbox.now)
+        self.session = Session(channel, nonce, hello.instance, liveness)
         upstream = header.upstream
         if upstream is not None and upstream.copy is None:
             self.keeper.put(replace(header, upstream=replace(upstream, copy=hello.copy)))
@@ -228,11 +227,10 @@ class Secondary:
             return "identity-changed", "the feeder expects another copy than this one"
         if dict(hello.volumes) != self.geometry.sizes:
             return "size-mismatch", "the volumes have other sizes here"
-        if self.session is not None and self.session.instance != hello.instance:
-            silent = self.outbox.now - self.session.heard_at
-            if silent <= self.setup.timing.limit:
-                self.outbox.note("second-feeder-refused", instance=hello.instance.hex())
-                return "session-live", "another instance of the feeder holds the session"
+        other = self.session is not None and self.session.instance != hello.instance
+        if other and self.session is not None and not self.session.liveness.silent(self.outbox.now):
+            self.outbox.note("second-feeder-refused", instance=hello.instance.hex())
+            return "session-live", "another instance of the feeder holds the session"
         return None
 
     def _refuse(self, channel: bytes, code: str, text: str) -> None:
@@ -264,7 +262,7 @@ class Secondary:
     def heard(self, channel: bytes) -> None:
         """Bytes arrived on the channel."""
         if self.session is not None and self.session.channel == channel:
-            self.session.heard_at = self.outbox.now
+            self.session.liveness.heard(self.outbox.now)
 
     # -- the stream -------------------------------------------------------------------------
 
@@ -308,8 +306,8 @@ class Secondary:
 
     def _handle(self, session: Session, message: m.Message) -> None:
         match message:
-            case m.Heartbeat(clock=clock):
-                session.peer_clock = clock
+            case m.Heartbeat():
+                session.liveness.take(message, self.outbox.now)
             case m.Refusal(text=text):
                 self._end_session("", text)
             case m.Resume(session=nonce) if nonce == session.nonce:
@@ -568,14 +566,12 @@ class Secondary:
         """Timers; to be called ten times a second or so."""
         now, timing, session = self.outbox.now, self.setup.timing, self.session
         if session is not None:
-            if now - session.heard_at > timing.limit and not self.holding:
-                self._end_session("", f"no sign of life for {timing.limit:g} s")
-            elif now - session.beat_at >= timing.beat:
-                session.beat_at = now
-                beat = m.Heartbeat(int(now * 1e9), session.peer_clock)
-                self.outbox.emit(Send(session.channel, beat))
             if self.holding:
-                session.heard_at = now
+                session.liveness.heard(now)  # we do not read just now
+            if session.liveness.silent(now):
+                self._end_session("", f"no sign of life for {timing.limit:g} s")
+            elif (beat := session.liveness.beat(now)) is not None:
+                self.outbox.emit(Send(session.channel, beat))
         if self.unsynced and not self._syncing and now - self._synced_at >= timing.durable_every:
             self.make_durable(lambda: None)
         return self.outbox.take()

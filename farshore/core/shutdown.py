@@ -50,7 +50,7 @@ class Shutdown:
         primary.path.release()
         for feeder in primary.feeders.values():
             feeder.close("", "the engine stops")
-            if feeder.streaming or feeder.pausing:
+            if feeder.streaming or feeder.pause:
                 feeder.stop(LinkEvent.LOST, "the engine stopped")
         fault = primary.path.fault
         primary.path.fail(errnos.ESHUTDOWN)

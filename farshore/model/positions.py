@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GENERATION_BYTES = 16
+MAX_STRETCHES = 512
+"""Older generations are forgotten; a copy that stands in one of them counts as diverged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +81,4 @@ class History:
     def forked(self, generation: bytes) -> History:
         """A new generation that begins where this history ends (rule D1)."""
         last = self.stretches[-1].last if self.stretches else 0
-        return History((*self.stretches, Stretch(generation, last)))
+        return History((*self.stretches[1 - MAX_STRETCHES :], Stretch(generation, last)))

@@ -1,0 +1,83 @@
+"""Signs of life on a session, and when to try again after one has ended.
+
+Any byte from the peer counts as its heartbeat, and a stall of our own loop does not count against
+it. Both ends of a link use the same rules.
+"""
+
+from __future__ import annotations
+
+from farshore.model.messages import Heartbeat
+from farshore.model.options import Timing
+
+
+class Liveness:
+    """One session's heartbeats. Times are monotonic seconds."""
+
+    __slots__ = ("_beat_at", "_heard_at", "_peer_clock", "_timing", "rtt")
+
+    def __init__(self, timing: Timing, now: float) -> None:
+        self._timing = timing
+        self._heard_at = now
+        self._beat_at = now
+        self._peer_clock = 0
+        self.rtt: float | None = None
+        """Seconds between a heartbeat and its echo, None before the first."""
+
+    def heard(self, now: float) -> None:
+        """Bytes arrived."""
+        self._heard_at = now
+
+    def stalled(self, seconds: float) -> None:
+        """Our own loop stood still for so long."""
+        self._heard_at += seconds
+
+    def silent(self, now: float) -> bool:
+        """Whether the peer has been silent beyond the limit."""
+        return now - self._heard_at > self._timing.limit
+
+    def take(self, beat: Heartbeat, now: float) -> None:
+        """The peer's heartbeat: keep its clock to echo it, and time our own if it comes back."""
+        self._peer_clock = beat.clock
+        if beat.echo:
+            self.rtt = max(0.0, now - beat.echo / 1e9)
+
+    def beat(self, now: float) -> Heartbeat | None:
+        """Our heartbeat when it is due."""
+        if now - self._beat_at < self._timing.beat:
+            return None
+        self._beat_at = now
+        echo, self._peer_clock = self._peer_clock, 0
+        return Heartbeat(int(now * 1e9), echo)
+
+
+class Retry:
+    """When to connect next: at once after good news, else after a pause that doubles up to a bound."""
+
+    __slots__ = ("_at", "_pause", "_timing")
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._at = 0.0
+        self._pause = timing.first_retry
+
+    def due(self, now: float) -> bool:
+        """Whether an attempt may begin."""
+        return now >= self._at
+
+    def failed(self, now: float) -> None:
+        """An attempt or a session has ended."""
+        self._at = now + self._pause
+        self._pause = min(self._pause * 2, self._timing.last_retry)
+
+    def slow(self, now: float) -> None:
+        """The peer has said that trying soon is of no use."""
+        self._at = now + self._timing.last_retry
+
+    def succeeded(self) -> None:
+        """The peer has answered."""
+        self._pause = self._timing.first_retry
+
+    def at_once(self) -> None:
+        """The peer, or the host's network, says that the line is back."""
+        self._at = 0.0
+        self._pause = self._timing.first_retry

@@ -1,0 +1,50 @@
+"""What every feeder of a copy works with, and how far its session has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from farshore.core.ledger import Ledger
+from farshore.core.outbox import HeaderKeeper, Outbox
+from farshore.core.write_path import WritePath
+from farshore.model.options import Timing
+from farshore.model.positions import History, Position
+
+
+class Phase(Enum):
+    """How far a feeder's session has come."""
+
+    IDLE = auto()
+    CONNECTING = auto()
+    GREETING = auto()
+    """Hello sent."""
+    PREPARING = auto()
+    """Resume or ResyncBegin sent; frames flow behind it."""
+    LIVE = auto()
+
+
+@dataclass(slots=True)
+class Shared:
+    """One per copy; the callables are the copy's."""
+
+    outbox: Outbox
+    keeper: HeaderKeeper
+    ledger: Ledger
+    path: WritePath
+    timing: Timing
+    instance: bytes
+    new_id: Callable[[], bytes]
+    history: Callable[[], History]
+    """Our history, exactly to the newest sequence."""
+    progressed: Callable[[], None]
+    """A peer acknowledged something, or a link stopped."""
+    fence: Callable[[str], None]
+    """Rule D6: a newer copy exists; refuse writes from now on."""
+    persist: Callable[[bytes], None]
+    """Write the scoreboard of this link soon."""
+
+    def position(self) -> Position:
+        """Our newest position."""
+        return Position(self.path.generation, self.path.sequence)
