@@ -1,0 +1,306 @@
+"""One session at the follower: its stream of frames and link messages, unit by unit (B3, B7, E1).
+
+While `holding` is True nothing more of the stream may be handed over: a flush is a barrier until
+everything before it is durable, and what must be durable before it is answered (an adopted
+history, a resync's begin and end) holds the stream as well. What is out of its place ends the
+session; what belongs to another session is ignored.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from farshore.core.actions import ApplyFill, ApplyFrame, CompareDigests, Send
+from farshore.core.durability import Durability
+from farshore.core.geometry import Geometry
+from farshore.core.liveness import Liveness
+from farshore.core.outbox import HeaderKeeper, Outbox
+from farshore.model import messages as m
+from farshore.model.header import OpenResync
+from farshore.model.positions import History, Position
+
+
+class Follower(Protocol):
+    """What a stream needs of the copy that it feeds."""
+
+    outbox: Outbox
+    keeper: HeaderKeeper
+    geometry: Geometry
+    standing: Durability
+    since: float
+
+    def history(self) -> History:
+        """What this copy certainly holds."""
+        ...
+
+    def end_session(self, code: str, text: str) -> None:
+        """End the session; with a code the feeder is told why."""
+        ...
+
+    def fail(self, errno: int) -> None:
+        """A disk failed (rule C3)."""
+        ...
+
+
+class Stream:
+    """See the module. `nonce` names the session in every link message."""
+
+    def __init__(
+        self, copy: Follower, channel: bytes, nonce: int, instance: bytes, liveness: Liveness
+    ) -> None:
+        self.channel = channel
+        self.nonce = nonce
+        self.instance = instance
+        self.liveness = liveness
+        self.ready = False
+        self.fills_applied = 0
+        self.fills_durable = 0
+        self.ack_due = False
+        self._copy = copy
+        self._holds = 0
+        self._frame: m.FrameHead | None = None
+        self._fill: m.Fill | None = None
+        self._over = False
+
+    @property
+    def holding(self) -> bool:
+        """True while the shell must not hand over anything more."""
+        return self._holds > 0 or self._frame is not None or self._fill is not None
+
+    def over(self) -> None:
+        """The session has ended: what is still under way changes nothing of the next one."""
+        self._over = True
+
+    def send(self, message: m.Message) -> None:
+        """Queue a message for the feeder."""
+        self._copy.outbox.emit(Send(self.channel, message))
+
+    def _protocol_error(self, text: str) -> None:
+        self._copy.end_session("protocol", text)
+
+    def _hold_until(self, begin: Callable[[Callable[[], None]], None], then: Callable[[], None]) -> None:
+        """Hold the stream, `begin` something, and when it has ended release and run `then`."""
+        self._holds += 1
+
+        def done() -> None:
+            self._holds -= 1
+            if not self._over:
+                then()
+
+        begin(done)
+
+    def _if_current(self, step: Callable[[], None]) -> Callable[[], None]:
+        """`step`, unless the session has ended by then: a later session may have begun something that a
+        late step of this one must not undo."""
+
+        def guarded() -> None:
+            if not self._over:
+                step()
+
+        return guarded
+
+    # -- frames -----------------------------------------------------------------------------
+
+    def frame(self, head: m.FrameHead, frame: object) -> None:
+        """A frame: ignored at or below the position, applied when it is the next, else refused."""
+        here = self._copy.standing.position
+        if not self.ready or head.group != self._copy.keeper.header.group:
+            self._protocol_error("a frame of another group, or before the session began")
+        elif head.generation != here.generation:
+            self._protocol_error("a frame of another generation")
+        elif head.last <= here.sequence:
+            self.ack_due = True
+        elif head.first != here.sequence + 1 or head.follows != here:
+            self._protocol_error(f"frame {head.first} does not follow {here.sequence}")
+        else:
+            self._frame = head
+            self._copy.outbox.emit(ApplyFrame(frame, Position(head.generation, head.last)))
+
+    def frame_applied(self, errno: int) -> None:
+        """The frame in hand was written, or could not be (rule C3: then it never counts)."""
+        head, self._frame = self._frame, None
+        if errno or head is None:
+            self._copy.fail(errno or errnos.EIO)
+            return
+        self._copy.standing.reached(head.last, head.size)
+        self.ack_due = True
+        if head.flush:
+            self._hold_until(self.make_durable, lambda: None)
+        elif self._copy.standing.overdue:
+            self.make_durable(lambda: None)
+
+    def make_durable(self, then: Callable[[], None]) -> None:
+        """Make everything applied so far durable, fills included, and acknowledge it."""
+        fills = self.fills_applied
+
+        def durable() -> None:
+            self.fills_durable = max(self.fills_durable, fills)
+            self.ack_due = True
+            then()
+
+        self._copy.standing.make_durable(durable)
+
+    # -- link messages ----------------------------------------------------------------------
+
+    def received(self, message: m.Message) -> None:
+        """A link message."""
+        match message:
+            case m.Heartbeat():
+                self.liveness.take(message, self._copy.outbox.now)
+            case m.Refusal(text=text):
+                self._copy.end_session("", text)
+            case m.Resume(session=nonce) if nonce == self.nonce:
+                self._resume(message)
+            case m.ResyncBegin(session=nonce) if nonce == self.nonce:
+                self._begin(message)
+            case m.Skip(session=nonce, position=position) if nonce == self.nonce:
+                self._skip(position)
+            case m.Fill(session=nonce) if nonce == self.nonce:
+                self._fill_received(message)
+            case m.DigestQuery(session=nonce) if nonce == self.nonce:
+                self._compare(message)
+            case m.ResyncEnd(session=nonce) if nonce == self.nonce:
+                self._end(message)
+            case m.SyncNow(session=nonce) if nonce == self.nonce:
+                self.make_durable(lambda: None)
+
+    def _resume(self, message: m.Resume) -> None:
+        """Adopt the feeder's history; the volumes are synced first, since a head in the header is a
+        promise that outlives a power loss."""
+        copy, position = self._copy, message.position
+        adopts = message.history.holds(copy.standing.position) and message.history.head == position
+        moved = position.sequence != copy.standing.applied
+        if copy.keeper.header.resync is not None or not adopts or moved:
+            self._protocol_error("the feeder resumes where this copy is not")
+            return
+
+        def begin(done: Callable[[], None]) -> None:
+            def adopt() -> None:
+                copy.keeper.put(replace(copy.keeper.header, history=message.history), done)
+
+            copy.standing.sync_volumes(self._if_current(adopt))
+
+        def adopted() -> None:
+            copy.standing.move_to(position, position.sequence)
+            self._say_ready()
+
+        self._hold_until(begin, adopted)
+
+    def _begin(self, message: m.ResyncBegin) -> None:
+        """Rule E1: everything so far synced, then durably inconsistent, before the first fill."""
+        copy, position = self._copy, message.position
+
+        def mark(done: Callable[[], None]) -> None:
+            header = copy.keeper.header
+            resync = OpenResync(message.resync, message.kind, position)
+            seen = max(header.highest_seen, position.sequence)
+            copy.keeper.put(replace(header, history=copy.history(), resync=resync, highest_seen=seen), done)
+
+        def begin(done: Callable[[], None]) -> None:
+            copy.standing.sync_volumes(self._if_current(lambda: mark(done)))
+
+        def marked() -> None:
+            copy.standing.move_to(position, 0)
+            self.fills_applied = self.fills_durable = 0
+            self._say_ready()
+
+        self._hold_until(begin, marked)
+
+    def _say_ready(self) -> None:
+        self.ready = True
+        self.ack_due = True
+        self._copy.since = self._copy.outbox.wall
+        self.send(m.Ready(self.nonce))
+
+    def _skip(self, position: Position) -> None:
+        standing = self._copy.standing
+        if self._copy.keeper.header.resync is None or position.generation != standing.generation:
+            self._protocol_error("a gap was announced outside of a resync")
+        elif position.sequence > standing.applied:
+            standing.reached(position.sequence, 0)
+            self.ack_due = True
+
+    def _resyncing_at(self, sequence: int) -> bool:
+        open_here = self.ready and self._copy.keeper.header.resync is not None
+        return open_here and sequence == self._copy.standing.applied
+
+    def _inside(self, volume: int, offset: int, length: int) -> bool:
+        size = self._copy.geometry.sizes.get(volume, -1)
+        return length > 0 and offset >= 0 and offset + length <= size
+
+    def _fill_received(self, fill: m.Fill) -> None:
+        if not self._resyncing_at(fill.sequence) or fill.ordinal != self.fills_applied + 1:
+            self._protocol_error("a fill is out of its place")
+        elif not self._inside(fill.volume, fill.offset, fill.length):
+            self._protocol_error("a fill lies outside its volume")
+        else:
+            self._fill = fill
+            self._copy.outbox.emit(ApplyFill(fill))
+
+    def filled(self, errno: int) -> None:
+        """The fill in hand was written, or could not be."""
+        fill, self._fill = self._fill, None
+        if errno or fill is None:
+            self._copy.fail(errno or errnos.EIO)
+            return
+        self.fills_applied = fill.ordinal
+        self._copy.standing.unsynced += fill.length
+        if self._copy.standing.overdue:
+            self.make_durable(lambda: None)
+
+    def _compare(self, query: m.DigestQuery) -> None:
+        if not self._resyncing_at(query.sequence):
+            self._protocol_error("a digest query is out of its place")
+            return
+        if not self._inside(query.volume, query.offset, query.length):
+            self._protocol_error("a digest query lies outside its volume")
+            return
+
+        def compared(differing: bytes, errno: int) -> None:
+            if errno:
+                self._copy.fail(errno)
+            elif not self._over:
+                self.send(m.DigestReply(self.nonce, query.ordinal, differing))
+
+        self._copy.outbox.emit(CompareDigests(self._copy.outbox.ticket(compared), query))
+
+    def _end(self, message: m.ResyncEnd) -> None:
+        """The completion cut: all durable, then the position, then the history without the mark (D4)."""
+        copy, position = self._copy, message.position
+        resync = copy.keeper.header.resync
+        here = copy.standing.position
+        known = resync is not None and resync.id == message.resync
+        if not known or position != here or message.history.head != here:
+            self._protocol_error("the completion cut is not where this copy is")
+            return
+
+        def install(done: Callable[[], None]) -> None:
+            header = replace(copy.keeper.header, history=message.history, resync=None, doubtful_until=0)
+            copy.keeper.put(header, done)
+
+        def begin(done: Callable[[], None]) -> None:
+            def record() -> None:
+                copy.standing.record(position, self._if_current(lambda: install(done)))
+
+            copy.standing.sync_volumes(self._if_current(record))
+
+        def installed() -> None:
+            copy.standing.durable = max(copy.standing.durable, position.sequence)
+            copy.outbox.note("resync-complete", sequence=position.sequence)
+            self.ack_due = True
+            self.send(m.ResyncDone(self.nonce, message.resync))
+
+        self._hold_until(begin, installed)
+
+    # -- time -------------------------------------------------------------------------------
+
+    def acknowledge(self) -> None:
+        """One acknowledgement for everything that this turn has brought."""
+        if self.ack_due and self.ready:
+            self.ack_due = False
+            standing = self._copy.standing
+            applied = standing.applied
+            self.send(m.Ack(self.nonce, applied, applied, standing.durable, self.fills_durable))
