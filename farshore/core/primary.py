@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from farshore.core import pausing
-from farshore.core.actions import Action, WriteBoard
+from farshore.core.actions import Action
 from farshore.core.activity import ActivityLog, extent_of
+from farshore.core.board_keeper import BoardKeeper
 from farshore.core.feeder import Feeder
 from farshore.core.geometry import Geometry
 from farshore.core.ledger import Entry, Ledger
+from farshore.core.opening import Opening
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.core.scoreboard import BoardImage, Scoreboard
 from farshore.core.shared import Shared
@@ -72,13 +74,14 @@ class Primary:
         self.path.on_write_error = self._write_failed
         self.ledger = Ledger()
         self.feeders: dict[bytes, Feeder] = {}
+        self.boards = BoardKeeper(self.outbox, self.feeders, self._fault)
         self.fenced = ""
         self.opened = False
         self._shutdown: Shutdown | None = None
         self.started_at = 0.0
         """When this run began to meet its peers, wall seconds."""
         self._opened_after = 0.0
-        self._same_boot = setup.header.boot == setup.boot
+        self._opening = Opening(setup.timing, setup.header.boot == setup.boot, setup.on_start == "alone")
         self._reserving = False
 
     # -- start ------------------------------------------------------------------------------
@@ -103,7 +106,7 @@ class Primary:
         )
         for spec in self.setup.links:
             self._restore_link(spec, clean)
-        self._write_boards(lambda: self.keeper.put(self.keeper.header, self._begin))
+        self.boards.write_all(lambda: self.keeper.put(self.keeper.header, self._begin))
         return self.outbox.take()
 
     def _restore_link(self, spec: LinkSpec, clean: bool) -> None:
@@ -153,17 +156,8 @@ class Primary:
         """Rule D5: writes flow once the peers have been asked, or need not be."""
         if self.opened or not self.path.ceiling:
             return
-        timing, waited = self.setup.timing, self.outbox.now - self._opened_after
-        for feeder in self.feeders.values():
-            if feeder.met or feeder.record.peer_copy is None or feeder.record.paused:
-                continue
-            if self._same_boot or (feeder.sync and self.setup.on_start == "alone"):
-                patience = timing.limit if feeder.sync else 0.0
-            else:
-                patience = float("inf") if feeder.sync else timing.start_grace
-            if waited < patience:
-                return
-        if self.fenced:
+        waited = self.outbox.now - self._opened_after
+        if self.fenced or not self._opening.may_open(self.feeders.values(), waited):
             return
         self.opened = True
         self.path.held = False
@@ -371,7 +365,7 @@ class Primary:
         board = Scoreboard(self.geometry, None)
         board.every_page()
         feeder = self._add_feeder(spec, board)
-        self._write_board(feeder, lambda: None)
+        self.boards.write(feeder, lambda: None)
         self.keeper.put(self.keeper.header)
         if self.opened:
             feeder.gate.open()
@@ -411,77 +405,10 @@ class Primary:
         if self._shutdown is not None:
             self._shutdown.advance()
         elif self.activity.crowded and not self.path.fault:
-            self._cool()
-
-    def _cool(self) -> None:
-        """Rule A2: make what the oldest hot extents need durable, then let them go."""
-        self.activity.begin_cooling()
-        victims, settled = set(self.activity.cooling), self.path.written
-        for feeder in self.feeders.values():
-            if feeder.streaming or feeder.pause:
-                for entry in self.ledger.after(feeder.acked.durable):
-                    touched = [
-                        each for each in entry.operations if not victims.isdisjoint(self.activity.keys(each))
-                    ]
-                    feeder.board.mark_queued(touched, entry.last)
-        left = [2]
-
-        def step_done() -> None:
-            left[0] -= 1
-            if left[0] == 0:
-                self.activity.finish_cooling(settled)
-                self.path.admit_cold()
-
-        self._write_boards(step_done)
-        self.path.sync_now(step_done)
-
-    def _write_boards(self, then: Callable[[], None]) -> None:
-        left = [len(self.feeders)]
-        if not left[0]:
-            then()
-            return
-
-        def one_done() -> None:
-            left[0] -= 1
-            if left[0] == 0:
-                then()
-
-        for feeder in self.feeders.values():
-            self._write_board(feeder, one_done)
-
-    def _write_board(self, feeder: Feeder, then: Callable[[], None], exact: bool = False) -> None:
-        def written(errno: int) -> None:
-            if errno:
-                self._fault(errno)
-            else:
-                then()
-
-        board = feeder.board
-        pages = board.pages(exact)
-        ticket = self.outbox.ticket(written)
-        self.outbox.emit(WriteBoard(ticket, feeder.id, board.base, board.peer_copy, pages))
+            self.boards.cool(self.activity, self.path, self.ledger)
 
     def _persist(self, link: bytes) -> None:
-        self._write_board(self.feeders[link], lambda: None)
-
-    def write_boards_exactly(self, then: Callable[[], None]) -> None:
-        """A clean stop: first what a crash may need (A4), then the maps as they are."""
-
-        def exactly() -> None:
-            open_boards = [each for each in self.feeders.values() if each.board.open]
-            left = [len(open_boards)]
-            if not open_boards:
-                then()
-
-            def one_done() -> None:
-                left[0] -= 1
-                if left[0] == 0:
-                    then()
-
-            for feeder in open_boards:
-                self._write_board(feeder, one_done, exact=True)
-
-        self._write_boards(exactly)
+        self.boards.write(self.feeders[link], lambda: None)
 
     # -- trouble ----------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class Shutdown:
         if errno:
             self.complete = True
             return
-        self._primary.write_boards_exactly(self._boards_written)
+        self._primary.boards.write_exactly(self._boards_written)
 
     def _boards_written(self) -> None:
         keeper, path = self._primary.keeper, self._primary.path

@@ -1,0 +1,40 @@
+"""When a started primary may let writes flow (rule D5): its peers are asked first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from farshore.core.feeder import Feeder
+from farshore.model.options import Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the patience with a silent peer depends on."""
+
+    timing: Timing
+    same_boot: bool
+    """The machine did not restart since the copy ran last."""
+    alone: bool
+    """`--on-start alone`."""
+
+    def may_open(self, feeders: Iterable[Feeder], waited: float) -> bool:
+        """Whether every peer that must be asked has answered, or has been silent for long enough."""
+        return all(waited >= self._patience(feeder) for feeder in feeders if _must_be_asked(feeder))
+
+    def _patience(self, feeder: Feeder) -> float:
+        """Seconds to wait for this link's peer.
+
+        Within the same boot silence is link loss after the limit. After a reboot a sync peer may have
+        been promoted meanwhile: only the operator can say that it was not.
+        """
+        if not feeder.sync:
+            return 0.0 if self.same_boot else self.timing.start_grace
+        if self.same_boot or (self.alone and not feeder.freezing):
+            return self.timing.limit
+        return float("inf")
+
+
+def _must_be_asked(feeder: Feeder) -> bool:
+    return not feeder.met and feeder.record.peer_copy is not None and not feeder.record.paused
