@@ -1,8 +1,8 @@
 """The feeder: the near end of one outgoing link (rules A1, A4, A5, B5, C4, D2, G).
 
-It opens sessions, decides by the histories what the peer needs, streams frames, keeps the link's
-state and gate, and folds what was not acknowledged durable into the scoreboard when the link
-stops. The resync that runs inside a session is in `filling`; states are in `link`.
+It streams frames, keeps the link's state and gate, and folds what was not acknowledged durable into
+the scoreboard when the link stops. How a session comes about is in `feeder_session`, the resync
+that runs inside one in `filling`, a pause in `pausing`; the states are in `link`.
 
 Always true: a write that this link's peer may lack is in the ledger (streamed, not acknowledged
 durable), in one of the scoreboard's maps, or both.
@@ -15,15 +15,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from farshore.core import pausing
-from farshore.core.actions import Close, Connect, Send
+from farshore.core.actions import Close, Send
+from farshore.core.feeder_session import FeederSession, Phase
 from farshore.core.filling import Filling
 from farshore.core.gate import Acknowledged, LinkGate
-from farshore.core.handshake import Course, decide, kind_for
+from farshore.core.handshake import Course, kind_for
 from farshore.core.link import LinkEvent, Standing, step
-from farshore.core.liveness import Liveness, Retry
 from farshore.core.pausing import Pause
 from farshore.core.scoreboard import Scoreboard
-from farshore.core.shared import Phase, Shared
+from farshore.core.shared import Shared
 from farshore.core.write_path import NO_LIMIT
 from farshore.model import messages as m
 from farshore.model.header import LinkRecord, OpenResync
@@ -53,8 +53,6 @@ class Feeder:
         self.standing = Standing(LinkState.LOGGING, self._first_reason())
         self.since = shared.outbox.wall
         self.why = ""
-        self.phase = Phase.IDLE
-        self.session = 0
         self.acked = Acknowledged()
         self.streaming = False
         self.queue = 0
@@ -63,10 +61,7 @@ class Feeder:
         self.wanted: ResyncKind | None = None
         self.once = False
         self.pause: Pause | None = None
-        self.met = False
-        """True once the peer has answered since this engine started (rule D5)."""
-        self.liveness = Liveness(shared.timing, shared.outbox.now)
-        self._retry = Retry(shared.timing)
+        self.session = FeederSession(self)
         self.gate = LinkGate(spec.id, shared.path, self._gate_facts, self._remember_alone)
 
     def _first_reason(self) -> Reason:
@@ -120,7 +115,7 @@ class Feeder:
     @property
     def live(self) -> bool:
         """True while frames and link messages flow."""
-        return self.phase is Phase.LIVE
+        return self.session.live
 
     @property
     def owed(self) -> int:
@@ -175,74 +170,8 @@ class Feeder:
 
     # -- session ----------------------------------------------------------------------------
 
-    @property
-    def may_connect(self) -> bool:
-        """Whether a session is wanted now."""
-        if self.record.paused or self.state in (LinkState.DIVERGED, LinkState.FAILED):
-            return False
-        return self.wanted is not None or self.spec.options.autosync or not self.met
-
-    def connect(self) -> None:
-        """Open a connection if one is wanted and due."""
-        if self.phase is Phase.IDLE and self.may_connect and self._retry.due(self.shared.outbox.now):
-            self.phase = Phase.CONNECTING
-            self.shared.outbox.emit(Connect(self.id))
-
-    def peer_back(self) -> None:
-        """The peer, or the host's network, says that the line is back: try at once."""
-        self._retry.at_once()
-        self.connect()
-
-    def connected(self) -> None:
-        """The channel is up: greet."""
-        if self.phase is not Phase.CONNECTING:
-            self.shared.outbox.emit(Close(self.id, "", "nobody waits for this connection"))
-            return
-        self.liveness = Liveness(self.shared.timing, self.shared.outbox.now)
-        self.phase = Phase.GREETING
-        header = self.shared.keeper.header
-        geometry = self.board.geometry
-        self.send(
-            m.Hello(
-                m.PROTOCOL,
-                header.group,
-                self.id,
-                self.spec.epoch,
-                header.copy,
-                self.shared.instance,
-                self.shared.history(),
-                geometry.region,
-                tuple(sorted(geometry.sizes.items())),
-                self.record.peer_copy,
-                self.spec.options.first,
-            )
-        )
-
-    def welcome(self, peer: m.Welcome) -> None:
-        """The peer has said what it holds: choose a course."""
-        if self.phase is not Phase.GREETING:
-            return
-        self.session = peer.session
-        self.met = True
-        self._retry.succeeded()
-        decision = decide(self.record, self.board, self.shared.history(), peer)
-        course = decision.course
-        if course in (Course.NEWER, Course.CONFLICT, Course.CHANGED):
-            self._diverged(course, decision.why)
-            return
-        known = self.record.peer_copy is not None
-        if not known:
-            self.remember(peer_copy=peer.copy)
-        self.board.peer_copy = peer.copy
-        if course is Course.RESUME and self.wanted in (None, ResyncKind.UPDATE) and not self.once:
-            self._resume()
-        elif known and self.wanted is None and not self.spec.options.autosync:
-            self.close("", "autosync is off")
-            self.stop(LinkEvent.STOP, "autosync is off")
-        else:
-            self.begin_resync(course)
-
-    def _diverged(self, course: Course, why: str) -> None:
+    def diverge(self, course: Course, why: str) -> None:
+        """The histories forbid to send anything (rules D2, D3, D6)."""
         changed = course is Course.CHANGED
         self.close("identity-changed" if changed else "diverged", why)
         self.stop(LinkEvent.IDENTITY if changed else LinkEvent.DIVERGE, why)
@@ -250,13 +179,13 @@ class Feeder:
         if course is Course.NEWER:
             self.shared.fence(why)
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """The peer lacks nothing: ordered frames follow from here."""
         position = self.shared.position()
         self.wanted = None
         self._start_stream(position)
         self.gate.close()
-        self.send(m.Resume(self.session, self.shared.history(), position))
-        self.phase = Phase.PREPARING
+        self.session.prepare(m.Resume(self.session.nonce, self.shared.history(), position))
 
     def _start_stream(self, position: Position) -> None:
         sequence = position.sequence
@@ -292,14 +221,12 @@ class Feeder:
         board.open = True
         self._start_stream(position)
         self.filling = Filling(self, resync)
-        self.send(m.ResyncBegin(self.session, resync.id, resync.kind, self.shared.history(), position))
-        self.phase = Phase.PREPARING
+        self.session.prepare(
+            m.ResyncBegin(self.session.nonce, resync.id, resync.kind, self.shared.history(), position)
+        )
 
-    def ready(self) -> None:
+    def went_live(self) -> None:
         """The peer has made durable what we asked for."""
-        if self.phase is not Phase.PREPARING:
-            return
-        self.phase = Phase.LIVE
         if self.filling is None:
             self.enter(LinkEvent.RESUME)
             self._replicating()
@@ -333,21 +260,21 @@ class Feeder:
         """One message of the peer. Anything of another session is ignored (rule B7)."""
         match message:
             case m.Heartbeat():
-                self.liveness.take(message, self.shared.outbox.now)
+                self.session.liveness.take(message, self.shared.outbox.now)
             case m.Welcome():
-                self.welcome(message)
+                self.session.welcome(message)
             case m.Refusal(code=code, text=text):
                 self._refused(code, text)
-            case m.Ack(session=session) if session == self.session:
+            case m.Ack(session=session) if session == self.session.nonce:
                 self._acknowledged(message)
-            case m.Ready(session=session) if session == self.session:
-                self.ready()
+            case m.Ready(session=session) if session == self.session.nonce:
+                self.session.ready()
             case m.DigestReply(session=session, ordinal=ordinal, differing=differing) if (
-                session == self.session and self.filling is not None
+                session == self.session.nonce and self.filling is not None
             ):
                 self.filling.compared(ordinal, differing)
             case m.ResyncDone(session=session, resync=resync) if (
-                session == self.session and self.filling is not None
+                session == self.session.nonce and self.filling is not None
             ):
                 self.filling.done(resync)
 
@@ -380,7 +307,7 @@ class Feeder:
             self.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
         elif code in ("io-error", "faulted", "disk-full"):
             self.stop(LinkEvent.PEER_ERROR, text)
-            self._retry.slow(self.shared.outbox.now)
+            self.session.retry.slow(self.shared.outbox.now)
         else:
             self.stop(LinkEvent.LOST if code == "session-live" else LinkEvent.REFUSED, text)
 
@@ -388,7 +315,7 @@ class Feeder:
 
     def close(self, code: str, text: str) -> None:
         """End the channel, with a reason for the peer unless `code` is empty."""
-        if self.phase is not Phase.IDLE:
+        if self.session.phase is not Phase.IDLE:
             if code:
                 self.send(m.Refusal(code, text))
             self.shared.outbox.emit(Close(self.id, code, text))
@@ -405,9 +332,8 @@ class Feeder:
             self.filling.abandon()
             self.filling = None
         if not session_goes_on:
-            self.phase = Phase.IDLE
             self.queue = 0
-            self._retry.failed(self.shared.outbox.now)
+            self.session.ended()
         self.why = why
         self.enter(event)
         if was.state in (LinkState.REPLICATING, LinkState.RESYNCING):
@@ -436,7 +362,7 @@ class Feeder:
 
     def disconnected(self, why: str) -> None:
         """The channel is gone."""
-        if self.phase is Phase.IDLE:
+        if self.session.phase is Phase.IDLE:
             return
         if self.pause is not None:
             self.pause.advance(ended=True)
@@ -452,13 +378,18 @@ class Feeder:
         self.once = once
         if self.record.paused:
             self.remember(paused=False)
-        if self.phase is Phase.LIVE and kind is ResyncKind.UPDATE and not once:
+        if self.live and kind is ResyncKind.UPDATE and not once:
             return
         self.wanted = kind
-        if self.phase in (Phase.LIVE, Phase.PREPARING):
+        if self.session.phase in (Phase.LIVE, Phase.PREPARING):
             self.close("", "a resync was asked for")
             self.stop(LinkEvent.STOP, "a resync was asked for")
         self.peer_back()
+
+    def peer_back(self) -> None:
+        """The peer, or the host's network, says that the line is back: try at once."""
+        self.session.retry.at_once()
+        self.session.connect()
 
     def change(self, spec: LinkSpec) -> None:
         """Take new options; a link that becomes sync waits for its peer, or records that it is alone."""
@@ -489,25 +420,17 @@ class Feeder:
             ):
                 self.filling.stream_again()
             self.filling.pump()
-        elif self.standing.reason is Reason.QUEUE_FULL and self.live and not size and self.may_connect:
+        elif self.standing.reason is Reason.QUEUE_FULL and self.live and not size and self.session.wanted:
             self.board.base = Position(self.shared.path.generation, self.acked.durable)
             self.begin_resync(Course.UPDATE)
 
     def tick(self) -> None:
         """Heartbeats, limits, retries."""
-        now = self.shared.outbox.now
-        if self.phase is Phase.IDLE:
-            self.connect()
-            return
-        if self.phase is Phase.CONNECTING:
-            return
-        if self.liveness.silent(now):
+        silence = self.session.tick()
+        if silence:
             self.close("", "silent")
-            self.disconnected(f"no sign of life for {self.shared.timing.limit:g} s")
+            self.disconnected(silence)
             return
-        beat = self.liveness.beat(now)
-        if beat is not None:
-            self.send(beat)
         if self.pause is not None:
             self.pause.advance()
         if self.filling is not None:

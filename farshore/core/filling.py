@@ -115,7 +115,7 @@ class Filling:
             region = feeder.board.geometry.region
             feeder.send(
                 m.DigestQuery(
-                    feeder.session, ordinal, sequence, piece.volume, offset, length, region, data or b""
+                    feeder.session.nonce, ordinal, sequence, piece.volume, offset, length, region, data or b""
                 )
             )
             return
@@ -123,14 +123,14 @@ class Filling:
         ordinal = self.cursor.fill_sent(piece, on_wire)
         feeder.queue += on_wire
         feeder.fill_bytes += on_wire
-        feeder.send(m.Fill(feeder.session, ordinal, sequence, piece.volume, offset, length, data))
+        feeder.send(m.Fill(feeder.session.nonce, ordinal, sequence, piece.volume, offset, length, data))
 
     def stream_again(self) -> None:
         """The queue has room again: ordered frames follow from here (rule E4)."""
         feeder = self._feeder
         position = feeder.shared.position()
         feeder.restart_stream(position)
-        feeder.send(m.Skip(feeder.session, position))
+        feeder.send(m.Skip(feeder.session.nonce, position))
 
     def eta(self) -> float | None:
         """Seconds that the rest may take at the pace so far; None before there is a pace."""
@@ -158,7 +158,9 @@ class Filling:
             feeder.streaming = False
         else:
             feeder.gate.close()
-        feeder.send(m.ResyncEnd(feeder.session, self.cursor.resync.id, feeder.shared.history(), self._cut))
+        feeder.send(
+            m.ResyncEnd(feeder.session.nonce, self.cursor.resync.id, feeder.shared.history(), self._cut)
+        )
 
     def done(self, resync: bytes) -> None:
         """The completion cut is durable at the peer."""

@@ -48,7 +48,7 @@ def begin(feeder: Feeder, drain: bool, timeout: float) -> None:
     feeder.remember(paused=True, stopped_at=cut, stopped_time=feeder.shared.outbox.wall)
     feeder.enter(LinkEvent.STOP)
     feeder.gate.open()
-    feeder.send(m.SyncNow(feeder.session))
+    feeder.send(m.SyncNow(feeder.session.nonce))
 
 
 def complete(feeder: Feeder, cut: Position, drained: bool) -> None:

@@ -149,7 +149,7 @@ class Primary:
         self._opened_after, self.started_at = self.outbox.now, self.outbox.wall
         self.outbox.note("generation", generation=self.path.generation.hex(), sequence=self.path.sequence)
         for feeder in self.feeders.values():
-            feeder.connect()
+            feeder.session.connect()
         self._consider_opening()
 
     def _consider_opening(self) -> None:
@@ -199,7 +199,7 @@ class Primary:
         for feeder in self.feeders.values():
             if feeder.freezing and not feeder.replicating:
                 return f"link {feeder.spec.name} freezes writes until its peer is back"
-        waiting = [each.spec.name for each in self.feeders.values() if not each.met]
+        waiting = [each.spec.name for each in self.feeders.values() if not each.session.met]
         return f"the peers of {', '.join(waiting)} are asked first" if waiting else "the copy is starting"
 
     def history(self) -> History:
@@ -213,7 +213,7 @@ class Primary:
         gap = now - self.outbox.now
         if gap > STALL and self.outbox.now:
             for feeder in self.feeders.values():
-                feeder.liveness.stalled(gap)
+                feeder.session.liveness.stalled(gap)
         self.outbox.now, self.outbox.wall = now, wall
 
     def submit(self, batch: Batch) -> list[Action]:
@@ -288,7 +288,7 @@ class Primary:
 
     def connected(self, link: bytes) -> list[Action]:
         """The link's channel is up and its peer's identity proved."""
-        return self._of(link, lambda feeder: feeder.connected())
+        return self._of(link, lambda feeder: feeder.session.connected())
 
     def received(self, link: bytes, message: Message) -> list[Action]:
         """A message of the peer."""
@@ -306,7 +306,7 @@ class Primary:
         """Bytes arrived on the channel."""
         feeder = self.feeders.get(link)
         if feeder is not None:
-            feeder.liveness.heard(self.outbox.now)
+            feeder.session.liveness.heard(self.outbox.now)
 
     def peer_back(self, link: bytes) -> list[Action]:
         """The line is said to be back."""
@@ -369,7 +369,7 @@ class Primary:
         self.keeper.put(self.keeper.header)
         if self.opened:
             feeder.gate.open()
-        feeder.connect()
+        feeder.session.connect()
         return self.outbox.take()
 
     def change_link(self, spec: LinkSpec) -> list[Action]:

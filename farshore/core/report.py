@@ -98,13 +98,13 @@ def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
             "applied": acked.applied,
             "durable": acked.durable,
         }
-        if feeder.met
+        if feeder.session.met
         else {"sent": None, "received": None, "applied": None, "durable": None},
         "resent_bytes_total": feeder.fill_bytes,
         "peer_usable": usable,
         "peer_usable_as_of": as_of,
         "peer_usable_why": why,
-        "rtt_seconds": feeder.liveness.rtt,
+        "rtt_seconds": feeder.session.liveness.rtt,
         "stopped_at": stopped.sequence if stopped is not None else None,
         "stopped_time": moment(record.stopped_time),
     }

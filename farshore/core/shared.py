@@ -1,28 +1,15 @@
-"""What every feeder of a copy works with, and how far its session has come."""
+"""What every feeder of a copy works with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from farshore.core.ledger import Ledger
 from farshore.core.outbox import HeaderKeeper, Outbox
 from farshore.core.write_path import WritePath
 from farshore.model.options import Timing
 from farshore.model.positions import History, Position
-
-
-class Phase(Enum):
-    """How far a feeder's session has come."""
-
-    IDLE = auto()
-    CONNECTING = auto()
-    GREETING = auto()
-    """Hello sent."""
-    PREPARING = auto()
-    """Resume or ResyncBegin sent; frames flow behind it."""
-    LIVE = auto()
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ class Shutdown:
         primary.opened = True
         for feeder in primary.feeders.values():
             if feeder.live:
-                feeder.send(m.SyncNow(feeder.session))
+                feeder.send(m.SyncNow(feeder.session.nonce))
 
     def advance(self) -> None:
         """Go on as far as possible."""

@@ -1,0 +1,147 @@
+"""One session of a feeder with its follower, from the first attempt to connect to its end.
+
+It knows when to connect, greets, chooses a course by what the follower holds (rule D2), and tells
+the feeder to take it. Nothing of an earlier session is ever carried over but the wish to try again.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from farshore.core.actions import Close, Connect
+from farshore.core.handshake import Course, decide
+from farshore.core.link import LinkEvent
+from farshore.core.liveness import Liveness, Retry
+from farshore.model import messages as m
+from farshore.model.options import LinkState, ResyncKind
+
+if TYPE_CHECKING:
+    from farshore.core.feeder import Feeder
+
+
+class Phase(Enum):
+    """How far a session has come."""
+
+    IDLE = auto()
+    CONNECTING = auto()
+    GREETING = auto()
+    """Hello sent."""
+    PREPARING = auto()
+    """Resume or ResyncBegin sent; frames flow behind it."""
+    LIVE = auto()
+
+
+class FeederSession:
+    """See the module."""
+
+    def __init__(self, feeder: Feeder) -> None:
+        shared = feeder.shared
+        self._feeder = feeder
+        self._outbox = shared.outbox
+        self.phase = Phase.IDLE
+        self.nonce = 0
+        """The follower's name for this session; every link message carries it."""
+        self.met = False
+        """True once the peer has answered since this engine started (rule D5)."""
+        self.liveness = Liveness(shared.timing, shared.outbox.now)
+        self.retry = Retry(shared.timing)
+
+    @property
+    def live(self) -> bool:
+        """True while frames and link messages flow."""
+        return self.phase is Phase.LIVE
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there should be a session now."""
+        feeder = self._feeder
+        if feeder.record.paused or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
+            return False
+        return feeder.wanted is not None or feeder.spec.options.autosync or not self.met
+
+    def connect(self) -> None:
+        """Open a connection if one is wanted and due."""
+        if self.phase is Phase.IDLE and self.wanted and self.retry.due(self._outbox.now):
+            self.phase = Phase.CONNECTING
+            self._outbox.emit(Connect(self._feeder.id))
+
+    def connected(self) -> None:
+        """The channel is up: greet."""
+        feeder = self._feeder
+        if self.phase is not Phase.CONNECTING:
+            self._outbox.emit(Close(feeder.id, "", "nobody waits for this connection"))
+            return
+        self.liveness = Liveness(feeder.shared.timing, self._outbox.now)
+        self.phase = Phase.GREETING
+        header = feeder.shared.keeper.header
+        geometry = feeder.board.geometry
+        feeder.send(
+            m.Hello(
+                m.PROTOCOL,
+                header.group,
+                feeder.id,
+                feeder.spec.epoch,
+                header.copy,
+                feeder.shared.instance,
+                feeder.shared.history(),
+                geometry.region,
+                tuple(sorted(geometry.sizes.items())),
+                feeder.record.peer_copy,
+                feeder.spec.options.first,
+            )
+        )
+
+    def welcome(self, peer: m.Welcome) -> None:
+        """The peer has said what it holds: choose a course."""
+        if self.phase is not Phase.GREETING:
+            return
+        feeder = self._feeder
+        self.nonce = peer.session
+        self.met = True
+        self.retry.succeeded()
+        decision = decide(feeder.record, feeder.board, feeder.shared.history(), peer)
+        course = decision.course
+        if course in (Course.NEWER, Course.CONFLICT, Course.CHANGED):
+            feeder.diverge(course, decision.why)
+            return
+        known = feeder.record.peer_copy is not None
+        if not known:
+            feeder.remember(peer_copy=peer.copy)
+        feeder.board.peer_copy = peer.copy
+        if course is Course.RESUME and feeder.wanted in (None, ResyncKind.UPDATE) and not feeder.once:
+            feeder.resume()
+        elif known and feeder.wanted is None and not feeder.spec.options.autosync:
+            feeder.close("", "autosync is off")
+            feeder.stop(LinkEvent.STOP, "autosync is off")
+        else:
+            feeder.begin_resync(course)
+
+    def prepare(self, message: m.Resume | m.ResyncBegin) -> None:
+        """Ask the follower to make ready; frames flow behind this message."""
+        self._feeder.send(message)
+        self.phase = Phase.PREPARING
+
+    def ready(self) -> None:
+        """The follower has made durable what was asked for."""
+        if self.phase is Phase.PREPARING:
+            self.phase = Phase.LIVE
+            self._feeder.went_live()
+
+    def ended(self) -> None:
+        """The channel is gone, or was given up."""
+        self.phase = Phase.IDLE
+        self.retry.failed(self._outbox.now)
+
+    def tick(self) -> str:
+        """Heartbeats and attempts; returns why the session must end, or nothing."""
+        now = self._outbox.now
+        if self.phase is Phase.IDLE:
+            self.connect()
+        elif self.phase is not Phase.CONNECTING:
+            if self.liveness.silent(now):
+                return f"no sign of life for {self._feeder.shared.timing.limit:g} s"
+            beat = self.liveness.beat(now)
+            if beat is not None:
+                self._feeder.send(beat)
+        return ""

@@ -1,0 +1,218 @@
+"""The header of a copy on disk: canonical JSON in two alternating slots.
+
+Encoding is a bijection: equal headers have equal bytes, and bytes that `encode` would not produce
+for their content are damage. What the fields mean, and when they change, is decided by
+`farshore.core`. Format: `docs/formats.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, TypeAlias
+
+from farshore.errors import FarshoreError
+from farshore.model.header import HEADER_FORMAT, Header, LinkRecord, OpenResync, Upstream
+from farshore.model.options import ResyncKind, Role
+from farshore.model.positions import History, Position, Stretch
+from farshore.store.platform import FileLayer
+from farshore.store.slots import RecordKind, SlotFile, damaged, newer
+
+KIND: Final = RecordKind(b"FShrHead", 1)
+_ROOM: Final = 16 << 10
+"""Bytes of JSON that a new file has room for; it grows when a history or the links need more."""
+
+_Json: TypeAlias = dict[str, Any]
+
+
+def encode(header: Header) -> bytes:
+    """Canonical JSON: keys sorted, no blanks, ids in lowercase hex."""
+    value = {
+        "format": header.format,
+        "group": header.group.hex(),
+        "copy": header.copy.hex(),
+        "role": header.role.value,
+        "history": [[each.generation.hex(), each.last] for each in header.history.stretches],
+        "ceiling": header.ceiling,
+        "clean": header.clean,
+        "boot": header.boot,
+        "links": [_put_link(record) for record in header.links],
+        "upstream": _put_upstream(header.upstream),
+        "resync": _put_resync(header.resync),
+        "doubtful_until": header.doubtful_until,
+        "highest_seen": header.highest_seen,
+        "fault": header.fault,
+    }
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def decode(data: bytes, path: str) -> Header:
+    """The inverse of `encode`; `path` is for the errors.
+
+    Raises FarshoreError `state-newer` for a format that this version does not know, and
+    `state-damaged` for anything else that is no header.
+    """
+    try:
+        value = json.loads(data)
+        known = isinstance(value, dict) and type(value["format"]) is int
+        if known and value["format"] > HEADER_FORMAT:
+            raise newer(path, value["format"], HEADER_FORMAT)
+        header = _take_header(value)
+        exact = encode(header) == data
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
+        raise damaged(path, f"the header cannot be read: {reason}") from reason
+    if not exact:
+        raise damaged(path, "the header is not in the one form that it is written in")
+    return header
+
+
+def _put_position(value: Position | None) -> list[object] | None:
+    return None if value is None else [value.generation.hex(), value.sequence]
+
+
+def _put_resync(value: OpenResync | None) -> _Json | None:
+    if value is None:
+        return None
+    return {"id": value.id.hex(), "kind": value.kind.value, "start": _put_position(value.start)}
+
+
+def _put_upstream(value: Upstream | None) -> _Json | None:
+    if value is None:
+        return None
+    return {"link": value.link.hex(), "epoch": value.epoch, "copy": _put_id(value.copy)}
+
+
+def _put_id(value: bytes | None) -> str | None:
+    return None if value is None else value.hex()
+
+
+def _put_link(record: LinkRecord) -> _Json:
+    return {
+        "link": record.link.hex(),
+        "epoch": record.epoch,
+        "peer_copy": _put_id(record.peer_copy),
+        "open_resync": _put_resync(record.open_resync),
+        "alone_since": _put_position(record.alone_since),
+        "ever_replicated": record.ever_replicated,
+        "paused": record.paused,
+        "stopped_at": _put_position(record.stopped_at),
+        "stopped_time": None if record.stopped_time is None else float(record.stopped_time),
+    }
+
+
+def _take_header(value: _Json) -> Header:
+    return Header(
+        group=_id(value["group"]),
+        copy=_id(value["copy"]),
+        role=Role(value["role"]),
+        history=History(tuple([Stretch(_id(generation), _int(n)) for generation, n in value["history"]])),
+        ceiling=_int(value["ceiling"]),
+        clean=_bool(value["clean"]),
+        boot=_str(value["boot"]),
+        links=tuple([_take_link(record) for record in value["links"]]),
+        upstream=_take_upstream(value["upstream"]),
+        resync=_take_resync(value["resync"]),
+        doubtful_until=_int(value["doubtful_until"]),
+        highest_seen=_int(value["highest_seen"]),
+        fault=_str(value["fault"]),
+        format=_int(value["format"]),
+    )
+
+
+def _take_link(value: _Json) -> LinkRecord:
+    time = value["stopped_time"]
+    if time is not None and type(time) is not float:
+        raise TypeError("a time is a number")
+    return LinkRecord(
+        link=_id(value["link"]),
+        epoch=_int(value["epoch"]),
+        peer_copy=_optional_id(value["peer_copy"]),
+        open_resync=_take_resync(value["open_resync"]),
+        alone_since=_take_position(value["alone_since"]),
+        ever_replicated=_bool(value["ever_replicated"]),
+        paused=_bool(value["paused"]),
+        stopped_at=_take_position(value["stopped_at"]),
+        stopped_time=time,
+    )
+
+
+def _take_upstream(value: _Json | None) -> Upstream | None:
+    if value is None:
+        return None
+    return Upstream(_id(value["link"]), _int(value["epoch"]), _optional_id(value["copy"]))
+
+
+def _take_resync(value: _Json | None) -> OpenResync | None:
+    if value is None:
+        return None
+    start = _take_position(value["start"])
+    if start is None:
+        raise TypeError("a resync has a start")
+    return OpenResync(_id(value["id"]), ResyncKind(value["kind"]), start)
+
+
+def _take_position(value: list[Any] | None) -> Position | None:
+    if value is None:
+        return None
+    generation, sequence = value
+    return Position(_id(generation), _int(sequence))
+
+
+def _id(value: str) -> bytes:
+    return bytes.fromhex(_str(value))
+
+
+def _optional_id(value: str | None) -> bytes | None:
+    return None if value is None else _id(value)
+
+
+def _int(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError("a count is a whole number from 0 on")
+    return value
+
+
+def _bool(value: object) -> bool:
+    if type(value) is not bool:
+        raise TypeError("a flag is true or false")
+    return value
+
+
+def _str(value: object) -> str:
+    if type(value) is not str:
+        raise TypeError("a text is a string")
+    return value
+
+
+class HeaderFile:
+    """The header's file. `header` is what was read or last made durable."""
+
+    __slots__ = ("_slots", "header")
+
+    def __init__(self, slots: SlotFile, header: Header) -> None:
+        """Use `create` or `open`."""
+        self._slots = slots
+        self.header = header
+
+    @classmethod
+    def create(cls, layer: FileLayer, path: str, header: Header) -> HeaderFile:
+        """Makes the file; its name is durable once the caller has synced the directory."""
+        return cls(SlotFile.create(layer, path, KIND, encode(header), _ROOM), header)
+
+    @classmethod
+    def open(cls, layer: FileLayer, path: str) -> HeaderFile:
+        """Raises FarshoreError `state-damaged` or `state-newer`."""
+        slots = SlotFile.open(layer, path, KIND)
+        try:
+            return cls(slots, decode(slots.read(), path))
+        except FarshoreError:
+            slots.close()
+            raise
+
+    def write(self, header: Header) -> None:
+        """Replaces the header, durably. After an OSError it is the old or the new one."""
+        self._slots.write(encode(header))
+        self.header = header
+
+    def close(self) -> None:
+        """Ends the use of the file."""
+        self._slots.close()

@@ -1,0 +1,76 @@
+"""What this host has mounted, and which loop devices stand on which files.
+
+Reads what the kernel says, nothing else: no path is looked at, since a path on one of our own mounts
+must not be touched (a lookup there would wait for ourselves).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo. `device` is what `os.makedev` makes of its numbers."""
+
+    point: str
+    kind: str
+    """The type of the file system, `fuse.farshore` say."""
+    source: str
+    device: int
+    root: str
+
+
+def mounts(table: str = "/proc/self/mountinfo") -> list[Mount]:
+    """The mounts that this process sees, in the order in which they were made."""
+    with open(table, encoding="utf-8", errors="surrogateescape") as lines:
+        return [_parse(line) for line in lines]
+
+
+def _parse(line: str) -> Mount:
+    fields = line.rstrip("\n").split(" ")
+    after = fields.index("-", 6)
+    major, minor = fields[2].split(":")
+    return Mount(
+        point=_plain(fields[4]),
+        kind=fields[after + 1],
+        source=_plain(fields[after + 2]),
+        device=os.makedev(int(major), int(minor)),
+        root=_plain(fields[3]),
+    )
+
+
+def _plain(text: str) -> str:
+    """Blanks and the like stand as octal numbers there."""
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def mount_of(path: str, table: list[Mount]) -> Mount | None:
+    """The mount on which an absolute path without links lies. A later mount hides an earlier one."""
+    found: Mount | None = None
+    for mount in table:
+        prefix = mount.point.rstrip("/") + "/"
+        if (path + "/").startswith(prefix) and (found is None or len(mount.point) >= len(found.point)):
+            found = mount
+    return found
+
+
+def loop_devices(sys_block: str = "/sys/block") -> dict[str, str]:
+    """Loop device name -> path of the file that it stands on, for those in use."""
+    backing: dict[str, str] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(sys_block):
+            if name.startswith("loop"):
+                with contextlib.suppress(FileNotFoundError, OSError):
+                    backing[name] = _first_line(f"{sys_block}/{name}/loop/backing_file")
+    return backing
+
+
+def _first_line(path: str) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape") as lines:
+        return lines.readline().rstrip("\n")

@@ -1,0 +1,235 @@
+"""A link's scoreboard on disk: a small record of what it is bound to, and pages of its bitmaps.
+
+False dirty is allowed, false clean never (rule A1): a page that does not hold its checksum reads as
+all ones, and a file that is missing, of another size or bound to other volumes reads as damaged.
+A base that moves is durable before any page that it allows to clear (rule A5). Pages hold a valid
+checksum from the creation of the file on, so a page of nothing but zeroes is damage as well.
+What the bits mean is decided by `farshore.core.scoreboard`. Format: `docs/formats.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from xxhash import xxh3_64_intdigest
+
+from farshore.core.geometry import PAGE_BITS, PAGE_BYTES, Geometry
+from farshore.core.scoreboard import DIRTY, MAPS, BoardImage, Page
+from farshore.errors import FarshoreError
+from farshore.model.positions import Position
+from farshore.store.platform import File, FileLayer
+from farshore.store.slots import RecordKind, SlotPair, damaged, slot_bytes_for
+
+KIND: Final = RecordKind(b"FShrBord", 1)
+PAGE_ON_DISK: Final = 4096
+_TRAILER: Final = struct.Struct("<QQ")
+_SUMMED: Final = PAGE_ON_DISK - 8
+_ZEROES: Final = bytes(PAGE_BYTES)
+_ONES: Final = b"\xff" * PAGE_BYTES
+_CHUNK_PAGES: Final = 256
+
+
+def encode_page(seed: int, bitmap: bytes, counter: int) -> bytes:
+    """One page; `bitmap` is padded with zeroes. `seed` says which page it is (`page_seed`), so that a
+    page in the place of another one does not hold."""
+    head = b"".join((bitmap, bytes(PAGE_BYTES - len(bitmap)), counter.to_bytes(8, "little")))
+    return head + xxh3_64_intdigest(head, seed=seed).to_bytes(8, "little")
+
+
+def decode_page(seed: int, page: bytes) -> tuple[bytes, int] | None:
+    """Bitmap and counter of a page; None when it does not hold."""
+    if len(page) != PAGE_ON_DISK:
+        return None
+    counter, checksum = _TRAILER.unpack_from(page, PAGE_BYTES)
+    if checksum != xxh3_64_intdigest(memoryview(page)[:_SUMMED], seed=seed):
+        return None
+    return page[:PAGE_BYTES], counter
+
+
+def page_seed(name: str, volume: int, number: int) -> int:
+    """The checksum's seed of a page: map, volume id and page number."""
+    return (MAPS.index(name) + 1) << 56 | volume << 40 | number
+
+
+class ScoreboardFile:
+    """The file of one link, for the volumes of `geometry`."""
+
+    __slots__ = ("_bound", "_counter", "_file", "_geometry", "_image", "_pair", "_starts")
+
+    def __init__(self, file: File, geometry: Geometry) -> None:
+        """Use `create` or `open`."""
+        self._file = file
+        self._geometry = geometry
+        self._pair = SlotPair(file, KIND, slot_bytes_for(1024 + 64 * len(geometry.sizes)))
+        self._bound: tuple[Position | None, bytes | None] = (None, None)
+        self._counter = 0
+        self._image = BoardImage(None, None, {}, damaged=True)
+        self._starts: dict[tuple[str, int], int] = {}
+        at = 2 * self._pair.slot_bytes
+        for name, volume, count in self._runs():
+            self._starts[name, volume] = at
+            at += count * PAGE_ON_DISK
+
+    def _runs(self) -> Iterator[tuple[str, int, int]]:
+        """(map, volume, pages) in the order in which they stand in the file."""
+        for name in MAPS:
+            for volume in sorted(self._geometry.sizes):
+                yield name, volume, -(-self._geometry.regions(volume) // PAGE_BITS)
+
+    def _size(self) -> int:
+        return 2 * self._pair.slot_bytes + sum(count for *_, count in self._runs()) * PAGE_ON_DISK
+
+    @classmethod
+    def create(
+        cls, layer: FileLayer, path: str, geometry: Geometry, *, dirty: bool = False
+    ) -> ScoreboardFile:
+        """Makes the file, with no base, and no region marked or (`dirty`, reads as damaged) every region
+        dirty. Takes the place of a file of that name, if any; all of it is durable on return."""
+        beside = path + ".new"
+        if layer.exists(beside):
+            layer.remove(beside)
+        board = cls(layer.open(beside, create=True), geometry)
+        try:
+            board._file.allocate_zeroed(board._size())
+            for name, volume, count in board._runs():
+                bitmap = _ONES if dirty and name == DIRTY else _ZEROES
+                board._fill(name, volume, count, bitmap)
+            board._pair.write(board._record(None, None))
+            layer.rename(beside, path)
+            layer.fsync_dir(posixpath.dirname(path))
+        except OSError:
+            board.close()
+            raise
+        board._image = BoardImage(None, None, {}, damaged=dirty)
+        return board
+
+    def _fill(self, name: str, volume: int, count: int, bitmap: bytes) -> None:
+        for first in range(0, count, _CHUNK_PAGES):
+            numbers = range(first, min(first + _CHUNK_PAGES, count))
+            pages = [encode_page(page_seed(name, volume, number), bitmap, 0) for number in numbers]
+            self._file.pwrite(b"".join(pages), self._starts[name, volume] + first * PAGE_ON_DISK)
+
+    @classmethod
+    def open(cls, layer: FileLayer, path: str, geometry: Geometry) -> ScoreboardFile:
+        """A file that is missing, damaged as a whole or of other volumes is replaced by one in which
+        everything is dirty, and reads as damaged. Raises FarshoreError `state-newer`."""
+        try:
+            return cls._open(layer, path, geometry)
+        except FarshoreError as reason:
+            if reason.code.name != "state-damaged":
+                raise
+        return cls.create(layer, path, geometry, dirty=True)
+
+    @classmethod
+    def _open(cls, layer: FileLayer, path: str, geometry: Geometry) -> ScoreboardFile:
+        if not layer.exists(path):
+            raise damaged(path, "the file is missing")
+        board = cls(layer.open(path), geometry)
+        try:
+            # The record first: a newer version may well have another size.
+            record = board._pair.load(path)
+            if record is None or board._file.size() != board._size():
+                raise damaged(path, "the file is not as long as its volumes need")
+            board._bound = board._taken(record, path)
+            board._load()
+        except (FarshoreError, OSError):
+            board.close()
+            raise
+        return board
+
+    def _record(self, base: Position | None, peer_copy: bytes | None) -> bytes:
+        value = {
+            "base": None if base is None else [base.generation.hex(), base.sequence],
+            "peer_copy": None if peer_copy is None else peer_copy.hex(),
+            "region": self._geometry.region,
+            "volumes": sorted(self._geometry.sizes.items()),
+        }
+        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+    def _taken(self, record: bytes, path: str) -> tuple[Position | None, bytes | None]:
+        try:
+            value: dict[str, Any] = json.loads(record)
+            base, peer = value["base"], value["peer_copy"]
+            bound = (
+                None if base is None else Position(bytes.fromhex(base[0]), base[1]),
+                None if peer is None else bytes.fromhex(peer),
+            )
+        except (ValueError, KeyError, TypeError, IndexError) as reason:
+            raise damaged(path, f"the record cannot be read: {reason}") from reason
+        if self._record(*bound) != record:
+            raise damaged(path, "the scoreboard is of other volumes or regions")
+        return bound
+
+    def _load(self) -> None:
+        """Reads every page, and writes those that were ever written once more: after a process that
+        died, or whose sync failed, what the cache shows need not be on the disk."""
+        maps = {(name, volume): self._bitmap(name, volume, count) for name, volume, count in self._runs()}
+        self._file.fdatasync()
+        self._image = BoardImage(*self._bound, maps)
+
+    def _bitmap(self, name: str, volume: int, count: int) -> bytes:
+        bitmaps: list[bytes] = []
+        for first in range(0, count, _CHUNK_PAGES):
+            pages = min(_CHUNK_PAGES, count - first)
+            offset = self._starts[name, volume] + first * PAGE_ON_DISK
+            data = self._file.pread(pages * PAGE_ON_DISK, offset)
+            written = False
+            for index in range(pages):
+                page = data[index * PAGE_ON_DISK : (index + 1) * PAGE_ON_DISK]
+                bitmap, counter = decode_page(page_seed(name, volume, first + index), page) or (_ONES, 0)
+                bitmaps.append(bitmap)
+                self._counter = max(self._counter, counter)
+                written = written or counter > 0
+            if written:
+                self._file.pwrite(data, offset)
+        return _cut(b"".join(bitmaps), self._geometry.regions(volume))
+
+    def read(self) -> BoardImage:
+        """The scoreboard as it was opened. `maps` has the bitmap of each map and volume, cut to the
+        volume's regions, none for a new file; it is empty when the whole is damaged."""
+        return self._image
+
+    def write(self, base: Position | None, peer_copy: bytes | None, pages: Sequence[Page]) -> None:
+        """First the binding, if it changed, durably; then the pages, durably. After an OSError each
+        page is the old one, the new one or all ones, and no page is new under the old binding."""
+        if (base, peer_copy) != self._bound:
+            self._pair.write(self._record(base, peer_copy))
+            self._bound = (base, peer_copy)
+        if pages:
+            self._counter += 1
+            for offset, data in self._runs_of(pages):
+                self._file.pwrite(data, offset)
+            self._file.fdatasync()
+
+    def _runs_of(self, pages: Sequence[Page]) -> Iterator[tuple[int, bytes]]:
+        """The pages as they stand in the file, neighbours joined."""
+        placed = sorted(
+            (self._starts[name, volume] + number * PAGE_ON_DISK, page_seed(name, volume, number), bitmap)
+            for name, volume, number, bitmap in pages
+        )
+        run: list[bytes] = []
+        start = 0
+        for offset, seed, bitmap in placed:
+            if run and (offset != start + len(run) * PAGE_ON_DISK or len(run) == _CHUNK_PAGES):
+                yield start, b"".join(run)
+                run = []
+            if not run:
+                start = offset
+            run.append(encode_page(seed, bitmap, self._counter))
+        yield start, b"".join(run)
+
+    def close(self) -> None:
+        """Ends the use of the file."""
+        self._file.close()
+
+
+def _cut(bitmap: bytes, regions: int) -> bytes:
+    """The first `regions` bits, the rest of the last byte cleared."""
+    data = bytearray(bitmap[: -(-regions // 8)])
+    if regions % 8:
+        data[-1] &= (1 << regions % 8) - 1
+    return bytes(data)

@@ -1,0 +1,219 @@
+"""The frame: an immutable batch of consecutive operations of one group, and its one encoding.
+
+A frame is encoded once and then sent, queued, journaled and relayed as the same bytes. It stands on
+its own: it says which group, generation and sequences it holds and which position it follows. A
+decoded frame has passed its checksum and every structural check, so whoever applies it needs no
+further ones except against the volumes' sizes. Payloads are never copied on decoding.
+Which frame may be applied is `farshore.core`'s decision. Format: `docs/formats.md`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from xxhash import xxh3_64, xxh3_64_intdigest
+
+from farshore.errors import ProtocolError
+from farshore.model.messages import Buffer, FrameHead
+from farshore.model.positions import Position
+from farshore.model.volumes import CUT, FLUSH, RESIZE, TRIM, WRITE, ZERO, Operation
+
+MAGIC: Final = b"FShr"
+VERSION: Final = 1
+KIND_BATCH: Final = 1
+FLAG_FLUSH: Final = 1
+
+_HEADER: Final = struct.Struct("<4sBBHII16s16sQQ16sQQ")
+_RECORD: Final = struct.Struct("<HBBIQ")
+_CHECKSUM: Final = struct.Struct("<Q")
+HEADER_BYTES: Final = _HEADER.size
+RECORD_BYTES: Final = _RECORD.size
+_CHECKSUM_AT: Final = HEADER_BYTES - _CHECKSUM.size
+_NO_CHECKSUM: Final = bytes(_CHECKSUM.size)
+
+MAX_BODY: Final = 40 << 20
+"""Records and payloads of one frame, in bytes."""
+MAX_FRAME: Final = HEADER_BYTES + MAX_BODY
+MAX_SEQUENCE: Final = (1 << 64) - 1
+MAX_OFFSET: Final = (1 << 63) - 1
+"""No operation reaches beyond this byte of a volume."""
+
+Record: TypeAlias = tuple[int, int, int, int, int, memoryview | None]
+"""(volume id, operation, flags, offset, length, payload or None)"""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameStamp:
+    """What a frame says of itself besides its operations. `timestamp` is nanoseconds since the epoch;
+    `follows` is the position of the last operation before it, below `first`."""
+
+    group: bytes
+    generation: bytes
+    first: int
+    timestamp: int
+    follows: Position
+
+
+def payload_offset(count: int) -> int:
+    """Where the payloads begin in a frame of `count` records."""
+    return HEADER_BYTES + RECORD_BYTES * count
+
+
+def encode(stamp: FrameStamp, operations: Sequence[Operation], payloads: Sequence[Buffer | None]) -> bytes:
+    """The frame of these operations, in order. `payloads` has one entry for each of them: the bytes of
+    a WRITE (as long as the operation says, one byte per item), None for all others. Payloads are
+    copied exactly once.
+
+    Raises ValueError where the operations and payloads do not fit together or exceed `MAX_BODY`.
+    """
+    pack = _RECORD.pack
+    # The size of RESIZE needs more than the 32 bits of the length field; it travels as the offset.
+    records = b"".join(
+        [pack(v, op, 0, n, at) if op != RESIZE else pack(v, op, 0, 0, n) for v, op, at, n in operations]
+    )
+    pieces = [piece for piece in payloads if piece is not None]
+    body = sum([n for _, op, _, n in operations if op == WRITE]) + len(records)
+    header = _header(stamp, len(operations), operations[-1][1] == FLUSH, body)
+    checksum = xxh3_64(header)
+    checksum.update(_NO_CHECKSUM)
+    checksum.update(records)
+    update = checksum.update
+    for piece in pieces:
+        update(piece)
+    frame = b"".join((header, _CHECKSUM.pack(checksum.intdigest()), records, *pieces))
+    if len(frame) != HEADER_BYTES + body:
+        raise ValueError("the payloads are not as long as the operations say")
+    return frame
+
+
+def encode_into(buffer: bytearray, stamp: FrameStamp, operation: Operation) -> None:
+    """Completes a frame of one WRITE in place: its payload stands in `buffer` already, from
+    `payload_offset(1)` to the end.
+
+    Raises ValueError where the operation is no WRITE of just that length.
+    """
+    volume, op, offset, length = operation
+    start = HEADER_BYTES + RECORD_BYTES
+    if op != WRITE or len(buffer) != start + length:
+        raise ValueError("the buffer does not hold one write of the operation's length")
+    header = _header(stamp, 1, False, RECORD_BYTES + length)
+    buffer[:_CHECKSUM_AT] = header
+    buffer[_CHECKSUM_AT:HEADER_BYTES] = _NO_CHECKSUM
+    _RECORD.pack_into(buffer, HEADER_BYTES, volume, op, 0, length, offset)
+    _CHECKSUM.pack_into(buffer, _CHECKSUM_AT, xxh3_64_intdigest(buffer))
+
+
+def _header(stamp: FrameStamp, count: int, flush: bool, body: int) -> bytes:
+    """The header without its checksum."""
+    follows = stamp.follows
+    if body > MAX_BODY or len(stamp.group) != 16 or len(stamp.generation) != 16:
+        raise ValueError("the frame is too long or an id of its stamp is not 16 bytes")
+    if not follows.sequence < stamp.first or len(follows.generation) != 16:
+        raise ValueError("the frame does not come after the position that it follows")
+    return _HEADER.pack(
+        MAGIC,
+        VERSION,
+        KIND_BATCH,
+        FLAG_FLUSH if flush else 0,
+        count,
+        body,
+        stamp.group,
+        stamp.generation,
+        stamp.first,
+        stamp.timestamp,
+        follows.generation,
+        follows.sequence,
+        0,
+    )[:_CHECKSUM_AT]
+
+
+def decode_head(buffer: Buffer, offset: int = 0) -> FrameHead:
+    """The head of the frame that begins at `offset`; only the header needs to be there.
+
+    Reads nothing but the header and does not check the checksum. Raises ProtocolError.
+    """
+    if len(buffer) - offset < HEADER_BYTES:
+        raise ProtocolError("a frame is shorter than its header")
+    fields = _HEADER.unpack_from(buffer, offset)
+    magic, version, kind, flags, count, body, group, generation, first, timestamp, parent, before, _ = fields
+    if magic != MAGIC:
+        raise ProtocolError("a frame does not begin with the magic of a frame")
+    if version != VERSION or kind != KIND_BATCH or flags & ~FLAG_FLUSH:
+        raise ProtocolError(f"unknown frame: version {version}, kind {kind}, flags {flags:#x}")
+    if not count or body > MAX_BODY or body < count * RECORD_BYTES:
+        raise ProtocolError(f"a frame of {count} records cannot have a body of {body} bytes")
+    if not before < first or first > MAX_SEQUENCE - count + 1:
+        raise ProtocolError(f"a frame of {count} records cannot begin at {first} and follow {before}")
+    follows = Position(parent, before)
+    flush = flags == FLAG_FLUSH
+    return FrameHead(group, generation, first, count, follows, timestamp, flush, HEADER_BYTES + body)
+
+
+class Frame:
+    """A frame that was checked. `data` is its encoding and refers to the buffer it was decoded from,
+    as do the payloads of its records: whoever keeps a frame beyond the life of that buffer copies it."""
+
+    __slots__ = ("_records", "data", "head")
+
+    def __init__(self, head: FrameHead, data: memoryview, records: list[Record]) -> None:
+        self.head = head
+        self.data = data
+        self._records = records
+
+    def records(self) -> list[Record]:
+        """The operations in order. The list is the frame's own."""
+        return self._records
+
+
+def check(data: Buffer) -> Frame:
+    """Decodes exactly one frame, all of `data`.
+
+    Raises ProtocolError unless the checksum holds, the records account for every byte, every
+    operation is known and in range, and a FLUSH, if any, is the last one and flagged.
+    """
+    view = memoryview(data)
+    head = decode_head(view)
+    if head.size != len(view):
+        raise ProtocolError(f"a frame of {head.size} bytes came as {len(view)}")
+    checksum = xxh3_64(view[:_CHECKSUM_AT])
+    checksum.update(_NO_CHECKSUM)
+    checksum.update(view[HEADER_BYTES:])
+    if checksum.intdigest() != _CHECKSUM.unpack_from(view, _CHECKSUM_AT)[0]:
+        raise ProtocolError(f"the frame at sequence {head.first} fails its checksum")
+    return Frame(head, view, _records(head, view))
+
+
+def _records(head: FrameHead, view: memoryview) -> list[Record]:
+    records: list[Record] = []
+    add = records.append
+    at = payload_offset(head.count)
+    for volume, op, flags, length, offset in _RECORD.iter_unpack(view[HEADER_BYTES:at]):
+        if flags or offset + length > MAX_OFFSET:
+            raise ProtocolError(f"a record has flags {flags:#x}, offset {offset} and length {length}")
+        if op == WRITE:
+            add((volume, op, flags, offset, length, view[at : at + length]))
+            at += length
+        elif op in (ZERO, TRIM):
+            add((volume, op, flags, offset, length, None))
+        elif op == FLUSH and len(records) != head.count - 1:
+            raise ProtocolError("a flush is not the last record of its frame")
+        else:
+            add((volume, op, flags, *_bare(op, volume, offset, length), None))
+    if at != len(view):
+        raise ProtocolError("the records of a frame do not account for its payload")
+    # A flush is a barrier (rule B3): it ends its frame, and the flag says so without a look inside.
+    if head.flush != (records[-1][1] == FLUSH):
+        raise ProtocolError("the flags of a frame and its last record disagree about a flush")
+    return records
+
+
+def _bare(op: int, volume: int, offset: int, length: int) -> tuple[int, int]:
+    """Offset and length, as the model has them, of an operation that is not about a range."""
+    if op == RESIZE and not length:
+        return 0, offset
+    if op == CUT or (op == FLUSH and not (volume or offset or length)):
+        return offset, length
+    raise ProtocolError(f"unknown or malformed operation {op}")

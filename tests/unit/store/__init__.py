@@ -1,0 +1,1 @@
+"""Durable records and volumes: golden bytes, torn writes, damage, and the file layer's conformance."""

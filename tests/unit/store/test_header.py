@@ -1,0 +1,177 @@
+"""The header on disk: canonical, complete, and refused in any other form."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farshore.errors import FarshoreError
+from farshore.model.header import HEADER_FORMAT, Header, LinkRecord, OpenResync, Upstream
+from farshore.model.options import ResyncKind, Role
+from farshore.model.positions import History, Position, Stretch
+from farshore.store import header as header_file
+from farshore.store.header import HeaderFile
+from farshore.store.platform import RealFiles
+
+LAYER = RealFiles()
+ids = st.binary(min_size=16, max_size=16)
+u64 = st.integers(0, (1 << 64) - 1)
+positions = st.builds(Position, ids, u64)
+resyncs = st.builds(OpenResync, ids, st.sampled_from(ResyncKind), positions)
+links = st.builds(
+    LinkRecord,
+    link=ids,
+    epoch=u64,
+    peer_copy=st.none() | ids,
+    open_resync=st.none() | resyncs,
+    alone_since=st.none() | positions,
+    ever_replicated=st.booleans(),
+    paused=st.booleans(),
+    stopped_at=st.none() | positions,
+    stopped_time=st.none() | st.floats(0, 1e12),
+)
+headers = st.builds(
+    Header,
+    group=ids,
+    copy=ids,
+    role=st.sampled_from(Role),
+    history=st.lists(st.builds(Stretch, ids, u64), max_size=4).map(lambda each: History(tuple(each))),
+    ceiling=u64,
+    clean=st.booleans(),
+    boot=st.text(max_size=40),
+    links=st.lists(links, max_size=3).map(tuple),
+    upstream=st.none() | st.builds(Upstream, ids, u64, st.none() | ids),
+    resync=st.none() | resyncs,
+    doubtful_until=u64,
+    highest_seen=u64,
+    fault=st.text(max_size=40),
+)
+
+
+def id_of(number: int) -> bytes:
+    return bytes([number]) * 16
+
+
+FULL = Header(
+    group=id_of(1),
+    copy=id_of(2),
+    role=Role.SECONDARY,
+    history=History((Stretch(id_of(3), 7),)),
+    ceiling=8,
+    clean=False,
+    boot="b",
+    links=(
+        LinkRecord(
+            id_of(4),
+            2,
+            id_of(5),
+            OpenResync(id_of(6), ResyncKind.FULL, Position(id_of(3), 5)),
+            Position(id_of(3), 6),
+            ever_replicated=True,
+            paused=True,
+            stopped_at=Position(id_of(3), 7),
+            stopped_time=1.5,
+        ),
+    ),
+    upstream=Upstream(id_of(7), 3, id_of(8)),
+    resync=OpenResync(id_of(9), ResyncKind.DIGEST, Position(id_of(3), 4)),
+    doubtful_until=9,
+    highest_seen=10,
+    fault="io-error",
+)
+
+
+def h(number: int) -> str:
+    return f'"{id_of(number).hex()}"'
+
+
+GOLDEN = (
+    f'{{"boot":"b","ceiling":8,"clean":false,"copy":{h(2)},"doubtful_until":9,"fault":"io-error","format":1,'
+    f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
+    f'"ever_replicated":true,"link":{h(4)},"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
+    f'"paused":true,"peer_copy":{h(5)},"stopped_at":[{h(3)},7],"stopped_time":1.5}}],'
+    f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary",'
+    f'"upstream":{{"copy":{h(8)},"epoch":3,"link":{h(7)}}}}}'
+)
+
+
+def test_a_header_has_the_documented_bytes() -> None:
+    assert header_file.encode(FULL).decode() == GOLDEN
+    assert header_file.decode(GOLDEN.encode(), "x") == FULL
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Header, json.loads(GOLDEN)),
+        (LinkRecord, json.loads(GOLDEN)["links"][0]),
+        (Upstream, json.loads(GOLDEN)["upstream"]),
+        (OpenResync, json.loads(GOLDEN)["resync"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_field_of_the_model_is_kept(kind: Any, value: dict[str, object]) -> None:
+    assert {field.name for field in dataclasses.fields(kind)} == set(value)
+
+
+@given(headers)
+def test_what_is_encoded_is_decoded(header: Header) -> None:
+    assert header_file.decode(header_file.encode(header), "x") == header
+
+
+def code_of(data: bytes) -> str:
+    with pytest.raises(FarshoreError) as refused:
+        header_file.decode(data, "the path")
+    assert "the path" in refused.value.what
+    return refused.value.code.name
+
+
+def refused_or_exact(data: bytes) -> str:
+    """How these bytes are taken: the code of the refusal, or `exact` where they are some header's own."""
+    try:
+        header = header_file.decode(data, "x")
+    except FarshoreError as reason:
+        return reason.code.name
+    return "exact" if header_file.encode(header) == data else "inexact"
+
+
+def test_a_newer_format_is_named() -> None:
+    newer = json.loads(GOLDEN) | {"format": HEADER_FORMAT + 1, "something": "new"}
+    assert code_of(json.dumps(newer).encode()) == "state-newer"
+
+
+@pytest.mark.parametrize("key", sorted(json.loads(GOLDEN)))
+@pytest.mark.parametrize("value", [None, -1, "zz", {}, [1], True, 1e400])
+def test_a_field_of_another_type_is_damage_or_means_nothing(key: str, value: object) -> None:
+    changed = json.loads(GOLDEN) | {key: value}
+    text = json.dumps(changed, sort_keys=True, separators=(",", ":")).encode()
+    assert refused_or_exact(text) in ("exact", "state-damaged")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{}", b"[]", b"null", b"\xff", GOLDEN.encode() + b" ", GOLDEN.replace("aa", "AA").encode()[:-1]],
+)
+def test_what_is_not_the_one_form_is_damage(data: bytes) -> None:
+    assert code_of(data) == "state-damaged"
+
+
+@given(st.data())
+def test_changed_bytes_are_damage_or_another_header(data: st.DataObject) -> None:
+    changed = bytearray(GOLDEN.encode())
+    changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    assert refused_or_exact(bytes(changed)) in ("exact", "state-damaged", "state-newer")
+
+
+def test_the_file_keeps_the_last_header_however_long_its_history(tmp_path: Path) -> None:
+    path = str(tmp_path / "header")
+    file = HeaderFile.create(LAYER, path, FULL)
+    for length in (1, 100, 5_000):
+        history = History(tuple(Stretch(id_of(n % 250), n) for n in range(length)))
+        file.write(dataclasses.replace(FULL, history=history))
+        assert HeaderFile.open(LAYER, path).header == file.header
+    assert len(file.header.history.stretches) == 5_000

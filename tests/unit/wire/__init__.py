@@ -1,0 +1,1 @@
+"""Formats that cross sockets: golden bytes, round trips, and everything malformed refused."""

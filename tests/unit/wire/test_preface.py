@@ -1,0 +1,43 @@
+"""The preface: its 64 bytes, and nothing else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farshore.errors import ProtocolError
+from farshore.wire import preface
+from farshore.wire.preface import Preface, PrefaceKind
+from tests.unit.wire.strategies import ids
+
+GOLDEN = bytes.fromhex("46536870 01 01 0000" + "a1" * 16 + "b2" * 16 + "00" * 24)
+
+
+def test_a_preface_has_the_documented_bytes() -> None:
+    wanted = Preface(PrefaceKind.LINK, b"\xa1" * 16, b"\xb2" * 16)
+    assert preface.encode(wanted) == GOLDEN
+    assert preface.decode(GOLDEN) == wanted
+
+
+@given(ids, ids)
+def test_what_is_encoded_is_decoded(group: bytes, link: bytes) -> None:
+    wanted = Preface(PrefaceKind.LINK, group, link)
+    assert preface.decode(preface.encode(wanted)) == wanted
+    for kind in (PrefaceKind.CONTROL, PrefaceKind.PAIRING):
+        assert preface.decode(preface.encode(Preface(kind))) == Preface(kind)
+
+
+@given(st.integers(0, 63), st.integers(1, 255))
+def test_a_changed_byte_outside_of_the_ids_is_refused(at: int, mask: int) -> None:
+    changed = bytearray(GOLDEN)
+    changed[at] ^= mask
+    if 8 <= at < 40:
+        assert preface.decode(changed) != preface.decode(GOLDEN)
+    else:
+        with pytest.raises(ProtocolError):
+            preface.decode(changed)
+
+
+@given(st.binary(max_size=80))
+def test_noise_is_refused(noise: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        preface.decode(noise)
