@@ -99,10 +99,16 @@ class ActivityLog:
         """True when a cooling should begin, so that cold writes find room."""
         return not self.cooling and len(self.hot) + len(self.adding) > self.capacity * 3 // 4
 
-    def begin_cooling(self) -> None:
-        """Choose the extents that were touched longest ago: a quarter of the capacity."""
+    def begin_cooling(self, sequence: int) -> None:
+        """Choose the extents that were touched longest ago: a quarter of the capacity.
+
+        `sequence` is the newest one that was given out; a stamp beyond it was made for operations that
+        had to wait after all.
+        """
         oldest = sorted(self.hot.items(), key=lambda item: item[1])
         self.cooling = tuple(key for key, _ in oldest[: max(1, self.capacity // 4)])
+        for key in self.cooling:
+            self.hot[key] = min(self.hot[key], sequence)
 
     def finish_cooling(self, settled: int) -> int:
         """Drop the chosen extents whose last write is at or below `settled`; returns how many.

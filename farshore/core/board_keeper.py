@@ -25,6 +25,8 @@ class BoardKeeper:
         self._outbox = outbox
         self._feeders = feeders
         self._fault = fault
+        self.barren: int | None = None
+        """What was written when a cooling ended that could let nothing go; the next one waits for more."""
 
     def write(self, feeder: Feeder, then: Then, exact: bool = False) -> None:
         """Write what has changed of one scoreboard, then run `then`."""
@@ -65,10 +67,10 @@ class BoardKeeper:
         Frames that only wait for an acknowledgement get marks of their own (A4), so that a slow line
         does not keep an extent hot.
         """
-        activity.begin_cooling()
+        activity.begin_cooling(path.sequence)
         victims, settled = set(activity.cooling), path.written
         for feeder in self._feeders.values():
-            if feeder.streaming or feeder.pause:
+            if feeder.following:
                 for entry in ledger.after(feeder.acked.durable):
                     touched = [
                         each for each in entry.operations if not victims.isdisjoint(activity.keys(each))
@@ -76,7 +78,7 @@ class BoardKeeper:
                     feeder.board.mark_queued(touched, entry.last)
 
         def cooled() -> None:
-            activity.finish_cooling(settled)
+            self.barren = None if activity.finish_cooling(settled) else settled
             path.admit_cold()
 
         done = after(2, cooled)

@@ -38,9 +38,6 @@ from farshore.model.options import (
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
-LOW_WATER = 4
-"""Ordered sending resumes when the queue has fallen to 1/LOW_WATER of its limit (rule E4)."""
-
 
 class Feeder:
     """One outgoing link. `spec` may be replaced by the owner; the id never changes."""
@@ -53,7 +50,8 @@ class Feeder:
         self.standing = Standing(LinkState.LOGGING, self._first_reason())
         self.since = shared.outbox.wall
         self.why = ""
-        self.acked = Acknowledged()
+        sequence = shared.path.sequence
+        self.acked = Acknowledged(sequence, sequence, sequence, sequence)
         self.streaming = False
         self.queue = 0
         """Bytes on the channel that the socket has not taken."""
@@ -61,6 +59,8 @@ class Feeder:
         self.wanted: ResyncKind | None = None
         self.once = False
         self.pause: Pause | None = None
+        self.retired = False
+        """True once the link was removed."""
         self.session = FeederSession(self)
         self.gate = LinkGate(spec.id, shared.path, self._gate_facts, self._remember_alone)
 
@@ -120,10 +120,18 @@ class Feeder:
     @property
     def owed(self) -> int:
         """Frames up to here need not stay in the ledger for this link; NO_LIMIT when it has no use for it."""
-        return self.acked.durable if self.streaming or self.pause else NO_LIMIT
+        return self.acked.durable if self.following else NO_LIMIT
+
+    @property
+    def following(self) -> bool:
+        """True while frames that the peer has not made durable are followed in the ledger."""
+        ending = self.filling is not None and self.filling.cursor.ending
+        return self.streaming or self.pause is not None or ending
 
     def remember(self, then: Callable[[], None] | None = None, **changes: object) -> None:
         """Change this link's durable record."""
+        if self.retired:
+            return
         header = self.shared.keeper.header
         record = replace(self.record, **changes)  # type: ignore[arg-type]
         self.shared.keeper.put(replace(header, links=header.with_link(record)), then)
@@ -153,7 +161,9 @@ class Feeder:
             return False
         if self.filling is not None and not self.filling.cursor.ending:
             # The resync goes on while writes only mark (rule E4). What was sent and is not durable yet
-            # is folded here, since nobody follows it in the ledger from now on.
+            # is marked anew here, since nobody follows it in the ledger from now on.
+            for entry in self.shared.ledger.after(self.acked.durable):
+                self.filling.cursor.live(entry.operations, False)
             self._fold()
             self.streaming = False
             return True
@@ -176,7 +186,7 @@ class Feeder:
         self.close("identity-changed" if changed else "diverged", why)
         self.stop(LinkEvent.IDENTITY if changed else LinkEvent.DIVERGE, why)
         self.shared.outbox.note("diverged", link=self.spec.name, course=course.value, why=why)
-        if course is Course.NEWER:
+        if course is Course.NEWER or (course is Course.CONFLICT and self.shared.path.held):
             self.shared.fence(why)
 
     def resume(self) -> None:
@@ -197,6 +207,12 @@ class Feeder:
         self.acked.sent = position.sequence
         self.streaming = True
 
+    def protocol_error(self, text: str) -> None:
+        """The peer breaks the protocol: end this session."""
+        self.close("protocol", text)
+        self.stop(LinkEvent.PEER_ERROR, text)
+        self.session.retry.slow(self.shared.outbox.now)
+
     def local_read_failed(self, errno: int) -> None:
         """A local disk cannot be read: the resync cannot go on, the link stops (rule C3)."""
         self.close("io-error", "a volume at the feeder cannot be read")
@@ -212,13 +228,15 @@ class Feeder:
             board.or_back()
         board.prepare(kind)
         position = self.shared.position()
-        going_on = course is Course.CONTINUE and record.open_resync is not None and self.wanted is None
+        going_on = course is Course.CONTINUE and kind is ResyncKind.UPDATE
         resync = record.open_resync if going_on else None
         if resync is None:
             resync = OpenResync(self.shared.new_id(), kind, position)
             self.remember(open_resync=resync)
         self.wanted = None
         board.open = True
+        if kind is not ResyncKind.UPDATE:
+            self.shared.persist(self.id)
         self._start_stream(position)
         self.filling = Filling(self, resync)
         self.session.prepare(
@@ -228,8 +246,9 @@ class Feeder:
     def went_live(self) -> None:
         """The peer has made durable what we asked for."""
         if self.filling is None:
-            self.enter(LinkEvent.RESUME)
-            self._replicating()
+            if self.streaming:  # else the queue overflowed meanwhile: back to order by an update
+                self.enter(LinkEvent.RESUME)
+                self._replicating()
         else:
             self.enter(LinkEvent.BEGIN, Reason(self.filling.cursor.resync.kind.value))
             self.filling.pump()
@@ -241,6 +260,9 @@ class Feeder:
         self.board.base = position
         self.remember(open_resync=None)
         self.shared.persist(self.id)
+        if not self.streaming and not self.once:
+            self.begin_resync(Course.UPDATE)  # writes only marked since the cut
+            return
         self.enter(LinkEvent.COMPLETE)
         if self.once:
             self.once = False
@@ -260,7 +282,9 @@ class Feeder:
         """One message of the peer. Anything of another session is ignored (rule B7)."""
         match message:
             case m.Heartbeat():
-                self.session.liveness.take(message, self.shared.outbox.now)
+                echo = self.session.liveness.take(message, self.shared.outbox.now)
+                if echo is not None:
+                    self.send(echo)
             case m.Welcome():
                 self.session.welcome(message)
             case m.Refusal(code=code, text=text):
@@ -281,8 +305,7 @@ class Feeder:
     def _acknowledged(self, ack: m.Ack) -> None:
         acked = self.acked
         if max(ack.received, ack.applied, ack.durable) > self.shared.path.sequence:
-            self.close("protocol", "the peer acknowledges what was never sent")
-            self.stop(LinkEvent.PEER_ERROR, "the peer acknowledges what was never sent")
+            self.protocol_error("the peer acknowledges what was never sent")
             return
         acked.received = max(acked.received, ack.received)
         acked.applied = max(acked.applied, ack.applied)
@@ -291,7 +314,7 @@ class Feeder:
             self.gate.follow()
         if self.board.queued:
             self.board.acknowledge_queued(acked.durable)
-        if self.state is LinkState.REPLICATING:
+        if self.replicating or self.pause is not None:
             self.board.base = Position(self.shared.path.generation, acked.durable)
             if self.record.alone_since is not None and self.gate.settled(acked.durable):
                 self.remember(alone_since=None)
@@ -303,6 +326,7 @@ class Feeder:
 
     def _refused(self, code: str, text: str) -> None:
         self.close("", "")
+        self.session.met = self.session.met or code != "session-live"
         if code in ("identity-changed", "diverged"):
             self.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
         elif code in ("io-error", "faulted", "disk-full"):
@@ -323,7 +347,7 @@ class Feeder:
     def stop(self, event: LinkEvent, why: str, at: Position | None = None) -> None:
         """Stop sending at the present sequence (rules A1, B5, C4) and fall to logging or worse."""
         session_goes_on = event is LinkEvent.OVERFLOW and self.filling is None
-        if self.streaming or self.pause:
+        if self.following:
             self._fold()
         was = self.standing
         self.streaming = False
@@ -334,8 +358,9 @@ class Feeder:
         if not session_goes_on:
             self.queue = 0
             self.session.ended()
-        self.why = why
-        self.enter(event)
+        if self.state not in (LinkState.DIVERGED, LinkState.FAILED):
+            self.why = why
+            self.enter(event)
         if was.state in (LinkState.REPLICATING, LinkState.RESYNCING):
             self.remember(stopped_at=at or self.shared.position(), stopped_time=self.shared.outbox.wall)
         self.gate.open()
@@ -378,7 +403,8 @@ class Feeder:
         self.once = once
         if self.record.paused:
             self.remember(paused=False)
-        if self.live and kind is ResyncKind.UPDATE and not once:
+        streams = self.streaming and self.session.phase in (Phase.PREPARING, Phase.LIVE)
+        if streams and kind is ResyncKind.UPDATE and not once:
             return
         self.wanted = kind
         if self.session.phase in (Phase.LIVE, Phase.PREPARING):
@@ -400,27 +426,40 @@ class Feeder:
         else:
             self.gate.open()
 
+    def retire(self) -> None:
+        """The link was removed: nothing of it goes on."""
+        self.close("", "the link was removed")
+        if self.filling is not None:
+            self.filling.abandon()
+        self.filling, self.pause, self.streaming = None, None, False
+        self.session.ended()
+        self.retired = True
+
     def fail(self, why: str) -> None:
         """A local disk failed: stop at the present sequence (rule C3)."""
         if self.state in (LinkState.LOGGING, LinkState.RESYNCING, LinkState.REPLICATING):
             self.close("", why)
             self.stop(LinkEvent.LOCAL_ERROR, why)
+            self.session.retry.slow(self.shared.outbox.now)
 
     # -- time -------------------------------------------------------------------------------
 
     def backlog(self, size: int) -> None:
         """The shell says how many bytes wait on the channel."""
         self.queue = size
+        self._go_on()
+
+    @property
+    def _overflowed(self) -> bool:
+        return self.standing == Standing(LinkState.LOGGING, Reason.QUEUE_FULL)
+
+    def _go_on(self) -> None:
+        """Whatever the queue's level may allow: more fills, or the return to order after an overflow."""
         if self.filling is not None:
-            low = self.spec.options.queue_memory // LOW_WATER
-            if (
-                not self.streaming
-                and size <= low
-                and self.board.dirty.count() * self.board.geometry.region <= low
-            ):
-                self.filling.stream_again()
             self.filling.pump()
-        elif self.standing.reason is Reason.QUEUE_FULL and self.live and not size and self.session.wanted:
+        elif (
+            self.standing.reason is Reason.QUEUE_FULL and self.live and not self.queue and self.session.wanted
+        ):
             self.board.base = Position(self.shared.path.generation, self.acked.durable)
             self.begin_resync(Course.UPDATE)
 
@@ -433,5 +472,4 @@ class Feeder:
             return
         if self.pause is not None:
             self.pause.advance()
-        if self.filling is not None:
-            self.filling.pump()
+        self._go_on()

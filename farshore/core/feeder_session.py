@@ -56,7 +56,7 @@ class FeederSession:
     def wanted(self) -> bool:
         """Whether there should be a session now."""
         feeder = self._feeder
-        if feeder.record.paused or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
+        if feeder.retired or feeder.record.paused or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
             return False
         return feeder.wanted is not None or feeder.spec.options.autosync or not self.met
 

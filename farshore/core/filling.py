@@ -26,6 +26,10 @@ BACKLOG_BUSY = 1 << 20
 """The same while the application writes: fills give way (rule E5)."""
 QUIET = 0.1
 """Seconds without a write after which the application counts as quiet."""
+LOW_WATER = 4
+"""Ordered sending resumes when the queue has fallen to 1/LOW_WATER of its limit (rule E4)."""
+FEW_REGIONS = 8
+"""Regions left to copy that never keep ordered sending from resuming."""
 FILL_HEAD = 64
 """Bytes that a fill costs on the line besides its data, for accounting only."""
 
@@ -50,6 +54,8 @@ class Filling:
         feeder, cursor = self._feeder, self.cursor
         if not feeder.live or cursor.ending:
             return
+        if not feeder.streaming:
+            self._stream_again()
         while self._may_read():
             piece = cursor.next_piece()
             if piece is None:
@@ -89,6 +95,7 @@ class Filling:
                 self._read_done(ticket, offset, length, data, errno)
             if held:
                 feeder.shared.path.release_parked()
+                feeder.shared.path.admit_cold()
 
         ticket = feeder.shared.outbox.ticket(done)
         self._tickets.add(ticket)
@@ -109,7 +116,8 @@ class Filling:
 
     def _send(self, piece: Piece, offset: int, length: int, data: bytes | None) -> None:
         feeder = self._feeder
-        sequence = feeder.shared.path.sequence
+        # Where the follower will stand when this arrives: behind the last frame that was sent.
+        sequence = feeder.acked.sent
         if piece.digest:
             ordinal = self.cursor.query_sent(piece)
             region = feeder.board.geometry.region
@@ -125,9 +133,13 @@ class Filling:
         feeder.fill_bytes += on_wire
         feeder.send(m.Fill(feeder.session.nonce, ordinal, sequence, piece.volume, offset, length, data))
 
-    def stream_again(self) -> None:
-        """The queue has room again: ordered frames follow from here (rule E4)."""
-        feeder = self._feeder
+    def _stream_again(self) -> None:
+        """Ordered frames follow from here once the queue has room and little is left to copy (rule E4)."""
+        feeder, board = self._feeder, self._feeder.board
+        low = feeder.spec.options.queue_memory // LOW_WATER
+        left = board.dirty.count() * board.geometry.region
+        if feeder.queue > low or left > max(low, FEW_REGIONS * board.geometry.region):
+            return
         position = feeder.shared.position()
         feeder.restart_stream(position)
         feeder.send(m.Skip(feeder.session.nonce, position))
@@ -147,8 +159,10 @@ class Filling:
 
     def compared(self, ordinal: int, differing: bytes) -> None:
         """The peer's answer to a digest query."""
-        self.cursor.compared(ordinal, differing)
-        self.pump()
+        if self._feeder.live and not self.cursor.compared(ordinal, differing):
+            self._feeder.protocol_error("the peer answers a digest query that was not asked")
+        else:
+            self.pump()
 
     def _end(self) -> None:
         feeder = self._feeder

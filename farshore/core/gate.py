@@ -71,6 +71,7 @@ class LinkGate:
         self.alone_until = NO_LIMIT
         if not self._sync:
             self._path.gates.pop(self._link, None)
+            self._path.release()
             return
         if self._path.held:
             return  # nothing is acknowledged yet, and the peers may still answer (rule D5)
@@ -95,10 +96,12 @@ class LinkGate:
     def close(self, replicating: bool = False) -> None:
         """From here on nothing is acknowledged that the peer does not have.
 
-        It closes before the link replicates, so that nothing is owed when it does; a freeze link,
-        whose gate never opened, lets nothing pass until it really replicates.
+        An open gate closes before the link replicates, so that nothing is owed when it does. One that
+        never opened, a freeze link's say, lets nothing pass until the link really replicates.
         """
-        if self._sync and not self.closed and (replicating or not self.freezing):
+        gate = self._path.gates.get(self._link)
+        opened = gate is None or gate.write == NO_LIMIT
+        if self._sync and not self.closed and (replicating or opened):
             self.closed = True
             self.alone_until = self._path.sequence
             self.follow()

@@ -55,6 +55,8 @@ def decide(record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome) 
         peer.resync is not None and record.open_resync is not None and peer.resync.id == record.open_resync.id
     )
     relation = compare(mine, peer.history)
+    if relation is Relation.DIVERGED and mine.begun_only:
+        relation = compare(mine.parent, peer.history)
     if relation is Relation.BLANK:
         return _blank(board, proved)
     if relation is Relation.DESCENDANT:
@@ -72,7 +74,8 @@ def decide(record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome) 
         return Decision(Course.CHANGED, "the peer's copy is older than what it had made durable")
     if proved:
         return Decision(Course.CONTINUE, "the interrupted resync goes on")
-    lacks_nothing = relation is Relation.EQUAL and peer.resync is None and not peer.doubtful
+    newest = mine.head.sequence if mine.head is not None else 0
+    lacks_nothing = head.sequence == newest and peer.resync is None and not peer.doubtful
     if lacks_nothing and record.open_resync is None and board.clean:
         return Decision(Course.RESUME, "the peer lacks nothing")
     return Decision(Course.UPDATE, "the peer lacks the marked regions")

@@ -75,11 +75,7 @@ TABLE: dict[tuple[LinkState, LinkEvent], Standing] = {
     (_RESYNCING, LinkEvent.COMPLETE): Standing(_REPLICATING, Reason.IN_ORDER),
     **{(_REPLICATING, event): standing for event, standing in _STOPS.items()},
     (_DIVERGED, LinkEvent.RETRY): Standing(_LOGGING, Reason.OPERATOR),
-    (_DIVERGED, LinkEvent.LOST): Standing(_DIVERGED, Reason.HISTORIES_CONFLICT),
-    (_DIVERGED, LinkEvent.STOP): Standing(_DIVERGED, Reason.HISTORIES_CONFLICT),
     (_FAILED, LinkEvent.RETRY): Standing(_LOGGING, Reason.OPERATOR),
-    (_FAILED, LinkEvent.LOST): Standing(_FAILED, Reason.LOCAL_ERROR),
-    (_FAILED, LinkEvent.STOP): Standing(_FAILED, Reason.LOCAL_ERROR),
 }
 
 

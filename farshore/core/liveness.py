@@ -13,13 +13,12 @@ from farshore.model.options import Timing
 class Liveness:
     """One session's heartbeats. Times are monotonic seconds."""
 
-    __slots__ = ("_beat_at", "_heard_at", "_peer_clock", "_timing", "rtt")
+    __slots__ = ("_beat_at", "_heard_at", "_timing", "rtt")
 
     def __init__(self, timing: Timing, now: float) -> None:
         self._timing = timing
         self._heard_at = now
         self._beat_at = now
-        self._peer_clock = 0
         self.rtt: float | None = None
         """Seconds between a heartbeat and its echo, None before the first."""
 
@@ -35,19 +34,18 @@ class Liveness:
         """Whether the peer has been silent beyond the limit."""
         return now - self._heard_at > self._timing.limit
 
-    def take(self, beat: Heartbeat, now: float) -> None:
-        """The peer's heartbeat: keep its clock to echo it, and time our own if it comes back."""
-        self._peer_clock = beat.clock
+    def take(self, beat: Heartbeat, now: float) -> Heartbeat | None:
+        """The peer's heartbeat, or the echo of ours; returns the echo to send back at once, if any."""
         if beat.echo:
             self.rtt = max(0.0, now - beat.echo / 1e9)
+        return Heartbeat(0, beat.clock) if beat.clock else None
 
     def beat(self, now: float) -> Heartbeat | None:
         """Our heartbeat when it is due."""
         if now - self._beat_at < self._timing.beat:
             return None
         self._beat_at = now
-        echo, self._peer_clock = self._peer_clock, 0
-        return Heartbeat(int(now * 1e9), echo)
+        return Heartbeat(int(now * 1e9))
 
 
 class Retry:

@@ -30,7 +30,7 @@ class Opening:
         been promoted meanwhile: only the operator can say that it was not.
         """
         if not feeder.sync:
-            return 0.0 if self.same_boot else self.timing.start_grace
+            return self.timing.limit if self.same_boot else self.timing.start_grace
         if self.same_boot or (self.alone and not feeder.freezing):
             return self.timing.limit
         return float("inf")

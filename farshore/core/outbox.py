@@ -112,10 +112,11 @@ class HeaderKeeper:
 class GroupSync:
     """At most one fdatasync of the copy's volumes in flight; later requests share the next one."""
 
-    __slots__ = ("_next", "_outbox", "_running")
+    __slots__ = ("_errno", "_next", "_outbox", "_running")
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
+        self._errno = 0
         self._running: list[Then] | None = None
         self._next: list[Then] | None = None
 
@@ -130,7 +131,9 @@ class GroupSync:
         Whoever asks while one is in flight waits for one that starts after it: the one in flight
         may not cover the newest writes.
         """
-        if self._running is None:
+        if self._errno:
+            then(self._errno)
+        elif self._running is None:
             self._begin([then])
         elif self._next is None:
             self._next = [then]
@@ -143,8 +146,13 @@ class GroupSync:
 
     def _synced(self, errno: int) -> None:
         waiting, self._running = self._running or [], None
-        if self._next is not None:
-            following, self._next = self._next, None
+        following, self._next = self._next, None
+        if errno:
+            # Rule C3: the kernel reports an error once. A later success would say nothing of what was
+            # lost, so everybody who asked, or asks from now on, gets the error.
+            self._errno = errno
+            waiting = [*waiting, *(following or [])]
+        elif following is not None:
             self._begin(following)
         for then in waiting:
             then(errno)

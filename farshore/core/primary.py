@@ -33,6 +33,7 @@ from farshore.model.volumes import Operation
 
 RESERVE = 1 << 20
 """Sequences reserved ahead by one header write (rule D1)."""
+MIN_RESERVE = 16
 FRAME_HEAD, RECORD = 96, 16
 """Bytes of a frame besides payload: fixed, and per record."""
 STALL = 1.0
@@ -62,6 +63,8 @@ class Primary:
     """See the module."""
 
     def __init__(self, setup: PrimarySetup) -> None:
+        if setup.reserve < MIN_RESERVE:
+            raise ValueError(f"at least {MIN_RESERVE} sequences are reserved at a time")
         self.setup = setup
         self.geometry = setup.geometry
         self.outbox = Outbox()
@@ -93,7 +96,6 @@ class Primary:
         newest = history.stretches[-1]
         self.path.generation, self.path.sequence = newest.generation, newest.last
         self.path.written = self.path.durable = newest.last
-        records = header.links if clean else tuple(replace(each, open_resync=None) for each in header.links)
         ceiling = newest.last + self.setup.reserve
         self.keeper.header = replace(
             header,
@@ -101,25 +103,30 @@ class Primary:
             ceiling=ceiling,
             clean=False,
             boot=self.setup.boot,
-            links=records,
             fault="",
         )
         for spec in self.setup.links:
             self._restore_link(spec, clean)
-        self.boards.write_all(lambda: self.keeper.put(self.keeper.header, self._begin))
+        # What a process death left in the page cache counts only once it is synced: a suspect may be found
+        # equal, and its extent forgotten, before the next flush.
+        self.boards.write_all(lambda: self.path.sync_now(self._recovered))
         return self.outbox.take()
+
+    def _recovered(self) -> None:
+        self.keeper.put(self.keeper.header, self._begin)
 
     def _restore_link(self, spec: LinkSpec, clean: bool) -> None:
         board = Scoreboard(self.geometry, self.setup.boards.get(spec.id))
         feeder = self._add_feeder(spec, board)
         board.open = feeder.record.open_resync is not None
         if not clean:
-            board.or_back()
+            # `second` is merged and not cleared: the pages of one write reach the disk in any order.
+            board.dirty.merge(board.second)
             board.suspect_extents(self._suspects())
         board.every_page()
 
     def _suspects(self) -> Iterable[tuple[int, int]]:
-        if self.setup.hot is not None:
+        if self.setup.hot is not None and not self.setup.header.fault:
             return sorted(self.setup.hot)
         geometry = self.geometry
         return [(volume, extent) for volume in geometry.sizes for extent in range(geometry.extents(volume))]
@@ -145,6 +152,8 @@ class Primary:
         return feeder
 
     def _begin(self) -> None:
+        if self._shutdown is not None:
+            return
         self.path.ceiling = self.keeper.header.ceiling
         self._opened_after, self.started_at = self.outbox.now, self.outbox.wall
         self.outbox.note("generation", generation=self.path.generation.hex(), sequence=self.path.sequence)
@@ -234,7 +243,7 @@ class Primary:
     @property
     def ledger_needed(self) -> bool:
         """True while any link may have frames unacknowledged."""
-        return any(each.streaming or each.pause for each in self.feeders.values())
+        return any(each.following for each in self.feeders.values())
 
     def _reserve(self, last: int) -> None:
         self._reserving = True
@@ -314,7 +323,7 @@ class Primary:
 
     def _of(self, link: bytes, call: Callable[[Feeder], None]) -> list[Action]:
         feeder = self.feeders.get(link)
-        if feeder is not None:
+        if feeder is not None and (self._shutdown is None or not self._shutdown.closing):
             call(feeder)
             self._maintain()
         return self.outbox.take()
@@ -335,23 +344,29 @@ class Primary:
         Raises FarshoreError `plan-needed` for a freeze link.
         """
         chosen = self._chosen(link)
-        for feeder in chosen:
-            if feeder.freezing:
-                raise FarshoreError(
-                    "plan-needed",
-                    f"link {feeder.spec.name} freezes writes while its peer is away",
-                    means="pausing it would hold every write of the application",
-                    next_step="set on-outage=continue on the link first",
-                )
+        self._refuse_frozen(chosen, "a pause")
         for feeder in chosen:
             pausing.begin(feeder, drain, timeout)
         return self.outbox.take()
 
     def resync(self, link: bytes | None, kind: ResyncKind, once: bool) -> list[Action]:
         """Bring one peer, or all, up to date."""
-        for feeder in self._chosen(link):
+        chosen = self._chosen(link)
+        if once:
+            self._refuse_frozen(chosen, "its end")
+        for feeder in chosen:
             feeder.resync(kind, once)
         return self.outbox.take()
+
+    def _refuse_frozen(self, chosen: list[Feeder], what: str) -> None:
+        for feeder in chosen:
+            if feeder.freezing:
+                raise FarshoreError(
+                    "plan-needed",
+                    f"link {feeder.spec.name} freezes writes while it does not replicate",
+                    means=f"{what} would hold every write of the application",
+                    next_step="set on-outage=continue on the link first",
+                )
 
     def _chosen(self, link: bytes | None) -> list[Feeder]:
         if link is None:
@@ -369,18 +384,19 @@ class Primary:
         self.keeper.put(self.keeper.header)
         if self.opened:
             feeder.gate.open()
-        feeder.session.connect()
+        if self.path.ceiling:
+            feeder.session.connect()
         return self.outbox.take()
 
     def change_link(self, spec: LinkSpec) -> list[Action]:
         """New options for a link."""
-        self.feeders[spec.id].change(spec)
+        self._chosen(spec.id)[0].change(spec)
         return self.outbox.take()
 
     def remove_link(self, link: bytes) -> list[Action]:
         """Forget a link; its scoreboard file is the shell's to delete."""
-        feeder = self.feeders.pop(link)
-        feeder.close("", "the link was removed")
+        self._chosen(link)[0].retire()
+        del self.feeders[link]
         self.path.gates.pop(link, None)
         header = self.keeper.header
         self.keeper.put(replace(header, links=tuple(each for each in header.links if each.link != link)))
@@ -404,7 +420,12 @@ class Primary:
         self._consider_opening()
         if self._shutdown is not None:
             self._shutdown.advance()
-        elif self.activity.crowded and not self.path.fault:
+        elif (
+            (self.activity.crowded or (self.path.waiting and self.path.starved))
+            and not self.activity.cooling
+            and not self.path.fault
+            and self.boards.barren != self.path.written
+        ):
             self.boards.cool(self.activity, self.path, self.ledger)
 
     def _persist(self, link: bytes) -> None:
@@ -424,7 +445,7 @@ class Primary:
         for feeder in self.feeders.values():
             feeder.fail(text)
             feeder.board.suspect_extents(sorted(map(extent_of, self.activity.hot)))
-        self.keeper.header = replace(self.keeper.header, fault=text)
+        self.keeper.put(replace(self.keeper.header, fault=text))
         self.outbox.note("faulted", why=text, sequence=self.path.sequence)
 
     def _write_failed(self, operations: list[Operation], errno: int) -> None:

@@ -177,11 +177,13 @@ class Scoreboard:
         if kind is ResyncKind.FULL:
             self.dirty.set_all(1)
         elif kind is ResyncKind.DIGEST:
+            self.second.merge(self.dirty)  # no order among pages may show a mark in neither map
             self.suspect.set_all(1)
             self.dirty.set_all(0)
 
     def forget_second(self) -> None:
         """Rule A4: the completion cut is durable at the peer."""
+        self.every_page()  # what stands on disk contains `second`
         self.second.set_all(0)
         self.open = False
 
@@ -189,7 +191,7 @@ class Scoreboard:
         """Marks for frames that wait in a queue; they fall with their acknowledgement (A4)."""
         for volume, _, offset, length in operations:
             for region in self.geometry.regions_of(offset, length):
-                self.queued[volume, region] = sequence
+                self.queued[volume, region] = max(sequence, self.queued.get((volume, region), 0))
                 self.dirty.changed.add((volume, region // PAGE_BITS))
 
     def acknowledge_queued(self, durable: int) -> None:

@@ -62,8 +62,10 @@ class Secondary:
         header, setup = self.setup.header, self.setup
         history, doubtful = header.history, header.doubtful_until
         if header.resync is None:
-            history = reaching(history, setup.applied or setup.durable)
-            same_boot = header.boot == setup.boot and setup.applied is not None
+            # After a failed fsync what was written since is not believed, whatever the page cache says (C3).
+            certain = setup.durable if header.fault else setup.applied or setup.durable
+            history = reaching(history, certain)
+            same_boot = header.boot == setup.boot and certain is setup.applied
             if not header.clean and not same_boot and history.head is not None:
                 doubtful = max(doubtful, history.head.sequence + 1, header.highest_seen)
         head = history.head
@@ -308,6 +310,6 @@ class Secondary:
         self.fault = f"disk error {errnos.errorcode.get(errno, errno)}"
         self.outbox.note("faulted", why=self.fault, sequence=self.applied)
         self.end_session("io-error", self.fault)
-        self.keeper.header = replace(self.keeper.header, fault=self.fault)
+        self.keeper.put(replace(self.keeper.header, fault=self.fault))
         if self._stopping:
             self.stopped = True

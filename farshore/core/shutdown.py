@@ -26,7 +26,7 @@ class Shutdown:
     def __init__(self, primary: Primary) -> None:
         self._primary = primary
         self._deadline = primary.outbox.now + DRAIN
-        self._closing = False
+        self.closing = False
         self.complete = False
         self._opened = primary.opened
         primary.path.held = True
@@ -38,7 +38,7 @@ class Shutdown:
     def advance(self) -> None:
         """Go on as far as possible."""
         primary = self._primary
-        if self._closing or primary.path.unwritten:
+        if self.closing or primary.path.unwritten:
             return
         behind = any(
             feeder.live and feeder.replicating and feeder.acked.durable < primary.path.sequence
@@ -46,23 +46,21 @@ class Shutdown:
         )
         if behind and primary.outbox.now < self._deadline and not primary.path.fault:
             return
-        self._closing = True
+        self.closing = True
         primary.path.release()
         for feeder in primary.feeders.values():
             feeder.close("", "the engine stops")
-            if feeder.streaming or feeder.pause:
+            if feeder.following:
                 feeder.stop(LinkEvent.LOST, "the engine stopped")
-        fault = primary.path.fault
-        primary.path.fail(errnos.ESHUTDOWN)
-        if fault:
+        if primary.path.fault:
             self.complete = True
             return
-        primary.sync.request(self._synced)
+        primary.path.sync_now(self._synced)
 
-    def _synced(self, errno: int) -> None:
-        if errno:
-            self.complete = True
-            return
+    def _synced(self) -> None:
+        """Flushes that waited for this sync are answered by it; what still waits for a peer is refused."""
+        self._primary.path.release()
+        self._primary.path.fail(errnos.ESHUTDOWN)
         self._primary.boards.write_exactly(self._boards_written)
 
     def _boards_written(self) -> None:

@@ -59,6 +59,7 @@ class Stream:
         self.fills_applied = 0
         self.fills_durable = 0
         self.ack_due = False
+        self._resyncs = 0
         self._copy = copy
         self._holds = 0
         self._frame: m.FrameHead | None = None
@@ -134,10 +135,11 @@ class Stream:
 
     def make_durable(self, then: Callable[[], None]) -> None:
         """Make everything applied so far durable, fills included, and acknowledge it."""
-        fills = self.fills_applied
+        fills, resync = self.fills_applied, self._resyncs
 
         def durable() -> None:
-            self.fills_durable = max(self.fills_durable, fills)
+            if resync == self._resyncs:  # ordinals begin anew with each resync
+                self.fills_durable = max(self.fills_durable, fills)
             self.ack_due = True
             then()
 
@@ -149,7 +151,9 @@ class Stream:
         """A link message."""
         match message:
             case m.Heartbeat():
-                self.liveness.take(message, self._copy.outbox.now)
+                echo = self.liveness.take(message, self._copy.outbox.now)
+                if echo is not None:
+                    self.send(echo)
             case m.Refusal(text=text):
                 self._copy.end_session("", text)
             case m.Resume(session=nonce) if nonce == self.nonce:
@@ -204,6 +208,7 @@ class Stream:
 
         def marked() -> None:
             copy.standing.move_to(position, 0)
+            self._resyncs += 1
             self.fills_applied = self.fills_durable = 0
             self._say_ready()
 

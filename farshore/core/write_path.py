@@ -204,6 +204,14 @@ class WritePath:
             self._issue(chosen)
 
     @property
+    def starved(self) -> bool:
+        """True when operations wait for extents and there is no room for the first of them."""
+        if not self._parked or self._logging_cold or self.held or self.fault:
+            return False
+        cold = [item[0] for item in self._parked if not self.activity.is_hot(item[0])]
+        return bool(cold) and not self.activity.fit(cold[:1])
+
+    @property
     def waiting(self) -> int:
         """How many operations wait without a sequence."""
         return len(self._parked)
@@ -241,7 +249,7 @@ class WritePath:
         if last != ticket:
             raise ValueError(f"batch {ticket} was reported out of order, {last} was expected")
         self.written = last
-        if errors:
+        if errors and not self.fault:
             for errno in set(errors.values()):
                 self._refuse_failed([tokens[index] for index in errors if errors[index] == errno], errno)
             self.on_write_error([operations[index] for index in errors], next(iter(errors.values())))

@@ -51,6 +51,16 @@ class History:
         newest = self.stretches[-1]
         return Position(newest.generation, newest.last)
 
+    @property
+    def begun_only(self) -> bool:
+        """True when the newest generation was minted and nothing has been written in it."""
+        return len(self.stretches) > 1 and self.stretches[-1].last == self.stretches[-2].last
+
+    @property
+    def parent(self) -> History:
+        """This history without its newest generation."""
+        return History(self.stretches[:-1])
+
     def holds(self, position: Position) -> bool:
         """True when `position` lies on this history, its ends included."""
         floor = 0
