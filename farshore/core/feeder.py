@@ -219,6 +219,7 @@ class Feeder:
         self.stop(
             LinkEvent.LOCAL_ERROR, f"reading a local volume failed: {errnos.errorcode.get(errno, errno)}"
         )
+        self.session.retry.slow(self.shared.outbox.now)
 
     def begin_resync(self, course: Course) -> None:
         """Open a resync, or go on with the one that the peer proved to be open (rule A4)."""

@@ -41,6 +41,7 @@ class Filling:
         self._feeder = feeder
         self.cursor = ResyncCursor(feeder.board, resync)
         self._cut: Position | None = None
+        self._recording = False
         self._allowance = 0.0
         self._began_at = self._paid_at = feeder.shared.outbox.now
         self._busy_at = 0.0
@@ -165,6 +166,24 @@ class Filling:
             self.pump()
 
     def _end(self) -> None:
+        """Nothing is owed: send the completion cut.
+
+        A sync link first records that it is about to replicate (C4): from the first acknowledgement
+        that relies on the peer, no restart may forget that a freeze link's writes wait for it.
+        """
+        feeder = self._feeder
+        if feeder.sync and not feeder.record.ever_replicated:
+            self._recording = True
+            feeder.remember(self._recorded, ever_replicated=True)
+        elif not self._recording:
+            self._send_cut()
+
+    def _recorded(self) -> None:
+        self._recording = False
+        if self._feeder.filling is self:
+            self.pump()
+
+    def _send_cut(self) -> None:
         feeder = self._feeder
         self._cut = feeder.shared.position()
         self.cursor.ending = True
@@ -172,9 +191,8 @@ class Filling:
             feeder.streaming = False
         else:
             feeder.gate.close()
-        feeder.send(
-            m.ResyncEnd(feeder.session.nonce, self.cursor.resync.id, feeder.shared.history(), self._cut)
-        )
+        resync, history = self.cursor.resync.id, feeder.shared.history()
+        feeder.send(m.ResyncEnd(feeder.session.nonce, resync, history, self._cut))
 
     def done(self, resync: bytes) -> None:
         """The completion cut is durable at the peer."""

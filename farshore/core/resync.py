@@ -111,10 +111,12 @@ class ResyncCursor:
             if (volume, first) in self.voided:
                 return first, first + 1
             stop = min(first + longest, len(bits))
-            for wanted, each in ((0, bits), (1, busy), (1, dirty)):
-                if each is not dirty or digest:
-                    end = each.find(wanted, first, stop)
-                    stop = end if end >= 0 else stop
+            limits = [(0, bits), (1, busy)]
+            if digest:
+                limits.append((1, dirty))
+            for wanted, each in limits:
+                end = each.find(wanted, first, stop)
+                stop = end if end >= 0 else stop
             return first, stop
         return None
 
