@@ -1,0 +1,60 @@
+"""The REST interface as an ASGI application in front of one node."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from fastapi import FastAPI
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from farshore import __version__
+from farshore.api import problems
+from farshore.api.routes import events, exports, groups, host, links, nodes, status
+from farshore.errors import FarshoreError
+from farshore.node.node import Node
+
+_LOCAL = ("localhost", "127.0.0.1", "[::1]", "farshore")
+Application: TypeAlias = FastAPI
+
+
+class LocalHostOnly:
+    """Over TCP, serves only requests that were meant for this host.
+
+    A web page that a browser on this host shows can make it send requests to a loopback port, under a
+    name that its author chose. Unix sockets are not within a browser's reach.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _meant_for_us(scope):
+            error = FarshoreError("permission", "the API answers local clients only")
+            response = JSONResponse(problems.document(error), error.code.http, media_type=problems.MEDIA_TYPE)
+            await response(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def make_app(node: Node) -> Application:
+    """The application for a node."""
+    app = FastAPI(title="Farshore", version=__version__, openapi_url="/v1/openapi.json")
+    app.state.node = node
+    app.add_middleware(LocalHostOnly)
+    problems.install(app)
+    for noun in (host, nodes, groups, links, exports, status, events):
+        app.include_router(noun.router, prefix="/v1")
+    return app
+
+
+def _meant_for_us(scope: Scope) -> bool:
+    server = scope.get("server")
+    if server is None or server[1] is None:  # a Unix socket has no port
+        return True
+    headers = dict(scope["headers"])
+    if b"origin" in headers:
+        return False
+    host = headers.get(b"host", b"").decode("latin-1")
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    return name in _LOCAL

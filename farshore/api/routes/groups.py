@@ -1,0 +1,46 @@
+"""Groups: what exists on this node, and the commands to a group's engine."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from farshore.api import schema
+from farshore.api.routes.the_node import TheNode
+from farshore.node import commands, groups
+from farshore.node.intent import GroupWish, VolumeWish
+
+router = APIRouter(prefix="/groups", tags=["groups"])
+
+
+@router.get("")
+async def list_groups(node: TheNode) -> dict[str, Any]:
+    return {"schema": 1, "groups": [groups.document(stored) for stored in node.copies.all()]}
+
+
+@router.post("", status_code=201)
+async def create(node: TheNode, body: schema.Group) -> dict[str, Any]:
+    volumes = tuple(VolumeWish(each.name, each.path, each.size, each.outage) for each in body.volumes)
+    stored = await groups.create(node, GroupWish(body.name, volumes, body.region, body.on_start))
+    return {"schema": 1, **groups.document(stored)}
+
+
+@router.get("/{name}")
+async def show(node: TheNode, name: str) -> dict[str, Any]:
+    return {"schema": 1, **groups.document(node.copies.of_group(name)[0])}
+
+
+@router.delete("/{name}")
+async def delete(node: TheNode, name: str) -> dict[str, Any]:
+    await groups.delete(node, name)
+    return {"schema": 1, "name": name}
+
+
+@router.post("/{name}/pause")
+async def pause(node: TheNode, name: str, body: schema.Pause) -> dict[str, Any]:
+    seconds = body.timeout if body.drain else None
+    return {"schema": 1, **await commands.pause(node, name, body.link, seconds)}
+
+
+@router.post("/{name}/resync")
+async def resync(node: TheNode, name: str, body: schema.Resync) -> dict[str, Any]:
+    return {"schema": 1, **await commands.resync(node, name, body.link, body.kind, once=body.once)}

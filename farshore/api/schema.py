@@ -1,0 +1,91 @@
+"""The bodies that requests carry, checked for their shape; what they mean is checked by the node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from farshore.model.options import DEFAULT_REGION, ResyncKind
+
+_SHORT = 4096
+
+
+class Body(BaseModel):
+    """Unknown keys are mistakes, and said to be."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Empty(Body):
+    """A request without anything to say."""
+
+
+class NodeStop(Body):
+    engines: bool = False
+
+
+class Invite(Body):
+    ttl: float = 600.0
+    """Seconds."""
+
+
+class Join(Body):
+    address: str = Field(max_length=_SHORT)
+    token: str = Field(max_length=_SHORT)
+
+
+class PeerChange(Body):
+    address: str = Field(max_length=_SHORT)
+
+
+class Grant(Body):
+    path: str = Field(max_length=_SHORT)
+    """A glob over real paths."""
+
+
+class Volume(Body):
+    name: str
+    path: str = Field(max_length=_SHORT)
+    size: int | None = None
+    """Bytes; a missing file is made."""
+    outage: str = "log"
+
+
+class Group(Body):
+    name: str
+    volumes: list[Volume]
+    region: int = DEFAULT_REGION
+    on_start: str = "wait"
+
+
+class Link(Body):
+    peer: str
+    name: str | None = None
+    via: str | None = None
+    places: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class LinkChange(Body):
+    options: dict[str, Any]
+
+
+class Export(Body):
+    group: str
+    volume: str | None = None
+    tcp: str | None = None
+    read_only: bool = False
+
+
+class Pause(Body):
+    link: str | None = None
+    drain: bool = True
+    timeout: float = Field(default=30.0, ge=0, le=86400)
+    """Seconds to drain for."""
+
+
+class Resync(Body):
+    link: str | None = None
+    kind: ResyncKind = Field(default=ResyncKind.UPDATE, strict=False)
+    once: bool = False

@@ -1,0 +1,204 @@
+"""`farshore link`: directed edges from a group's copy here to a copy at another node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from farshore.cli import output, polling, status_text
+from farshore.cli.options import DURATION, RATE, SIZE, Unit, connect, json_option, target_options
+from farshore.model import units
+
+_ONE_OF: dict[str, tuple[str, ...]] = {
+    "mode": ("sync", "async"),
+    "ack": ("received", "applied", "durable"),
+    "on-outage": ("continue", "freeze"),
+    "first": ("full", "digest"),
+    "wire": ("tls", "plain"),
+}
+_WITH_UNIT: dict[str, Unit] = {"queue-memory": SIZE, "rpo": DURATION, "max-rate": RATE}
+_HELP = {
+    "mode": "Whether a write waits for the peer (sync) or not (async, the default).",
+    "ack": "What a sync peer has done when a write returns; default applied.",
+    "on-outage": "What a sync link does to writes while the peer is lost; default continue.",
+    "first": "How a blank peer gets its copy; default full.",
+    "wire": "Encryption of the stream; default tls.",
+    "queue-memory": "Most bytes queued in memory; default 64MiB.",
+    "rpo": "The lag that is still fine; default 30s.",
+    "max-rate": "Most bytes per second, as in 10MiB/s or 100Mbit/s; 0 is no bound.",
+}
+
+
+@click.group()
+@target_options
+def link() -> None:
+    """Links that carry a group's writes to another node."""
+
+
+def _option_flags(function: Callable[..., None]) -> Callable[..., None]:
+    """One flag for each option of a link; what is not said is left to the node."""
+    autosync = click.option(
+        "--autosync/--no-autosync",
+        default=None,
+        help="Catch up by itself when the peer is back; default yes.",
+    )
+    function = autosync(function)
+    for name, kind in reversed(_WITH_UNIT.items()):
+        function = click.option(f"--{name}", type=kind, help=_HELP[name])(function)
+    for name, words in reversed(_ONE_OF.items()):
+        function = click.option(f"--{name}", type=click.Choice(words), help=_HELP[name])(function)
+    return function
+
+
+@link.command()
+@click.argument("group")
+@click.argument("node")
+@click.option("--name", metavar="LINK", help="Default: the node's name.")
+@click.option(
+    "--place", "places", multiple=True, metavar="VOLUME=PATH", help="Where the volume's copy lies there."
+)
+@_option_flags
+@json_option
+@target_options
+def create(
+    group: str, node: str, name: str | None, places: tuple[str, ...], as_json: bool, **options: Any
+) -> None:
+    """Place a copy of GROUP at NODE and keep it up to date.
+
+    Without --place the copy lies in the peer's own volumes directory.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    document = connect().create_link(group, node, name=name, places=_places(places), options=given)
+    if as_json:
+        output.emit(document)
+        return
+    made = document.get("name") or name or node
+    output.note(
+        f"link {group}/{made} to {node} is made; next: farshore wait {group}; farshore status {group}"
+    )
+
+
+@link.command("list")
+@click.argument("group", required=False)
+@json_option
+@target_options
+def list_links(group: str | None, as_json: bool) -> None:
+    """Show the links of GROUP, or of all groups."""
+    node = connect()
+    status = node.status(group)
+    groups = [polling.the_group(status, group)] if group else list(status.groups)
+    if as_json:
+        output.emit(
+            {
+                "links": [
+                    {"group": each.name, **found}
+                    for each in groups
+                    for found in node.links(each.name)["links"]
+                ]
+            }
+        )
+        return
+    rows = [
+        (each.name, found.name, found.peer, found.mode, status_text.paint(found.state, output.colour()))
+        for each in groups
+        for found in each.links
+    ]
+    output.table(("GROUP", "LINK", "PEER", "MODE", "STATE"), rows, empty="no links")
+
+
+@link.command()
+@click.argument("group")
+@click.argument("name", metavar="LINK")
+@json_option
+@target_options
+def show(group: str, name: str, as_json: bool) -> None:
+    """Show one link with its options."""
+    document = connect().link(group, name)
+    if as_json:
+        output.emit(document)
+    else:
+        output.say("\n".join(status_text.table(("WHAT", "VALUE"), _flattened(document))))
+
+
+@link.command("set")
+@click.argument("group")
+@click.argument("name", metavar="LINK")
+@click.argument("settings", nargs=-1, required=True, metavar="OPTION=VALUE...")
+@json_option
+@target_options
+def set_link(group: str, name: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Change options of a link, as in: set orders b mode=async max-rate=100Mbit/s."""
+    document = connect().set_link(group, name, dict(parse_setting(each) for each in settings))
+    if as_json:
+        output.emit(document)
+    else:
+        output.note(f"link {group}/{name}: {', '.join(settings)}")
+
+
+@link.command()
+@click.argument("group")
+@click.argument("name", metavar="LINK")
+@target_options
+def delete(group: str, name: str) -> None:
+    """Remove a link. The peer's volumes keep what they hold and are updated no more."""
+    connect().delete_link(group, name)
+    output.note(f"link {group}/{name} is removed; the volumes at the peer were not touched")
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`OPTION=VALUE` as a field of the link's options and its value."""
+    name, equals, value = text.partition("=")
+    name = name.strip().replace("_", "-")
+    known = (*_ONE_OF, *_WITH_UNIT, "autosync")
+    if not equals or name not in known:
+        raise click.BadParameter(f"{text!r} is not OPTION=VALUE with one of {', '.join(known)}")
+    if name == "autosync":
+        words = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+        if value not in words:
+            raise click.BadParameter(f"autosync is yes or no, not {value!r}")
+        return name, words[value]
+    if name in _ONE_OF:
+        if value not in _ONE_OF[name]:
+            raise click.BadParameter(f"{name} is one of {', '.join(_ONE_OF[name])}, not {value!r}")
+        return name.replace("-", "_"), value
+    return name.replace("-", "_"), _WITH_UNIT[name].convert(value, None, None)
+
+
+def _places(places: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in places:
+        volume, equals, path = each.partition("=")
+        if not equals or not volume or not path.startswith("/"):
+            raise click.BadParameter(f"{each!r} is not VOLUME=/PATH", param_hint="--place")
+        if volume in found:
+            raise click.BadParameter(f"{volume} has two places", param_hint="--place")
+        found[volume] = path
+    return found
+
+
+def _flattened(document: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in document.items():
+        name = f"{above}{key.replace('_', '-')}"
+        if isinstance(value, Mapping):
+            rows += _flattened(value, f"{name}.")
+        elif name != "schema":
+            rows.append((name, _shown(key, value)))
+    return rows
+
+
+def _shown(key: str, value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        if key == "max_rate":
+            return units.format_rate(value) if value else "no bound"
+        if key in ("queue_memory", "queue_disk") or key.endswith("_bytes"):
+            return units.format_size(value)
+        if key == "rpo" or key.endswith("_seconds"):
+            return units.format_duration(value)
+    return str(value)

@@ -1,0 +1,116 @@
+"""`farshore resync`: brings a group's peers back to its content, by sending what differs."""
+
+from __future__ import annotations
+
+import click
+
+from farshore.cli import output, polling
+from farshore.cli.options import DURATION, connect, json_option, target_options
+from farshore.client import Node
+from farshore.client.answers import Group, Link
+from farshore.errors import FarshoreError
+from farshore.model.units import format_duration
+
+
+@click.command()
+@click.argument("group")
+@click.option("--link", metavar="LINK", help="Only this link; default: all of the group.")
+@click.option("--full", is_flag=True, help="Copy everything.")
+@click.option("--digest", is_flag=True, help="Compare everything, copy what differs.")
+@click.option("--once", is_flag=True, help="Log again as soon as the copy is complete.")
+@click.option("--wait", is_flag=True, help="Return when it is complete.")
+@click.option("--timeout", type=DURATION, help="With --wait: give up after this long; the resync goes on.")
+@json_option
+@target_options
+def resync(group: str, link: str | None, timeout: float | None, as_json: bool, **flags: bool) -> None:
+    """Send GROUP's peers what they lack, then replicate.
+
+    By default only the regions that changed since the peer's copy are sent. The application goes on writing.
+    """
+    if flags["full"] and flags["digest"]:
+        raise click.UsageError("--full and --digest exclude each other")
+    if timeout is not None and not flags["wait"]:
+        raise click.UsageError("--timeout needs --wait")
+    kind = "full" if flags["full"] else "digest" if flags["digest"] else "update"
+    node = connect()
+    before = {each.name: each for each in polling.the_group(node.status(group), group).links}
+    started = node.resync(group, link=link, kind=kind, once=flags["once"])
+    if not flags["wait"]:
+        if as_json:
+            output.emit(started.document)
+        else:
+            names = ", ".join(started.links) or "no link"
+            output.note(f"{kind} of {group} began: {names}; watch it with: farshore status {group} --watch")
+        return
+    waiting = _Waiting(group, started.links, before, once=flags["once"])
+    _wait(node, waiting, timeout, as_json)
+
+
+class _Waiting:
+    """Decides when the resyncs that were started have ended."""
+
+    def __init__(self, group: str, links: tuple[str, ...], before: dict[str, Link], *, once: bool) -> None:
+        self.group = group
+        self._open = set(links)
+        self._before = before
+        self._once = once
+
+    def done(self, group: Group) -> bool:
+        """True when every link has got where it was to go. Raises FarshoreError where one cannot."""
+        for name in sorted(self._open):
+            link = group.link(name)
+            if link is None:
+                raise FarshoreError("not-found", f"link {group.name}/{name} was deleted during its resync")
+            if self._ended(link, group):
+                self._open.discard(name)
+        return not self._open
+
+    def _ended(self, link: Link, group: Group) -> bool:
+        if link.state == "replicating":
+            return not self._once
+        if link.state == "resyncing":
+            return False
+        where = f"link {group.name}/{link.name} to {link.peer}"
+        if link.state == "diverged":
+            raise FarshoreError(
+                "diverged",
+                f"{where}: the copies have diverged",
+                means=group.why or "",
+                next_step=group.next or "",
+            )
+        if link.state == "failed":
+            raise FarshoreError(
+                "faulted", f"{where} failed: {link.reason}", means=group.why or "", next_step=group.next or ""
+            )
+        before = self._before.get(link.name)
+        if before is not None and before.since == link.since:
+            return False  # it has not begun yet
+        if link.reason == "operator":
+            return (
+                True  # with --once this is the end; otherwise somebody has paused it, and it will not go on
+            )
+        raise FarshoreError(
+            "unreachable",
+            f"{where} was interrupted: {link.state} ({link.reason})",
+            means="the peer's copy is not usable until the resync ends; nothing is lost here",
+            next_step=f"farshore resync {group.name} --link {link.name} --wait",
+        )
+
+
+def _wait(node: Node, waiting: _Waiting, timeout: float | None, as_json: bool) -> None:
+    progress = polling.Progress(waiting.group, as_json=as_json)
+    try:
+        status = polling.until(node, waiting.group, waiting.done, timeout=timeout, progress=progress)
+    finally:
+        progress.close()
+    if status is None:
+        raise FarshoreError(
+            "timeout",
+            f"the resync of group {waiting.group} has not ended after {format_duration(timeout or 0)}",
+            means="it goes on; the peer's copy is not usable until it ends",
+            next_step=f"farshore status {waiting.group} --watch",
+        )
+    if as_json:
+        output.emit(status.document)
+    else:
+        output.note(f"the resync of {waiting.group} is complete")

@@ -1,0 +1,157 @@
+"""The status document as text: one block per group, one line per volume and per link.
+
+Pure, and light enough for the quick path: no click, no rich, no parsing of times. Unknown figures show as
+`-`, never as 0. Words are those of the document, so what is read here can be looked for in the docs.
+"""
+
+from __future__ import annotations
+
+import json
+
+from farshore.model.units import format_duration, format_size
+
+TYPE_CHECKING = False  # as typing has it; importing typing costs as much as half a start of Python
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TextIO
+
+_COLOURS = {
+    "protected": "32",
+    "replicating": "32",
+    "behind": "33",
+    "queuing": "33",
+    "catching-up": "33",
+    "resyncing": "33",
+    "logging": "33",
+    "held": "33",
+    "stopped": "33",
+    "unprotected": "31",
+    "diverged": "1;31",
+    "failed": "1;31",
+    "refused": "31",
+}
+_UNKNOWN = "-"
+
+
+def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Colour only on a terminal that shows it to somebody who has not asked for none."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def as_json(document: Mapping[str, Any]) -> str:
+    """The document for scripts: `schema` on top, one line, newline at the end."""
+    return json.dumps({"schema": 1, **document}, ensure_ascii=False) + "\n"
+
+
+def render(document: Mapping[str, Any], *, colour: bool) -> str:
+    """All groups. Raises KeyError or TypeError for a document that is none of status."""
+    lines = [f"node {document['node']['name']}"]
+    for group in document["groups"]:
+        lines += ["", *_group(group, colour)]
+    if not document["groups"]:
+        lines += ["", "no groups yet; next: farshore group create NAME --volume PATH"]
+    return "\n".join(lines) + "\n"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
+    """Columns as wide as their widest cell; colours in cells count nothing. No rows: no head either."""
+    if not rows:
+        return []
+    widths = [max(_width(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    return [
+        indent
+        + "  ".join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in (head, *rows)
+    ]
+
+
+def paint(word: str, colour: bool) -> str:
+    """A state or health in its colour."""
+    code = _COLOURS.get(word)
+    return f"\x1b[{code}m{word}\x1b[0m" if colour and code else word
+
+
+def _group(group: Mapping[str, Any], colour: bool) -> list[str]:
+    head = f"{group['name']}  {paint(group['health'], colour)}  {group['role'] or _UNKNOWN}"
+    if group.get("writes"):
+        head += f", writes {paint(group['writes'], colour)}"
+    lines = [head]
+    if group.get("since"):
+        lines.append(f"  since  {group['since']}")
+    lines += [f"  {word:<5}  {group[word]}" for word in ("why", "next") if group.get(word)]
+    volumes = [
+        (each["name"], _size(each.get("size")), each.get("uri") or each.get("path") or _UNKNOWN)
+        for each in group.get("volumes", ())
+    ]
+    lines += table(("VOLUME", "SIZE", "OPENED AS"), volumes, "  ")
+    head_of_links = (
+        "LINK",
+        "PEER",
+        "MODE",
+        "STATE",
+        "PROGRESS",
+        "DIRTY",
+        "LAG",
+        "QUEUE",
+        "USABLE AT THE PEER",
+    )
+    return lines + table(head_of_links, [_link(each, colour) for each in group.get("links", ())], "  ")
+
+
+def _link(link: Mapping[str, Any], colour: bool) -> tuple[str, ...]:
+    state = paint(link["state"], colour)
+    if link.get("reason"):
+        state += f" ({link['reason']})"
+    return (
+        link["name"],
+        link.get("peer") or _UNKNOWN,
+        ", ".join(word for word in (link.get("mode"), link.get("wire")) if word) or _UNKNOWN,
+        state,
+        _progress(link),
+        _size(link.get("dirty_bytes")),
+        _lag(link),
+        _size((link.get("queue") or {}).get("memory_bytes")),
+        _usable(link),
+    )
+
+
+def _progress(link: Mapping[str, Any]) -> str:
+    progress = link.get("progress")
+    if progress is None:
+        return _UNKNOWN
+    left = link.get("eta_seconds")
+    return f"{progress * 100:.0f} %" + ("" if left is None else f", {format_duration(left)} left")
+
+
+def _lag(link: Mapping[str, Any]) -> str:
+    seconds, size = link.get("lag_seconds"), link.get("lag_bytes")
+    known = [format_duration(seconds)] if seconds is not None else []
+    return ", ".join(known + ([format_size(size)] if size else [])) or _UNKNOWN
+
+
+def _usable(link: Mapping[str, Any]) -> str:
+    usable, since, why = (link.get(f"peer_usable{suffix}") for suffix in ("", "_as_of", "_why"))
+    if usable is None:
+        return _UNKNOWN
+    word = {True: "yes", False: "no"}.get(usable, str(usable))
+    if word == "yes":
+        return f"yes, as of {since}" if since else "yes"
+    return f"{word}: {why}" if why else word
+
+
+def _size(size: float | None) -> str:
+    return _UNKNOWN if size is None else format_size(size)
+
+
+def _width(cell: str) -> int:
+    width, painted = 0, False
+    for character in cell:
+        if painted:
+            painted = character != "m"
+        elif character == "\x1b":
+            painted = True
+        else:
+            width += 1
+    return width

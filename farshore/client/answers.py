@@ -1,0 +1,250 @@
+"""What a node answers, as values: one frozen dataclass per kind of document of the REST interface.
+
+Sizes are bytes, times RFC 3339 texts, durations seconds. None means unknown, never zero. States, roles and
+health are the words of `farshore.model.options`, kept as text because a newer node may know more of them.
+Answers that are shown whole keep the document they came from in `document`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer that remembers its document."""
+
+    document: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeName:
+    """A node; `id` is the fingerprint of its certificate."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineProcess:
+    """An engine that runs on the node."""
+
+    group: str
+    copy: str
+    pid: int | None
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another node that this one has paired with; `grants`: where it may place copies here."""
+
+    name: str
+    id: str
+    connected: bool | None = None
+    address: str | None = None
+    grants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo(Answer):
+    """The node itself."""
+
+    node: NodeName
+    pid: int
+    listen: str | None
+    api: str
+    engines: tuple[EngineProcess, ...] = ()
+    peers: tuple[Peer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Peers(Answer):
+    """All nodes that this one has paired with."""
+
+    nodes: tuple[Peer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation(Answer):
+    """What another node needs to join. `token` is a secret and carries the fingerprint."""
+
+    token: str
+    address: str
+    fingerprint: str
+    expires: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joined(Answer):
+    """The node that was joined."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume of a group at this node; `uri` is what an NBD client opens."""
+
+    name: str
+    path: str
+    size: int | None
+    uri: str | None = None
+    outage: str = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A link's queue, in bytes."""
+
+    memory_bytes: int | None = None
+    memory_limit: int | None = None
+    disk_bytes: int | None = None
+    disk_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """How far a link is, as sequences of the group."""
+
+    sent: int | None = None
+    received: int | None = None
+    applied: int | None = None
+    durable: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link's state; `dirty_bytes` is 0 only when everything is durable at the peer (rule A1)."""
+
+    name: str
+    peer: str
+    mode: str
+    wire: str | None
+    state: str
+    reason: str | None
+    since: str | None
+    direction: str | None = None
+    progress: float | None = None
+    eta_seconds: float | None = None
+    lag_seconds: float | None = None
+    lag_bytes: int | None = None
+    dirty_bytes: int | None = None
+    queue: Queue = field(default_factory=Queue)
+    sequence: Sequences = field(default_factory=Sequences)
+    sent_bytes_total: int | None = None
+    resent_bytes_total: int | None = None
+    peer_usable: Any = None
+    peer_usable_as_of: str | None = None
+    peer_usable_why: str | None = None
+    rtt_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group's state at this node."""
+
+    name: str
+    id: str | None
+    role: str | None
+    health: str
+    writes: str | None
+    since: str | None
+    why: str | None = None
+    next: str | None = None
+    generation: str | None = None
+    sequence: int | None = None
+    volumes: tuple[Volume, ...] = ()
+    links: tuple[Link, ...] = ()
+
+    def link(self, name: str) -> Link | None:
+        """The link of that name."""
+        return next((each for each in self.links if each.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Answer):
+    """The state of all groups, or of the one that was asked for."""
+
+    node: NodeName
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A volume that NBD clients can open."""
+
+    group: str
+    volume: str
+    uri: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exports(Answer):
+    """Volumes that NBD clients can open."""
+
+    exports: tuple[Export, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Where a link stopped; `drained`: everything up to there had arrived."""
+
+    name: str
+    position: dict[str, Any] | None
+    time: str | None
+    drained: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses(Answer):
+    """The links that stopped."""
+
+    links: tuple[Paused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Answer):
+    """The names of the links whose resync began."""
+
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; ids grow."""
+
+    id: int
+    time: str
+    kind: str
+    text: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Events(Answer):
+    """Events after the asked id; `next` is the id to ask from."""
+
+    events: tuple[Event, ...]
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding of `doctor`: `result` is ok, warn or fail; `next` is a command where one helps."""
+
+    name: str
+    result: str
+    text: str
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks(Answer):
+    """The findings of a node about itself."""
+
+    checks: tuple[Check, ...]

@@ -1,0 +1,269 @@
+"""The composition root: one copy, from its `copy.json` and its directory to something that runs.
+
+It builds the core of the copy's role from what is durable, gives it the shell's parts, and follows
+the operator's intent when told to `reload`. It ends the loop when the core has stopped. The clock and
+random numbers that the core needs come from here.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import secrets
+import time
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import quote
+
+from farshore.core.primary import Primary, PrimarySetup
+from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.engine.intents import addresses_of, check_unchangeable
+from farshore.engine.journal import Journal, to_stderr
+from farshore.engine.line import Identity
+from farshore.engine.link_runner import Route
+from farshore.engine.pool import Pool
+from farshore.engine.primary_copy import PrimaryCopy, Workshop
+from farshore.engine.reactor import Reactor
+from farshore.engine.secondary_copy import SecondaryCopy
+from farshore.engine.stored_copy import StoredCopy, reads_as_blank
+from farshore.errors import FarshoreError
+from farshore.model.copy_config import CopyConfig, LinkIntent, from_json
+from farshore.model.header import Upstream
+from farshore.model.options import Role, Timing
+
+TICK: Final = 0.1
+_DURABLE_THREADS: Final = 4
+_READ_THREADS: Final = 4
+_COLLECT_AFTER: Final = 1.0
+
+
+def read_config(directory: str) -> CopyConfig:
+    """Raises FarshoreError `state-damaged`, `state-newer` or `not-found`."""
+    path = f"{directory}/copy.json"
+    try:
+        with open(path, "rb") as file:
+            document = json.loads(file.read())
+        if not isinstance(document, dict):
+            raise ValueError("it is no object")
+    except FileNotFoundError:
+        raise FarshoreError("not-found", f"{path} is not there", next_step="farshore group list") from None
+    except ValueError as error:
+        raise FarshoreError("state-damaged", f"{path} cannot be read: {error}") from error
+    return from_json(document)
+
+
+class RunningCopy:
+    """See the module. It takes `stored` over."""
+
+    def __init__(self, reactor: Reactor, config: CopyConfig, stored: StoredCopy) -> None:
+        self.reactor = reactor
+        self.config = config
+        self._stored = stored
+        self._instance = secrets.token_bytes(16)
+        self.journal = Journal(self.wall, to_stderr)
+        self._durable_pool = Pool(reactor, "durable", _DURABLE_THREADS)
+        self._read_pool = Pool(reactor, "read", _READ_THREADS)
+        shop = Workshop(reactor, stored, self._durable_pool, self._read_pool, self.journal, self.tidy)
+        self.role: PrimaryCopy | SecondaryCopy
+        if config.role is Role.PRIMARY:
+            self.role = self._primary(shop)
+        else:
+            self.role = self._secondary(shop)
+        self._tidying = False
+        self._stopping = False
+        reactor.at_turn_start(self._begin_turn)
+        reactor.at_turn_end(self._end_turn)
+
+    # -- composition ------------------------------------------------------------------------
+
+    def _primary(self, shop: Workshop) -> PrimaryCopy:
+        config, stored = self.config, self._stored
+        setup = PrimarySetup(
+            header=stored.header.header,
+            geometry=stored.geometry,
+            links=tuple(intent.spec for intent in config.links),
+            boards={link: board.read() for link, board in stored.boards.items()},
+            hot=stored.activity.read(),
+            hot_capacity=config.hot_extents,
+            boot=stored.boot,
+            instance=self._instance,
+            new_id=_new_id,
+            timing=Timing(),
+            on_start=config.on_start,
+        )
+        copy = PrimaryCopy(Primary(setup), shop)
+        for intent in config.links:
+            copy.add_link(intent.spec, self._route(intent), known=True)
+        copy.nbd.offer(addresses_of(config, stored.volumes))
+        return copy
+
+    def _secondary(self, shop: Workshop) -> SecondaryCopy:
+        config, stored = self.config, self._stored
+        assert stored.position is not None
+        found, header = stored.position.read(), stored.header.header
+        setup = SecondarySetup(
+            header=header,
+            geometry=stored.geometry,
+            durable=found.durable,
+            applied=found.applied,
+            boot=stored.boot,
+            instance=self._instance,
+            new_id=_new_id,
+            timing=Timing(),
+            empty=header.history.blank and reads_as_blank(stored.volumes),
+        )
+        upstream = config.upstream
+        copy = SecondaryCopy(Secondary(setup), shop, upstream.peer_name if upstream else "")
+        if upstream is not None:
+            copy.identity = self._identity(upstream.peer, upstream.wire)
+        return copy
+
+    def _route(self, intent: LinkIntent) -> Route:
+        spec = intent.spec
+        identity = self._identity(spec.peer, spec.options.wire)
+        return Route(self.config.group, spec.id, intent.address, identity)
+
+    def _identity(self, peer: str, wire: str) -> Identity:
+        pem = f"{self._stored.directory}/peers/{peer}.pem"
+        return Identity(self.config.certificate, self.config.key, pem, peer, wire)
+
+    # -- life -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Lets the core begin, and time pass."""
+        self.role.begin_turn(self.reactor.now, self.wall())
+        self.role.start()
+        self.reactor.after(TICK, self._tick)
+
+    def stop(self) -> None:
+        """Begins a clean stop, at the end of which the loop ends."""
+        if not self._stopping:
+            self._stopping = True
+            self.role.stop()
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def close(self) -> None:
+        """Gives everything back."""
+        self.role.close()
+        self._durable_pool.close()
+        self._read_pool.close()
+        self._stored.close()
+
+    def tidy(self) -> None:
+        """Something with cycles in it is gone; automatic collection is off, so it is done here, soon."""
+        if not self._tidying:
+            self._tidying = True
+            self.reactor.after(_COLLECT_AFTER, self._collect)
+
+    def _collect(self) -> None:
+        self._tidying = False
+        gc.collect()
+
+    def _begin_turn(self) -> None:
+        self.role.begin_turn(self.reactor.now, time.time())
+
+    def _tick(self) -> None:
+        self.reactor.after(TICK, self._tick)
+        self.role.tick()
+
+    def _end_turn(self) -> None:
+        self.role.end_turn()
+        if self._stopping and self.role.stopped:
+            self.reactor.stop()
+
+    # -- intent -----------------------------------------------------------------------------
+
+    def reload(self) -> list[str]:
+        """Reads `copy.json` again and carries out the difference; what changed, in words.
+
+        Raises FarshoreError; what was changed before the error stays.
+        """
+        old, new = self.config, read_config(self._stored.directory)
+        check_unchangeable(old, new)
+        changed: list[str] = []
+        if isinstance(self.role, PrimaryCopy):
+            changed += self._reload_links(self.role, old, new)
+            if old.exports != new.exports:
+                self.role.nbd.offer(addresses_of(new, self._stored.volumes))
+                changed.append("exports")
+        elif old.upstream != new.upstream:
+            self._reload_upstream(self.role, new)
+            changed.append("upstream")
+        self.config = new
+        return changed
+
+    def _reload_links(self, copy: PrimaryCopy, old: CopyConfig, new: CopyConfig) -> list[str]:
+        before = {intent.spec.id: intent for intent in old.links}
+        after = {intent.spec.id: intent for intent in new.links}
+        changed: list[str] = []
+        for link in before.keys() - after.keys():
+            copy.remove_link(link)
+            self._stored.remove_board(link)
+            changed.append(f"link {before[link].spec.name} removed")
+        for link, intent in after.items():
+            if link not in before:
+                self._stored.create_board(link)
+                copy.add_link(intent.spec, self._route(intent), known=False)
+                changed.append(f"link {intent.spec.name} added")
+            elif before[link] != intent:
+                copy.links[link].route = self._route(intent)
+                copy.change_link(intent.spec)
+                changed.append(f"link {intent.spec.name} changed")
+        return changed
+
+    def _reload_upstream(self, copy: SecondaryCopy, new: CopyConfig) -> None:
+        upstream = new.upstream
+        copy.feeder_name = upstream.peer_name if upstream else ""
+        copy.identity = self._identity(upstream.peer, upstream.wire) if upstream else None
+
+    # -- status -----------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """This copy's entry of a status document."""
+        config = self.config
+        document: dict[str, Any] = {
+            "name": config.group_name,
+            "id": config.group.hex(),
+            "copy": {"id": config.copy.hex(), "name": config.copy_name},
+            **self.role.report(config.group_name),
+        }
+        sockets = {each.volume: each.unix for each in config.exports if each.unix and not each.read_only}
+        document["volumes"] = [
+            {
+                "name": each.name,
+                "path": each.path,
+                "size": self._stored.volumes[each.id].size,
+                "uri": _uri(each.name, sockets.get(each.id)),
+            }
+            for each in config.volumes
+        ]
+        names = {intent.spec.id.hex(): intent.peer_name for intent in config.links}
+        for link in document["links"]:
+            link["peer"] = names.get(link["id"], "")
+        document["engine"] = {
+            **self.role.buffers(),
+            "jobs": self._durable_pool.unfinished + self._read_pool.unfinished,
+            "stalled_seconds": round(self.reactor.stalled, 3),
+            "longest_stall_seconds": round(self.reactor.longest_stall, 3),
+        }
+        return document
+
+
+def adopt_upstream(config: CopyConfig, stored: StoredCopy) -> None:
+    """Rule B8: pointing a copy elsewhere raises the epoch; makes that durable before anyone is met."""
+    upstream, header = config.upstream, stored.header.header
+    if upstream is None:
+        return
+    if header.upstream is None or upstream.epoch > header.upstream.epoch:
+        stored.header.write(replace(header, upstream=Upstream(upstream.link, upstream.epoch)))
+
+
+def _uri(volume: str, path: str | None) -> str | None:
+    return None if path is None else f"nbd+unix:///{quote(volume, safe='')}?socket={quote(path, safe='/')}"
+
+
+def _new_id() -> bytes:
+    return secrets.token_bytes(16)

@@ -1,0 +1,38 @@
+"""From the operator's intent in `copy.json` to what the shell's parts are told. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from farshore.engine.nbd_exports import Exported
+from farshore.engine.nbd_server import Address
+from farshore.errors import FarshoreError
+from farshore.model.copy_config import CopyConfig
+from farshore.store.volume import Volume
+
+
+def addresses_of(config: CopyConfig, volumes: Mapping[int, Volume]) -> dict[Address, list[Exported]]:
+    """What is to be exported where, by address. Raises FarshoreError `usage` for an unknown volume."""
+    names = {each.id: each.name for each in config.volumes}
+    offered: dict[Address, list[Exported]] = {}
+    for intent in config.exports:
+        if intent.volume not in names:
+            raise FarshoreError("usage", f"an export names volume {intent.volume}, which the copy lacks")
+        export = Exported(intent.volume, names[intent.volume], volumes[intent.volume], intent.read_only)
+        if intent.unix is not None:
+            offered.setdefault(("unix", intent.unix), []).append(export)
+        if intent.tcp is not None:
+            offered.setdefault(("tcp", intent.tcp), []).append(export)
+    return offered
+
+
+def check_unchangeable(old: CopyConfig, new: CopyConfig) -> None:
+    """Raises FarshoreError `wrong-state` where a running engine cannot follow."""
+    for name in ("group", "copy", "role", "volumes", "region", "extent", "control"):
+        if getattr(old, name) != getattr(new, name):
+            raise FarshoreError(
+                "wrong-state",
+                f"{name} cannot change while the engine runs",
+                means="The engine goes on as it was.",
+                next_step="stop the engine and start it again",
+            )

@@ -1,0 +1,199 @@
+"""The feeder's end of one link: opens its connection when the core asks, and carries what it sends.
+
+At most one attempt or connection exists. The core is told `connected` or `disconnected` once for each
+`Connect`, and `disconnected` once for a connection that breaks; of what the core has closed itself
+it hears nothing more. The peer's address is looked up anew for each attempt, off the loop.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+from farshore.engine.channel import Channel
+from farshore.engine.line import Address, Identity, connect
+from farshore.engine.link_connection import LinkConnection
+from farshore.engine.opening import Opening, reason
+from farshore.engine.pool import Pool
+from farshore.engine.reactor import Reactor
+from farshore.errors import ProtocolError
+from farshore.model.messages import Buffer, Message
+from farshore.wire import preface, session
+
+_WINDOW: Final = 64 << 10
+
+
+class Events(Protocol):
+    """What the core is told of a link."""
+
+    def connected(self, link: bytes) -> None: ...
+    def disconnected(self, link: bytes, why: str) -> None: ...
+    def received(self, link: bytes, message: Message) -> None: ...
+    def heard(self, link: bytes) -> None: ...
+    def backlog(self, link: bytes, size: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a link leads and how it proves itself."""
+
+    group: bytes
+    link: bytes
+    address: str
+    """HOST:PORT."""
+    identity: Identity
+
+
+class LinkRunner:
+    """See the module."""
+
+    holding = False
+
+    def __init__(self, reactor: Reactor, pool: Pool, route: Route, events: Events) -> None:
+        self._reactor = reactor
+        self._pool = pool
+        self.route = route
+        """Replaced when the operator changes it; holds from the next attempt on."""
+        self._events = events
+        self._attempt = 0
+        self._opening: Opening | None = None
+        self.connection: LinkConnection | None = None
+        self._reported = 0
+        self._queued = False
+        self._sent_before = 0
+        self._received_before = 0
+
+    # -- what the core asks for -------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Begins an attempt."""
+        self._abandon()
+        attempt = self._attempt
+        self._pool.submit(
+            ("address", self.route.link),
+            partial(_look_up, self.route.address),
+            lambda found: self._found(attempt, found),
+        )
+
+    def send(self, message: Message) -> None:
+        """Queues a message."""
+        if self.connection is not None:
+            self._queued = True
+            self.connection.send(message)
+
+    def send_frame(self, prefix: bytes, body: Buffer) -> None:
+        """Queues a frame and sends what goes at once, so that the peer has it while we write."""
+        if self.connection is not None:
+            self._queued = True
+            self.connection.send_frame(prefix, body)
+            self.connection.flush()
+
+    def close(self) -> None:
+        """Ends the attempt or, after what messages are queued, the connection."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            self._count(connection)
+            connection.close()
+        self._abandon()
+
+    def abort(self) -> None:
+        """Ends everything at once."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.abort()
+        self._abandon()
+
+    def end_turn(self) -> None:
+        """Sends what this turn has queued and tells the core what could not go."""
+        connection = self.connection
+        if connection is None:
+            return
+        if connection.channel.outbound.size:
+            connection.flush()
+        size = connection.channel.outbound.size
+        if size != self._reported or self._queued:
+            # The core has counted what it queued; from here on it knows how much of that has left.
+            self._queued = False
+            self._reported = size
+            self._events.backlog(self.route.link, size)
+
+    # -- facts ------------------------------------------------------------------------------
+
+    @property
+    def sent_total(self) -> int:
+        """Bytes handed to sockets since the engine started."""
+        return self._sent_before + (self.connection.channel.sent_total if self.connection else 0)
+
+    @property
+    def received_total(self) -> int:
+        """Bytes received since the engine started."""
+        return self._received_before + (self.connection.channel.received_total if self.connection else 0)
+
+    # -- opening ----------------------------------------------------------------------------
+
+    def _abandon(self) -> None:
+        self._attempt += 1
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+
+    def _found(self, attempt: int, found: Sequence[Address] | OSError) -> None:
+        if attempt != self._attempt:
+            return
+        if isinstance(found, OSError):
+            self._events.disconnected(self.route.link, f"{self.route.address}: {reason(found)}")
+            return
+        hello = preface.encode(preface.Preface(preface.PrefaceKind.LINK, self.route.group, self.route.link))
+        self._opening = Opening(
+            self._reactor, connect(found, hello, self.route.identity), self._opened, self._failed
+        )
+        self._opening.start()
+
+    def _opened(self, channel: Channel) -> None:
+        self._opening = None
+        self._reported = 0
+        self.connection = LinkConnection(self._reactor, channel, self, _WINDOW)
+        self._events.connected(self.route.link)
+
+    def _failed(self, why: str) -> None:
+        self._opening = None
+        self._events.disconnected(self.route.link, why)
+
+    # -- the connection's handler -----------------------------------------------------------
+
+    def heard(self, connection: LinkConnection) -> None:
+        """Any byte is a sign of life."""
+        if connection is self.connection:
+            self._events.heard(self.route.link)
+
+    def unit(self, connection: LinkConnection, kind: int, body: memoryview) -> None:
+        """A follower sends messages only."""
+        if connection is not self.connection:
+            return
+        if kind == session.FRAME:
+            raise ProtocolError("a follower sent a frame")
+        self._events.received(self.route.link, session.decode(kind, body))
+
+    def ended(self, connection: LinkConnection, why: str) -> None:
+        """The connection broke."""
+        if connection is self.connection:
+            self.connection = None
+            self._count(connection)
+            self._events.disconnected(self.route.link, why)
+
+    def _count(self, connection: LinkConnection) -> None:
+        self._sent_before += connection.channel.sent_total
+        self._received_before += connection.channel.received_total
+
+
+def _look_up(address: str) -> Sequence[Address]:
+    """Raises OSError."""
+    host, _, port = address.rpartition(":")
+    try:
+        number = int(port)
+    except ValueError:
+        raise OSError(22, f"{address!r} is not HOST:PORT") from None
+    return socket.getaddrinfo(host.strip("[]"), number, type=socket.SOCK_STREAM)

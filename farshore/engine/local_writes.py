@@ -1,0 +1,115 @@
+"""Carries out operations on the local volumes, in order, on the loop while the disk is fast.
+
+A buffered write can stall for a long time when the kernel writes back. After one that took longer than
+`SLOW`, batches go through one thread, still in order, until it has caught up with fast ones. What is
+handed to the thread owns its bytes. Zeroes and trims of disks, which may take long by nature, always
+go that way. Order between batches is never changed: while the thread has any, all go behind it.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from farshore.engine.pool import Pool
+from farshore.model.messages import Buffer
+from farshore.model.volumes import FLUSH, TRIM, WRITE, Operation
+from farshore.store.volume import Volume
+
+SLOW: Final = 0.005
+"""Seconds."""
+_KEY: Final = "writes"
+
+Errors = dict[int, int]
+"""errno by the index of the operation."""
+
+
+class LocalWrites:
+    """See the module. `unsynced` gathers the volumes that were written to."""
+
+    def __init__(self, volumes: Mapping[int, Volume], pool: Pool) -> None:
+        self._volumes = volumes
+        self._pool = pool
+        self._in_memory = all(volume.memory for volume in volumes.values())
+        self._slow = False
+        self.unsynced: set[int] = set(volumes)
+        """Volumes with writes that no fdatasync has covered; all, until we have synced them once."""
+
+    @property
+    def aside(self) -> bool:
+        """Whether batches go through the thread at present."""
+        return self._slow or self._pool.busy(_KEY)
+
+    def write(
+        self,
+        operations: Sequence[Operation],
+        payloads: Sequence[Buffer | None],
+        done: Callable[[Errors], None],
+    ) -> None:
+        """Calls `done` with the errors, before it returns or later from the loop."""
+        if not self._in_memory and (self.aside or {op[1] for op in operations} - {WRITE, FLUSH}):
+            self._write_aside(operations, payloads, done)
+            return
+        began = time.monotonic()
+        errors = carry_out(self._volumes, operations, payloads)
+        self._slow = time.monotonic() - began > SLOW and not self._in_memory
+        self.unsynced.update([operation[0] for operation in operations if operation[1] != FLUSH])
+        done(errors)
+
+    def _write_aside(
+        self,
+        operations: Sequence[Operation],
+        payloads: Sequence[Buffer | None],
+        done: Callable[[Errors], None],
+    ) -> None:
+        owned = [None if payload is None else _owned(payload) for payload in payloads]
+
+        def job() -> tuple[Errors, bool]:
+            began = time.monotonic()
+            errors = carry_out(self._volumes, operations, owned)
+            return errors, time.monotonic() - began > SLOW
+
+        def written(result: tuple[Errors, bool] | OSError) -> None:
+            if isinstance(result, OSError):
+                raise result  # `carry_out` reports the errors of disks; this is none
+            errors, self._slow = result
+            self.unsynced.update([operation[0] for operation in operations if operation[1] != FLUSH])
+            done(errors)
+
+        self._pool.submit(_KEY, job, written)
+
+
+def _owned(payload: Buffer) -> Buffer:
+    """The bytes, not in a buffer that others use. A large payload already has a buffer to itself."""
+    if isinstance(payload, bytes):
+        return payload
+    if isinstance(payload, memoryview) and len(payload) * 2 > memoryview(payload.obj).nbytes:
+        return payload
+    return bytes(payload)
+
+
+def carry_out(
+    volumes: Mapping[int, Volume], operations: Sequence[Operation], payloads: Sequence[Buffer | None]
+) -> Errors:
+    """Writes, zeroes and trims in order; flushes are somebody else's. Every operation is tried."""
+    errors: Errors = {}
+    at, count = 0, len(operations)
+    while at < count:
+        number, code, offset, length = operations[at]
+        first = at
+        at += 1
+        if code == WRITE:
+            while at < count and operations[at][0] == number and operations[at][1] == WRITE:
+                at += 1
+            run = [(operations[index][2], payloads[index]) for index in range(first, at)]
+            failed = volumes[number].write_many(run)  # type: ignore[arg-type]
+            for index, code in failed.items():
+                errors[first + index] = code
+        elif code != FLUSH:
+            try:
+                volumes[number].zero(offset, length, may_unmap=code == TRIM)
+            except OSError as error:
+                errors[first] = error.errno or errno.EIO
+    return errors

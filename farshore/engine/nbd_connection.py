@@ -1,0 +1,357 @@
+"""One NBD client: receives, parses, puts writes into the turn's batch, sends answers.
+
+What a client may have outstanding is bounded: while the bytes of its unanswered requests and unsent
+answers exceed `OUTSTANDING`, nothing more is received from it, so one that does not read its answers
+costs that much and stalls nobody else. Whatever goes wrong with a connection ends that connection.
+A request that fails is answered with its error and ends nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import Final, Protocol
+
+from farshore.core.write_path import Batch
+from farshore.engine.arena import LARGEST_WINDOW, WINDOW, Arena
+from farshore.engine.nbd_exports import Exported
+from farshore.engine.nbd_tokens import Answers, Split
+from farshore.engine.outbound import Outbound
+from farshore.engine.reactor import BROKEN, READABLE, WRITABLE, Reactor
+from farshore.model.volumes import MAX_REQUEST, TRIM, WRITE, ZERO
+from farshore.wire import frame
+from farshore.wire.nbd import constants as nbd
+from farshore.wire.nbd.errnos import nbd_error
+from farshore.wire.nbd.export import ExportCatalogue
+from farshore.wire.nbd.negotiation import Closed, Negotiation, Ready
+from farshore.wire.nbd.replies import error_reply, simple_replies, simple_reply
+from farshore.wire.nbd.transmission import REQUEST_HEADER, Partial, Request, RequestParser
+
+OUTSTANDING: Final = nbd.MAX_DRAINED_PAYLOAD + (2 << 20)
+"""Bytes; see the module. One request more may begin before the bound is noticed. More than a refused
+payload that is being passed over, which counts as well."""
+LARGE: Final = 256 << 10
+"""Payloads from here on are received into the buffer of their own frame."""
+NEGOTIATION_LIMIT: Final = 30.0
+"""Seconds until an export must have been chosen."""
+_PART_COST: Final = 128
+_NEGOTIATED: Final = 16 << 10
+_ROUNDS: Final = 64
+"""Calls of the system that one turn spends on the payload of one large write."""
+
+
+class FrameBuffer(bytearray):
+    """A frame of one write under construction: its payload stands where the frame will have it."""
+
+    __slots__ = ()
+
+
+class Service(Protocol):
+    """What a connection needs of its server."""
+
+    reactor: Reactor
+    arena: Arena
+    answers: Answers
+    batch: Batch
+
+    def submit(self) -> None:
+        """Hand the batch over now; a new one is begun."""
+
+    def request(self, connection: Connection, request: Request) -> None:
+        """A request that is no write: a READ, FLUSH, CACHE or BLOCK_STATUS."""
+
+    def resume(self, connection: Connection) -> None:
+        """Answers have left; go on with the reads that wait for that."""
+
+    def forget(self, connection: Connection) -> None:
+        """The connection has ended."""
+
+
+class Connection:
+    """See the module."""
+
+    __slots__ = (
+        "_events",
+        "_fd",
+        "_filled",
+        "_large",
+        "_leaving",
+        "_negotiation",
+        "_parser",
+        "_partial",
+        "_service",
+        "_sock",
+        "_tail",
+        "_timer",
+        "_window",
+        "contexts",
+        "done",
+        "export",
+        "name",
+        "outbound",
+        "pending",
+        "reading",
+        "reads",
+        "structured",
+    )
+
+    def __init__(self, service: Service, sock: socket.socket, exports: ExportCatalogue, name: str) -> None:
+        self._service = service
+        self._sock = sock
+        self._fd = sock.fileno()
+        self.name = name
+        self.outbound = Outbound()
+        self.done: list[int] = []
+        self.pending = 0
+        self.reads: deque[Request] = deque()
+        """Reads that wait because earlier answers have not been sent."""
+        self.reading = 0
+        """Bytes of reads that wait for a disk."""
+        self.export: Exported | None = None
+        self.contexts: tuple[tuple[int, str], ...] = ()
+        self.structured = False
+        self._negotiation: Negotiation | None = Negotiation(exports)
+        self._parser: RequestParser
+        self._tail = b""
+        self._window = WINDOW
+        self._large: FrameBuffer | None = None
+        self._partial: Partial
+        self._filled = 0
+        self._leaving = False
+        self._events = READABLE
+        service.reactor.add(self._fd, self._ready)
+        self._timer = service.reactor.after(NEGOTIATION_LIMIT, self.close)
+        self.send(Negotiation.greeting)
+        self.settle()
+
+    # -- facts ------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Answers go nowhere any more."""
+        return self._fd < 0
+
+    @property
+    def outstanding(self) -> int:
+        """Bytes that this client makes us hold."""
+        return self.pending + self.reading + self.outbound.size
+
+    # -- events -----------------------------------------------------------------------------
+
+    def _ready(self, events: int) -> None:
+        if events & WRITABLE:
+            self._service.answers.touch(self)
+        if events & (READABLE | BROKEN) and not self.closed:
+            if self._negotiation is not None:
+                self._negotiate(self._negotiation)
+            elif self._large is not None:
+                self._receive_large(self._large)
+            else:
+                self._receive_requests()
+
+    def _receive(self, view: memoryview) -> int:
+        """How many bytes came; 0 when none are here now, or ever again: then the connection is closed."""
+        try:
+            size = self._sock.recv_into(view)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            size = 0  # a broken connection has ended as well
+        if size == 0:
+            self.close()
+        return size
+
+    def _negotiate(self, negotiation: Negotiation) -> None:
+        data = memoryview(bytearray(_NEGOTIATED))
+        size = self._receive(data)
+        if not size:
+            return
+        self.send(negotiation.feed(data[:size]))
+        outcome = negotiation.outcome
+        if isinstance(outcome, Ready):
+            self._timer.cancel()
+            self._negotiation = None
+            assert isinstance(outcome.export.handle, Exported)
+            self.export = outcome.export.handle
+            self.contexts, self.structured = outcome.contexts, outcome.structured
+            self._parser = RequestParser(outcome.limits())
+            arena = self._service.arena
+            start = arena.reserve(len(outcome.leftover))
+            end = start + len(outcome.leftover)
+            arena.view[start:end] = outcome.leftover
+            self._parse(start, end)
+        elif isinstance(outcome, Closed):
+            self._leaving = True
+        self._service.answers.touch(self)
+
+    def _receive_requests(self) -> None:
+        arena, tail = self._service.arena, self._tail
+        start = arena.reserve(len(tail) + self._window)
+        view = arena.view
+        at = start + len(tail)
+        size = self._receive(view[at : at + self._window])
+        if not size:
+            return
+        if tail:
+            view[start:at] = tail
+        self._parse(start, at + size)
+
+    def _parse(self, start: int, end: int) -> None:
+        arena = self._service.arena
+        parsed = self._parser.parse(arena.view, end, start)
+        consumed = parsed.consumed
+        arena.keep(consumed)
+        self.pending += consumed - start
+        if parsed.requests:
+            self._take(parsed.requests)
+        if parsed.partial is not None and parsed.partial.length >= LARGE:
+            self._begin_large(parsed.partial, arena.view[parsed.partial.payload_at : end])
+        else:
+            self._tail = bytes(arena.view[consumed:end]) if consumed < end else b""
+            # A request that does not fit makes the window grow, so that the next ones come whole.
+            self._window = min(max(WINDOW, 4 * parsed.need), LARGEST_WINDOW) if parsed.need else WINDOW
+        if parsed.fatal:
+            self.close()
+        elif self._parser.disconnected:
+            self._leaving = True
+            self._service.answers.touch(self)
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def _take(self, requests: list[Request]) -> None:
+        assert self.export is not None
+        batch, volume = self._service.batch, self.export.id
+        operations, payloads, tokens = batch.operations, batch.payloads, batch.tokens
+        for request in requests:
+            command, flags, cookie, offset, length, payload, error = request
+            if error:
+                self.pending -= REQUEST_HEADER + (length if command == nbd.NBD_CMD_WRITE else 0)
+                self.send(error_reply(command, cookie, error, structured=self.structured))
+                self._service.answers.touch(self)
+            elif command == nbd.NBD_CMD_WRITE:
+                if flags:
+                    batch.durable.append(len(operations))
+                operations.append((volume, WRITE, offset, length))
+                payloads.append(payload)
+                tokens.append((self, cookie, REQUEST_HEADER + length))
+            elif command == nbd.NBD_CMD_TRIM or command == nbd.NBD_CMD_WRITE_ZEROES:
+                self._take_zeroes(batch, request)
+            elif command == nbd.NBD_CMD_DISC:
+                self.pending -= REQUEST_HEADER
+            else:
+                self._service.request(self, request)
+
+    def _take_zeroes(self, batch: Batch, request: Request) -> None:
+        """A trim or zeroes of any length, in operations that are not longer than a write may be."""
+        assert self.export is not None
+        command, flags, cookie, offset, length, _, _ = request
+        keeps_blocks = command == nbd.NBD_CMD_WRITE_ZEROES and flags & nbd.NBD_CMD_FLAG_NO_HOLE
+        if flags & nbd.NBD_CMD_FLAG_FAST_ZERO and (keeps_blocks or not self.export.volume.fast_zero):
+            self.pending -= REQUEST_HEADER
+            self.send(simple_reply(cookie, nbd.NBD_ENOTSUP))
+            self._service.answers.touch(self)
+            return
+        parts = -(-length // MAX_REQUEST)
+        cost = REQUEST_HEADER + _PART_COST * parts
+        self.pending += cost - REQUEST_HEADER
+        answered_by = Split(self._service.answers, (self, cookie, cost), parts) if parts > 1 else None
+        for part in range(parts):
+            start = part * MAX_REQUEST
+            if flags & nbd.NBD_CMD_FLAG_FUA:
+                batch.durable.append(len(batch.operations))
+            operation = ZERO if keeps_blocks else TRIM
+            batch.operations.append(
+                (self.export.id, operation, offset + start, min(MAX_REQUEST, length - start))
+            )
+            batch.payloads.append(None)
+            batch.tokens.append((self, cookie, cost) if answered_by is None else (answered_by, cookie, 0))
+
+    def _begin_large(self, partial: Partial, arrived: memoryview) -> None:
+        start = frame.payload_offset(1)
+        self._large = buffer = FrameBuffer(start + partial.length)
+        self._partial = partial
+        self._filled = start + len(arrived)
+        buffer[start : self._filled] = arrived
+        self._tail = b""
+        self._receive_large(buffer)
+
+    def _receive_large(self, buffer: FrameBuffer) -> None:
+        view = memoryview(buffer)
+        for _ in range(_ROUNDS):
+            size = self._receive(view[self._filled :])
+            if not size:
+                return
+            self._filled += size
+            if self._filled == len(buffer):
+                self._end_large(view)
+                return
+
+    def _end_large(self, view: memoryview) -> None:
+        """A batch of its own, so that its buffer can become its frame."""
+        partial, self._large = self._partial, None
+        service = self._service
+        service.submit()
+        self.pending += REQUEST_HEADER + partial.length
+        request = (
+            partial.command,
+            partial.flags,
+            partial.cookie,
+            partial.offset,
+            partial.length,
+            view[frame.payload_offset(1) :],
+            nbd.NBD_SUCCESS,
+        )
+        self._take([request])
+        service.submit()
+
+    # -- answers ----------------------------------------------------------------------------
+
+    def send(self, buffer: bytes | bytearray | memoryview) -> None:
+        """Queues bytes of an answer; `settle` sends them."""
+        if buffer and not self.closed:
+            self.outbound.append(buffer)
+
+    def fail(self, cookie: int, errno: int) -> None:
+        """Answers a write, zeroes, trim or flush that failed."""
+        self.send(simple_reply(cookie, nbd_error(errno)))
+
+    def settle(self) -> None:
+        """Sends what goes, and decides whether to receive on."""
+        if self.closed:
+            self.done.clear()
+            return
+        if self.done:
+            self.outbound.append(simple_replies(self.done))
+            self.done.clear()
+        if self.outbound:
+            try:
+                self.outbound.send_to(self._sock)
+            except OSError:
+                self.close()  # there is nobody to answer
+                return
+        if self._leaving and not self.outbound and not self.pending and not self.reading and not self.reads:
+            self.close()
+            return
+        if self.reads and not self.outbound:
+            self._service.resume(self)
+        self._wait_for_the_right_events()
+
+    def _wait_for_the_right_events(self) -> None:
+        full = self._leaving or bool(self.reads) or self.outstanding > OUTSTANDING
+        events = (0 if full else READABLE) | (WRITABLE if self.outbound else 0)
+        if events != self._events:
+            self._events = events
+            self._service.reactor.change(self._fd, events)
+
+    def close(self) -> None:
+        """Ends the connection; what it has written so far is carried out all the same."""
+        if self.closed:
+            return
+        self._timer.cancel()
+        self._service.reactor.remove(self._fd)
+        self._fd = -1
+        self._sock.close()
+        self.outbound.clear()
+        self.reads.clear()
+        self._large = None
+        self._service.forget(self)

@@ -1,0 +1,259 @@
+"""The NBD server: listeners, their clients, and the one batch that all of them fill in a turn.
+
+Writes, zeroes, trims and flushes of every client of every volume that came within a turn go to the
+core as one batch; everything else is answered by `nbd_reads`. Listeners follow the operator's intent.
+A client too many is closed at once; those that are there are not disturbed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+from farshore.core.write_path import Batch
+from farshore.engine.arena import Arena
+from farshore.engine.nbd_connection import Connection
+from farshore.engine.nbd_exports import Catalogue, Exported
+from farshore.engine.nbd_reads import DirtyExtents, Reads
+from farshore.engine.nbd_tokens import Answers
+from farshore.engine.pool import Pool
+from farshore.engine.reactor import Reactor
+from farshore.errors import FarshoreError
+from farshore.wire.nbd.constants import NBD_CMD_FLUSH
+from farshore.wire.nbd.transmission import REQUEST_HEADER, Request
+
+MOST_CLIENTS: Final = 128
+_BACKLOG: Final = 128
+_SOCKET_BUFFER: Final = 1 << 20
+
+Address: TypeAlias = tuple[str, str]
+"""("unix", path) or ("tcp", "HOST:PORT")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a server works with."""
+
+    reactor: Reactor
+    pool: Pool
+    """For reads that wait for a disk."""
+    tidy: Callable[[], None]
+    """Called when a client is gone."""
+
+
+class NbdServer:
+    """`issue` takes a turn's batch and carries out what the core says to it before it returns."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        issue: Callable[[Batch], None],
+        dirty_extents: DirtyExtents,
+        link_names: Callable[[], Sequence[str]],
+    ) -> None:
+        self.reactor = around.reactor
+        self._tidy = around.tidy
+        self.answers = Answers()
+        self.batch = Batch()
+        self.arena = Arena(self.submit)
+        self.clients: set[Connection] = set()
+        self._issue = issue
+        self._link_names = link_names
+        self._reads = Reads(self.answers, around.pool, dirty_extents)
+        self._listeners: dict[Address, tuple[socket.socket, Catalogue]] = {}
+
+    # -- listeners --------------------------------------------------------------------------
+
+    def offer(self, exports: Mapping[Address, Sequence[Exported]]) -> None:
+        """Listens on exactly these addresses. Clients of exports that end are let go.
+
+        Raises FarshoreError `address-in-use`, `permission` or `usage`; what was listened on before is
+        then left as it was.
+        """
+        opened: dict[Address, socket.socket] = {}
+        with contextlib.ExitStack() as undo:
+            for address in exports.keys() - self._listeners.keys():
+                opened[address] = listener = _listen(address)
+                undo.callback(listener.close)
+            undo.pop_all()
+        for address in list(self._listeners):
+            if address not in exports:
+                self._close_listener(address)
+        for address, listener in opened.items():
+            self._listeners[address] = (listener, Catalogue(self._link_names))
+            self.reactor.add(listener.fileno(), partial(self._accept, address))
+        for address, offered in exports.items():
+            self._listeners[address][1].offer(offered)
+        kept = {(each.id, each.read_only) for offered in exports.values() for each in offered}
+        for client in list(self.clients):
+            if client.export is not None and (client.export.id, client.export.read_only) not in kept:
+                client.close()
+
+    def _accept(self, address: Address, _ready: int) -> None:
+        listener, catalogue = self._listeners[address]
+        try:
+            sock, _ = listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                raise
+            # The client waits in the listener's queue until descriptors are free again.
+            self.reactor.change(listener.fileno(), 0)
+            self.reactor.after(1.0, lambda: self._listen_again(address))
+            return
+        if len(self.clients) >= MOST_CLIENTS:
+            sock.close()
+            return
+        sock.setblocking(False)
+        if address[0] == "tcp":
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        else:
+            # What a client of a Unix socket may queue is its own affair; our answers are ours.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+        client = Connection(self, sock, catalogue, ":".join(address))
+        if not client.closed:
+            self.clients.add(client)
+
+    def _listen_again(self, address: Address) -> None:
+        if address in self._listeners:
+            self.reactor.change(self._listeners[address][0].fileno(), 1)
+
+    def _close_listener(self, address: Address) -> None:
+        listener, _ = self._listeners.pop(address)
+        self.reactor.remove(listener.fileno())
+        listener.close()
+        if address[0] == "unix":
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(address[1])
+
+    def addresses(self) -> dict[Address, tuple[str, int]]:
+        """What TCP listeners are bound to, for those that asked for any port."""
+        return {
+            address: listener.getsockname()[:2]
+            for address, (listener, _) in self._listeners.items()
+            if address[0] == "tcp"
+        }
+
+    # -- a turn -----------------------------------------------------------------------------
+
+    def request(self, connection: Connection, request: Request) -> None:
+        """A request that is no write."""
+        if request[0] == NBD_CMD_FLUSH:
+            self.batch.flushes.append((connection, request[2], REQUEST_HEADER))
+        else:
+            self._reads.request(connection, request)
+
+    def resume(self, connection: Connection) -> None:
+        """The client has taken answers, and more of its reads wait."""
+        self.reactor.soon(partial(self._reads.resume, connection))
+
+    def submit(self) -> None:
+        """Hands over what has gathered, if anything has."""
+        batch = self.batch
+        if batch.operations or batch.flushes:
+            self.batch = Batch()
+            self._issue(batch)
+
+    def end_requests(self) -> None:
+        """At the end of a turn: its writes, then its reads."""
+        self.submit()
+        self.arena.reset()
+        self._reads.serve()
+
+    def end_answers(self) -> None:
+        """At the very end of a turn: one send for each client that has answers to get."""
+        self.answers.settle()
+
+    def forget(self, connection: Connection) -> None:
+        """The connection has ended."""
+        self.clients.discard(connection)
+        self._tidy()
+
+    def outstanding(self) -> int:
+        """Bytes that all clients make us hold."""
+        return sum(client.outstanding for client in self.clients)
+
+    def close(self) -> None:
+        """Ends all listeners and clients."""
+        for address in list(self._listeners):
+            self._close_listener(address)
+        for client in list(self.clients):
+            client.close()
+
+
+def _listen(address: Address) -> socket.socket:
+    kind, where = address
+    try:
+        if kind == "unix":
+            return _listen_unix(where)
+        # Names are not looked up: that may take seconds, and this is the data path's thread.
+        host, _, port = where.rpartition(":")
+        found = socket.getaddrinfo(
+            "127.0.0.1" if host == "localhost" else host.strip("[]") or None,
+            int(port),
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE | socket.AI_NUMERICHOST,
+        )
+        family, _, _, _, bound = found[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return _bind(listener, bound)
+    except (OSError, ValueError, OverflowError) as error:
+        raise _refusal(where, error) from error
+
+
+def _listen_unix(path: str) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            _refuse_live(path)
+            os.unlink(path)
+    return _bind(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), path)
+
+
+def _refuse_live(path: str) -> None:
+    """A socket that somebody listens on is not ours to replace; one that is left over is."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return
+        except BlockingIOError:
+            pass
+    raise OSError(errno.EADDRINUSE, "another process listens there")
+
+
+def _bind(listener: socket.socket, address: str | tuple[object, ...]) -> socket.socket:
+    try:
+        listener.setblocking(False)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _refusal(where: str, error: Exception) -> FarshoreError:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        code, means = "address-in-use", "Another process listens there; nothing is exported at that address."
+    elif number in (errno.EACCES, errno.EPERM):
+        code, means = "permission", "The engine may not listen there."
+    else:
+        code, means = "usage", "Nothing is exported at that address."
+    return FarshoreError(
+        code,
+        f"cannot listen on {where}: {error.strerror if isinstance(error, OSError) else error}",
+        means=means,
+        next_step="farshore export list",
+    )

@@ -1,0 +1,204 @@
+"""What the node can ask of an engine: the operations of the control socket.
+
+An operation checks its arguments, asks the copy, and answers at once, except where waiting is its
+purpose: `pause` until the links have stopped, `events` until there are any. Arguments that are not
+understood are `usage`, unknown operations as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from farshore.core.report import moment
+from farshore.engine.control_server import Call
+from farshore.engine.copy import RunningCopy
+from farshore.engine.primary_copy import PrimaryCopy
+from farshore.engine.secondary_copy import SecondaryCopy
+from farshore.errors import FarshoreError, ProtocolError
+from farshore.model.options import ResyncKind
+from farshore.wire import control, preface
+
+LONGEST_WAIT: Final = 30.0
+_PAUSE_SLACK: Final = 5.0
+"""Seconds beyond a pause's own timeout after which its answer is given up."""
+
+
+class Operations:
+    """Answers calls for one copy."""
+
+    def __init__(self, copy: RunningCopy) -> None:
+        self._copy = copy
+        self._table: dict[str, Callable[[Call], None]] = {
+            "hello": self._hello,
+            "status": self._status,
+            "reload": self._reload,
+            "pause": self._pause,
+            "resync": self._resync,
+            "adopt": self._adopt,
+            "peer-back": self._peer_back,
+            "events": self._events,
+            "stop": self._stop,
+        }
+
+    def handle(self, call: Call) -> None:
+        """Raises FarshoreError."""
+        operation = self._table.get(call.op)
+        if operation is not None and (call.op == "adopt" or not call.descriptors):
+            operation(call)
+            return
+        for descriptor in call.descriptors:
+            descriptor.close()
+        raise FarshoreError("usage", f"an engine does not know the operation {call.op!r}")
+
+    def _hello(self, call: Call) -> None:
+        config = self._copy.config
+        call.reply(
+            {
+                "pid": os.getpid(),
+                "group": config.group.hex(),
+                "group_name": config.group_name,
+                "copy": config.copy.hex(),
+                "copy_name": config.copy_name,
+                "role": config.role.value,
+                "versions": sorted(control.SPOKEN),
+            }
+        )
+
+    def _status(self, call: Call) -> None:
+        call.reply({"group": self._copy.status()})
+
+    def _reload(self, call: Call) -> None:
+        call.reply({"changed": self._copy.reload()})
+
+    def _pause(self, call: Call) -> None:
+        copy, primary = self._copy, self._primary()
+        link = _optional(call, "link", str)
+        drain = _given(call, "drain", bool, True)
+        timeout = float(_given(call, "timeout", (int, float), 30.0))
+        answers: dict[str, dict[str, object]] = {}
+        wanted: set[str] = set()
+
+        def told(kind: str, fields: dict[str, object]) -> None:
+            if kind != "link-paused" or fields["link"] in answers:
+                return
+            answers[str(fields["link"])] = {
+                "name": fields["link"],
+                "position": {"generation": fields["generation"], "sequence": fields["sequence"]},
+                "time": moment(copy.wall()),
+                "drained": fields["drained"],
+            }
+            finish_if_complete()
+
+        def finish_if_complete() -> None:
+            if wanted and wanted <= answers.keys():
+                end()
+                call.reply({"links": [answers[name] for name in sorted(wanted)]})
+
+        def end() -> None:
+            timer.cancel()
+            copy.journal.listeners.remove(told)
+
+        def too_late() -> None:
+            end()
+            call.fail(
+                FarshoreError(
+                    "timeout",
+                    "the links did not stop in time",
+                    means="They will stop as soon as they can.",
+                    next_step=f"farshore status {copy.config.group_name}",
+                )
+            )
+
+        copy.journal.listeners.append(told)
+        timer = copy.reactor.after(timeout + _PAUSE_SLACK, too_late)
+        try:
+            wanted |= set(primary.pause(link, drain, timeout))
+        except FarshoreError:
+            end()
+            raise
+        if not wanted:
+            end()
+            call.reply({"links": []})
+        finish_if_complete()
+
+    def _resync(self, call: Call) -> None:
+        primary = self._primary()
+        link = _optional(call, "link", str)
+        try:
+            kind = ResyncKind(_given(call, "kind", str, ResyncKind.UPDATE.value))
+        except ValueError as error:
+            raise FarshoreError("usage", str(error)) from error
+        call.reply({"links": primary.resync(link, kind, _given(call, "once", bool, False))})
+
+    def _adopt(self, call: Call) -> None:
+        try:
+            if len(call.descriptors) != 1:
+                raise FarshoreError("usage", "adopt needs exactly one socket")
+            copy, config = self._copy.role, self._copy.config
+            if not isinstance(copy, SecondaryCopy):
+                raise FarshoreError("wrong-role", "a primary takes no feeder")
+            shown = _preface(_given(call, "preface", str, ""))
+            known = config.upstream is not None and shown.link == config.upstream.link
+            if not known or shown.group != config.group or _given(call, "link", str, "") != shown.link.hex():
+                raise FarshoreError("wrong-feeder", "the connection is for another link than this copy's")
+        except FarshoreError:
+            for descriptor in call.descriptors:
+                descriptor.close()
+            raise
+        copy.adopt(call.descriptors[0])
+        call.reply({})
+
+    def _peer_back(self, call: Call) -> None:
+        if isinstance(self._copy.role, PrimaryCopy):
+            self._copy.role.peer_back(_optional(call, "peer", str))
+        call.reply({})
+
+    def _events(self, call: Call) -> None:
+        since = int(_given(call, "since", int, 0))
+        wait = min(float(_given(call, "wait", (int, float), 0.0)), LONGEST_WAIT)
+        journal = self._copy.journal
+
+        def answer() -> None:
+            timer.cancel()
+            journal.forget(answer)
+            call.reply({"events": journal.since(since), "next": journal.next})
+
+        timer = self._copy.reactor.after(max(wait, 0.0), answer)
+        if wait <= 0 or journal.next > since:
+            answer()
+        else:
+            journal.when_next(answer)
+
+    def _stop(self, call: Call) -> None:
+        call.reply({})
+        self._copy.stop()
+
+    def _primary(self) -> PrimaryCopy:
+        if not isinstance(self._copy.role, PrimaryCopy):
+            raise FarshoreError(
+                "wrong-role", "links are paused and resynced where they begin, and this copy is a secondary"
+            )
+        return self._copy.role
+
+
+def _given(call: Call, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
+    value = call.args.get(name, default)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise FarshoreError("usage", f"{call.op}: {name} cannot be {value!r}")
+    return value
+
+
+def _optional(call: Call, name: str, kind: type) -> Any:
+    return None if call.args.get(name) is None else _given(call, name, kind, None)
+
+
+def _preface(text: str) -> preface.Preface:
+    try:
+        shown = preface.decode(bytes.fromhex(text))
+    except (ValueError, ProtocolError) as error:
+        raise FarshoreError("usage", f"adopt: the preface is malformed: {error}") from error
+    if shown.kind is not preface.PrefaceKind.LINK:
+        raise FarshoreError("usage", "adopt: the preface is not a link's")
+    return shown

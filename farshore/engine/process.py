@@ -1,0 +1,114 @@
+"""`python -m farshore.engine.process DIR`: the process that moves the data of the copy in DIR.
+
+Everything that it will ever need is imported before it serves. It says what it does in lines of JSON
+on stderr. SIGTERM and SIGINT stop it cleanly, with exit code 0; what keeps it from starting is left as
+one object in DIR/failure.json and as its last line, with exit code 1. A defect ends it with a
+traceback; the next start recovers as after any crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+from typing import Final
+
+from farshore.engine.control_server import ControlServer
+from farshore.engine.copy import RunningCopy, adopt_upstream, read_config
+from farshore.engine.journal import to_stderr
+from farshore.engine.operations import Operations
+from farshore.engine.reactor import Reactor
+from farshore.engine.stored_copy import open_copy, take_lock
+from farshore.errors import FarshoreError
+from farshore.store.platform import RealFiles
+
+_DESCRIPTORS: Final = 65536
+_SWITCH_S: Final = 0.0005
+"""How long a thread of the pool may keep the interpreter from the loop."""
+_OS_CODES: Final = {
+    errno.ENOSPC: "disk-full",
+    errno.EDQUOT: "disk-full",
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+    errno.EROFS: "read-only",
+    errno.ENOENT: "not-found",
+    errno.EADDRINUSE: "address-in-use",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    if len(arguments) != 1:
+        to_stderr("usage: python -m farshore.engine.process DIR")
+        return 2
+    directory = os.path.abspath(arguments[0])
+    _prepare_process()
+    failure = f"{directory}/failure.json"
+    with contextlib.ExitStack() as opened:
+        try:
+            copy, reactor = _start(directory, opened)
+        except FarshoreError as error:
+            return _report(failure, error)
+        except OSError as error:
+            return _report(failure, _as_farshore_error(error))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(failure)
+        reactor.soon(copy.start)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        reactor.run()
+    return 0
+
+
+def _start(directory: str, opened: contextlib.ExitStack) -> tuple[RunningCopy, Reactor]:
+    lock = take_lock(RealFiles(), directory)
+    opened.callback(lock.release)
+    config = read_config(directory)
+    reactor = Reactor()
+    opened.callback(reactor.close)
+    stored = open_copy(directory, config, lock)
+    adopt_upstream(config, stored)
+    copy = RunningCopy(reactor, config, stored)
+    opened.callback(copy.close)
+    control = ControlServer(reactor, config.control, Operations(copy).handle)
+    opened.callback(control.close)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: reactor.post(copy.stop))
+    return copy, reactor
+
+
+def _prepare_process() -> None:
+    os.umask(0o077)
+    sys.setswitchinterval(_SWITCH_S)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _as_farshore_error(error: OSError) -> FarshoreError:
+    where = f"{error.filename}: " if error.filename else ""
+    return FarshoreError(
+        _OS_CODES.get(error.errno or 0, "io-error"),
+        f"{where}{error.strerror or error}",
+        means="The engine did not start; the volumes were not changed.",
+        next_step="farshore doctor",
+    )
+
+
+def _report(path: str, error: FarshoreError) -> int:
+    text = json.dumps(error.as_dict())
+    # Where even this cannot be written, the line on stderr says it.
+    with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+    to_stderr(text)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

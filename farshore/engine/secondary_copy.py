@@ -1,0 +1,296 @@
+"""A secondary at work: its core, its volumes, and the connections of the one feeder it may have.
+
+Units of the stream are handed to the core one by one. What the core lets be applied is written on the
+loop from the receive buffer itself, before the next unit is looked at. At the end of a turn at most
+one acknowledgement leaves for everything that the turn has brought.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from farshore.core import actions as a
+from farshore.core import report
+from farshore.core.secondary import Secondary
+from farshore.engine.carrier import Carrier
+from farshore.engine.channel import Channel
+from farshore.engine.digests import Digests
+from farshore.engine.durable_records import DurableRecords
+from farshore.engine.line import Identity, accept
+from farshore.engine.link_connection import LinkConnection
+from farshore.engine.local_writes import LocalWrites
+from farshore.engine.opening import Opening
+from farshore.engine.primary_copy import Workshop
+from farshore.errors import FarshoreError, ProtocolError
+from farshore.model.messages import Hello
+from farshore.model.volumes import FLUSH, RESIZE, TRIM, WRITE, ZERO
+from farshore.wire import frame, session
+
+_WINDOW: Final = 256 << 10
+_MOST_OPENINGS: Final = 8
+"""Sockets that may be proving themselves at once; the oldest gives way to one more."""
+
+
+class SecondaryCopy:
+    """See the module."""
+
+    def __init__(self, core: Secondary, shop: Workshop, feeder_name: str) -> None:
+        self.core = core
+        self._shop = shop
+        self.feeder_name = feeder_name
+        self.identity: Identity | None = None
+        """Ours and the feeder's; None while this copy has no feeder."""
+        stored = shop.stored
+        self._volumes = stored.volumes
+        self.writes = LocalWrites(stored.volumes, shop.durable_pool)
+        records = DurableRecords(stored, shop.durable_pool, self.writes)
+        self.carrier = carrier = Carrier(core, records, shop.journal)
+        self.digests = Digests(shop.reactor, stored.volumes)
+        self._connections: dict[bytes, LinkConnection] = {}
+        self._keys: dict[LinkConnection, bytes] = {}
+        self._greeted: set[bytes] = set()
+        self._openings: list[Opening] = []
+        self._last_key = 0
+        self._received_before = 0
+        durable_written = carrier.reporting(core.durable_written)
+        carrier.table |= {
+            a.Close: self._close,
+            a.Send: self._send,
+            a.ApplyFrame: self._apply_frame,
+            a.ApplyFill: self._apply_fill,
+            a.WriteDurable: lambda action: records.write_durable(action, durable_written),
+            a.CompareDigests: self._compare,
+        }
+        self._compared = carrier.reporting(core.compared)
+
+    # -- life -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Lets the core begin."""
+        self.carrier.do(self.core.start())
+
+    def stop(self) -> None:
+        """Begins a clean stop."""
+        self.carrier.do(self.core.stop())
+
+    @property
+    def stopped(self) -> bool:
+        """The clean stop is complete."""
+        return self.core.stopped
+
+    def begin_turn(self, now: float, wall: float) -> None:
+        """Gives the core the time."""
+        self.core.clock(now, wall)
+
+    def tick(self) -> None:
+        """Gives the core a chance to do what is due."""
+        self.carrier.do(self.core.tick())
+
+    def end_turn(self) -> None:
+        """One acknowledgement, one send."""
+        self.carrier.do(self.core.turn_end())
+        for connection in self._connections.values():
+            connection.resume()
+            if connection.channel.outbound:
+                connection.flush()
+
+    def close(self) -> None:
+        """Ends everything that is open."""
+        for opening in self._openings:
+            opening.cancel()
+        for connection in list(self._connections.values()):
+            connection.abort()
+        self._connections.clear()
+        self.digests.close()
+
+    # -- connections ------------------------------------------------------------------------
+
+    def adopt(self, sock: socket.socket) -> None:
+        """A socket whose preface named our link. Raises FarshoreError `wrong-feeder` if we have none."""
+        if self.identity is None:
+            sock.close()
+            raise FarshoreError("wrong-feeder", "this copy follows nobody")
+        if len(self._openings) >= _MOST_OPENINGS:
+            self._openings.pop(0).cancel()
+        opening = Opening(
+            self._shop.reactor,
+            accept(sock, self.identity),
+            lambda channel: self._opened(opening, channel),
+            lambda why: self._refused(opening, why),
+        )
+        self._openings.append(opening)
+        opening.start()
+
+    def _opened(self, opening: Opening, channel: Channel) -> None:
+        self._openings.remove(opening)
+        self._last_key += 1
+        key = self._last_key.to_bytes(8, "little")
+        connection = LinkConnection(self._shop.reactor, channel, self, _WINDOW)
+        self._connections[key] = connection
+        self._keys[connection] = key
+
+    def _refused(self, opening: Opening, why: str) -> None:
+        self._openings.remove(opening)
+        self._shop.journal.note("peer-refused", {"peer": self.feeder_name, "why": why})
+
+    def _send(self, action: a.Send) -> None:
+        connection = self._connections.get(action.channel)
+        if connection is not None:
+            connection.send(action.message)
+
+    def _close(self, action: a.Close) -> None:
+        connection = self._forget(action.channel)
+        if connection is not None:
+            connection.close()
+
+    def _forget(self, key: bytes) -> LinkConnection | None:
+        connection = self._connections.pop(key, None)
+        self._shop.tidy()
+        self._greeted.discard(key)
+        if connection is not None:
+            del self._keys[connection]
+            self._received_before += connection.channel.received_total
+        return connection
+
+    # -- the connection's handler -----------------------------------------------------------
+
+    @property
+    def holding(self) -> bool:
+        """Nothing more of the stream may be handed on."""
+        return self.core.holding
+
+    def heard(self, connection: LinkConnection) -> None:
+        """Any byte is a sign of life."""
+        key = self._keys.get(connection)
+        if key is not None:
+            self.core.heard(key)
+
+    def unit(self, connection: LinkConnection, kind: int, body: memoryview) -> None:
+        """One unit of the stream."""
+        key = self._keys.get(connection)
+        if key is None:
+            return
+        if key not in self._greeted:
+            hello = session.decode(kind, body) if kind != session.FRAME else None
+            if not isinstance(hello, Hello):
+                raise ProtocolError("the feeder does not begin with a hello")
+            self._greeted.add(key)
+            self._tell(self.core.accepted, key, hello)
+        elif kind == session.FRAME:
+            whole = frame.check(body)
+            self._check_ranges(whole)
+            self._tell(self.core.frame, key, whole.head, whole)
+        else:
+            self._tell(self.core.received, key, session.decode(kind, body))
+
+    def ended(self, connection: LinkConnection, why: str) -> None:
+        """The connection broke."""
+        key = self._keys.get(connection)
+        if key is not None:
+            self._forget(key)
+            self._tell(self.core.disconnected, key, why)
+
+    def _tell(self, tell: Callable[..., list[a.Action]], *arguments: object) -> None:
+        self.carrier.do(tell(*arguments))
+
+    # -- applying ---------------------------------------------------------------------------
+
+    def _check_ranges(self, whole: frame.Frame) -> None:
+        sizes = self.core.geometry.sizes
+        for volume, code, _, offset, length, _ in whole.records():
+            if code in (WRITE, ZERO, TRIM):
+                if offset + length > sizes.get(volume, -1):
+                    raise ProtocolError(f"a frame writes outside of volume {volume}")
+            elif code != FLUSH:
+                what = "resize" if code == RESIZE else "cut"
+                raise ProtocolError(f"a frame holds a {what}, which this version does not know")
+
+    def _apply_frame(self, action: a.ApplyFrame) -> None:
+        whole = action.frame
+        assert isinstance(whole, frame.Frame)
+        failed = self._write_records(whole.records())
+        if not failed:
+            failed = self._record_applied(action)
+        self._tell(self.core.applied_frame, failed)
+
+    def _write_records(self, records: list[frame.Record]) -> int:
+        """The first errno, or 0."""
+        at, count, unsynced = 0, len(records), self.writes.unsynced
+        while at < count:
+            number, code, _, offset, length, payload = records[at]
+            at += 1
+            if code == FLUSH:
+                continue
+            unsynced.add(number)
+            volume = self._volumes[number]
+            if code == WRITE:
+                assert payload is not None
+                run = [(offset, payload)]
+                while at < count and records[at][0] == number and records[at][1] == WRITE:
+                    run.append((records[at][3], records[at][5]))  # type: ignore[arg-type]
+                    at += 1
+                failed = volume.write_many(run)
+                if failed:
+                    return next(iter(failed.values()))
+            else:
+                try:
+                    volume.zero(offset, length, may_unmap=code == TRIM)
+                except OSError as error:
+                    return error.errno or errno.EIO
+        return 0
+
+    def _record_applied(self, action: a.ApplyFrame) -> int:
+        position = self._shop.stored.position
+        assert position is not None
+        try:
+            position.write_applied(action.applied)
+        except OSError as error:
+            return error.errno or errno.EIO
+        return 0
+
+    def _apply_fill(self, action: a.ApplyFill) -> None:
+        fill = action.fill
+        volume, failed = self._volumes[fill.volume], 0
+        self.writes.unsynced.add(fill.volume)
+        try:
+            if fill.data is None:
+                volume.zero(fill.offset, fill.length, may_unmap=True)
+            else:
+                volume.write(fill.data, fill.offset)
+        except OSError as error:
+            failed = error.errno or errno.EIO
+        self._tell(self.core.filled, failed)
+
+    def _compare(self, action: a.CompareDigests) -> None:
+        query = action.query
+
+        def done(found: bytes, code: int) -> None:
+            differing = b"" if code else _differing(found, query.digests)
+            self._compared(action.ticket, differing, code)
+
+        self.digests.request(query.volume, query.offset, query.length, query.region, done)
+
+    # -- the operator -----------------------------------------------------------------------
+
+    def report(self, group: str) -> dict[str, Any]:
+        """The group's entry of a status document, as far as it is known here."""
+        document = report.of_secondary(self.core, self.feeder_name)
+        now = sum(connection.channel.received_total for connection in self._connections.values())
+        document["received_bytes_total"] = self._received_before + now
+        return document
+
+    def buffers(self) -> dict[str, int]:
+        """What is held in memory, in bytes."""
+        return {
+            "connections": len(self._connections) + len(self._openings),
+            "receive_bytes": sum(each.buffered for each in self._connections.values()),
+            "digests_waiting": self.digests.waiting,
+        }
+
+
+def _differing(mine: bytes, theirs: bytes) -> bytes:
+    size = session.DIGEST_BYTES
+    return bytes([mine[at : at + size] != theirs[at : at + size] for at in range(0, len(mine), size)])

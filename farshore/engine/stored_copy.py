@@ -1,0 +1,173 @@
+"""Everything durable of one copy, opened: its volumes and the files of its directory.
+
+A directory without a header is a new copy's, and is filled; one with a header must be whole. What is
+found is what the core starts from. The lock on the directory and the claims on the volumes are held
+until `close`, or until the process ends.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from farshore.core.geometry import Geometry
+from farshore.errors import FarshoreError
+from farshore.model.copy_config import CopyConfig
+from farshore.model.header import Header, Upstream
+from farshore.model.options import Role
+from farshore.store.activity_log import ActivityLogFile
+from farshore.store.claim import open_volume
+from farshore.store.header import HeaderFile
+from farshore.store.platform import FileLayer, Lock, RealFiles
+from farshore.store.position_file import PositionFile
+from farshore.store.scoreboard_file import ScoreboardFile
+from farshore.store.volume import Volume
+
+_BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
+BLANK_READ_LIMIT: Final = 64 << 20
+"""Bytes of data that are read to find out whether a blank copy's volumes hold nothing but zeroes."""
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot."""
+    return Path(_BOOT_ID).read_text(encoding="ascii").strip()
+
+
+@dataclass(slots=True)
+class StoredCopy:
+    """See the module."""
+
+    directory: str
+    layer: FileLayer
+    lock: Lock
+    volumes: dict[int, Volume]
+    geometry: Geometry
+    boot: str
+    header: HeaderFile
+    fresh: bool
+    """The copy was made just now."""
+    activity: ActivityLogFile
+    position: PositionFile | None
+    """Of a secondary."""
+    boards: dict[bytes, ScoreboardFile]
+
+    def board_path(self, link: bytes) -> str:
+        """Where a link's scoreboard lies."""
+        return f"{self.directory}/links/{link.hex()}.board"
+
+    def open_board(self, link: bytes) -> ScoreboardFile:
+        """Of a link that is known to the header: opened, or made with everything dirty if it is gone."""
+        board = self.boards[link] = ScoreboardFile.open(self.layer, self.board_path(link), self.geometry)
+        return board
+
+    def create_board(self, link: bytes) -> ScoreboardFile:
+        """Of a link that is new."""
+        board = self.boards[link] = ScoreboardFile.create(self.layer, self.board_path(link), self.geometry)
+        return board
+
+    def remove_board(self, link: bytes) -> None:
+        """Of a link that is gone."""
+        board = self.boards.pop(link, None)
+        if board is not None:
+            board.close()
+            self.layer.remove(self.board_path(link))
+            self.layer.fsync_dir(f"{self.directory}/links")
+
+    def close(self) -> None:
+        """Gives everything back."""
+        for board in self.boards.values():
+            board.close()
+        self.activity.close()
+        if self.position is not None:
+            self.position.close()
+        self.header.close()
+        for volume in self.volumes.values():
+            volume.close()
+        self.lock.release()
+
+
+def take_lock(layer: FileLayer, directory: str) -> Lock:
+    """Of a copy's directory, with our pid in its file for people. Raises FarshoreError `state-locked`."""
+    lock = layer.lock(f"{directory}/lock")
+    fd = os.open(f"{directory}/lock", os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+    try:
+        os.write(fd, b"%d\n" % os.getpid())
+    finally:
+        os.close(fd)
+    return lock
+
+
+def open_copy(directory: str, config: CopyConfig, lock: Lock) -> StoredCopy:
+    """Claims the volumes, then opens or makes the files. Raises FarshoreError or OSError."""
+    layer = RealFiles()
+    volumes = {each.id: open_volume(each.path, each.size) for each in config.volumes}
+    geometry = Geometry({number: each.size for number, each in volumes.items()}, config.region, config.extent)
+    boot = boot_id()
+    fresh = not layer.exists(f"{directory}/header")
+    header = _create(layer, directory, config, boot) if fresh else _open_header(layer, directory, config)
+    copy = StoredCopy(
+        directory,
+        layer,
+        lock,
+        volumes,
+        geometry,
+        boot,
+        header,
+        fresh,
+        ActivityLogFile.open(layer, f"{directory}/activity", config.hot_extents),
+        PositionFile.open(layer, f"{directory}/position", boot) if config.role is Role.SECONDARY else None,
+        {},
+    )
+    for intent in config.links:
+        if header.header.link(intent.spec.id) is not None:
+            copy.open_board(intent.spec.id)
+        else:
+            copy.create_board(intent.spec.id)
+    return copy
+
+
+def _create(layer: FileLayer, directory: str, config: CopyConfig, boot: str) -> HeaderFile:
+    """The header comes last: until it is there, the copy was never made."""
+    for name in ("activity", "position"):
+        if layer.exists(f"{directory}/{name}"):
+            layer.remove(f"{directory}/{name}")
+    if not layer.exists(f"{directory}/links"):
+        layer.mkdir(f"{directory}/links")
+    ActivityLogFile.create(layer, f"{directory}/activity", config.hot_extents).close()
+    if config.role is Role.SECONDARY:
+        PositionFile.create(layer, f"{directory}/position", boot).close()
+    layer.fsync_dir(directory)
+    upstream = None if config.upstream is None else Upstream(config.upstream.link, config.upstream.epoch)
+    header = Header(group=config.group, copy=config.copy, role=config.role, upstream=upstream)
+    made = HeaderFile.create(layer, f"{directory}/header", header)
+    layer.fsync_dir(directory)
+    return made
+
+
+def _open_header(layer: FileLayer, directory: str, config: CopyConfig) -> HeaderFile:
+    opened = HeaderFile.open(layer, f"{directory}/header")
+    header = opened.header
+    if (header.group, header.copy) != (config.group, config.copy):
+        opened.close()
+        raise FarshoreError(
+            "state-damaged",
+            f"{directory} holds the state of another copy than copy.json names",
+            means="Nothing was changed.",
+            next_step="farshore doctor",
+        )
+    if header.role is not config.role:
+        opened.close()
+        raise FarshoreError(
+            "wrong-role",
+            f"the copy in {directory} is {header.role}, and copy.json says {config.role}",
+            means="Roles change by a plan only; nothing was changed.",
+            next_step="farshore status",
+        )
+    return opened
+
+
+def reads_as_blank(volumes: dict[int, Volume]) -> bool:
+    """Whether all volumes are known to hold nothing but zeroes; False where that takes long to say."""
+    return all(volume.is_blank(BLANK_READ_LIMIT) for volume in volumes.values())

@@ -1,0 +1,40 @@
+"""Operators' commands that the node passes on to a group's engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from farshore.model.options import ResyncKind
+from farshore.node import groups, links
+from farshore.node.node import Node
+
+_SLACK_SECONDS = 10.0
+_RESYNC_SECONDS = 30.0
+
+
+async def pause(node: Node, group: str, link: str | None, drain_seconds: float | None) -> dict[str, Any]:
+    """Stops sending; drains first for up to `drain_seconds`, not at all for None. Raises FarshoreError."""
+    stored = groups.primary(node, group)
+    if link is not None:
+        links.find(stored.config, link)
+    seconds = drain_seconds or 0.0
+    args = {"link": link, "drain": drain_seconds is not None, "timeout": seconds}
+    answer = await stored.engine.ask("pause", args, seconds=seconds + _SLACK_SECONDS)
+    node.journal.add("paused", f"{_what(link)} of {group} stopped by the operator", group=group, link=link)
+    return answer
+
+
+async def resync(node: Node, group: str, link: str | None, kind: ResyncKind, *, once: bool) -> dict[str, Any]:
+    """Starts a resync. Raises FarshoreError."""
+    stored = groups.primary(node, group)
+    if link is not None:
+        links.find(stored.config, link)
+    args = {"link": link, "kind": kind.value, "once": once}
+    answer = await stored.engine.ask("resync", args, seconds=_RESYNC_SECONDS)
+    text = f"{kind.value} resync of {_what(link)} of {group} asked for by the operator"
+    node.journal.add("resync-asked", text, group=group, link=link)
+    return answer
+
+
+def _what(link: str | None) -> str:
+    return f"link {link}" if link is not None else "all links"

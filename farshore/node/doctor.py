@@ -1,0 +1,92 @@
+"""What only a running node can find out about itself: its peers, its engines, its records.
+
+Every finding that is not ok names a next step where there is one. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any
+
+from farshore.errors import FarshoreError
+from farshore.node.node import Node
+from farshore.node.peer_client import ask
+from farshore.node.peers import Peer
+
+PING_SECONDS = 3.0
+_GRACE_SECONDS = 1.0
+
+
+async def checks(node: Node) -> list[dict[str, Any]]:
+    """Findings: `name`, `result` (ok, warn or fail), `text`, `next`."""
+    peers = node.peers.all()
+    found = [_finding("peer port", "ok", f"listens on {node.listening}")]
+    if not peers:
+        found.append(_finding("peers", "warn", "paired with no other node", "farshore node invite"))
+    found += await asyncio.gather(*(_peer(node, peer) for peer in peers))
+    found += [_engine(node, stored.key, stored.config.group_name) for stored in node.copies.all()]
+    for path, error in node.copies.unreadable.items():
+        found.append(_finding("copy", "fail", f"{path}: {error.what}", error.next_step))
+    found.append(_name())
+    return found
+
+
+async def connected(node: Node, seconds: float = 1.0) -> dict[str, bool]:
+    """By fingerprint: whether each peer answers right now."""
+    peers = node.peers.all()
+    answers = await asyncio.gather(*(_answers(node, peer, seconds) for peer in peers))
+    return {peer.id: answer is None for peer, answer in zip(peers, answers, strict=True)}
+
+
+async def _answers(node: Node, peer: Peer, seconds: float) -> FarshoreError | None:
+    """Why a peer does not answer, None when it does."""
+    try:
+        async with asyncio.timeout(seconds):
+            await ask(node.identity, peer, "ping", {}, seconds)
+    except FarshoreError as error:
+        return error
+    except TimeoutError:
+        return FarshoreError(
+            "timeout",
+            f"{peer.address} did not answer within {seconds:g} s",
+            next_step="see whether the line is up",
+        )
+    return None
+
+
+async def _peer(node: Node, peer: Peer) -> dict[str, Any]:
+    began = time.monotonic()
+    error = await _answers(node, peer, PING_SECONDS)
+    took = time.monotonic() - began
+    if error is not None:
+        return _finding(f"peer {peer.name}", "fail", error.what, error.next_step)
+    slow = took > _GRACE_SECONDS
+    text = f"answers at {peer.address} within {took * 1000:.0f} ms"
+    return _finding(
+        f"peer {peer.name}", "warn" if slow else "ok", text, "farshore status shows the lag" if slow else ""
+    )
+
+
+def _engine(node: Node, key: str, group: str) -> dict[str, Any]:
+    seen = node.supervisor.seen(key)
+    name = f"engine of {group}"
+    if seen is not None and seen.running:
+        return _finding(name, "ok", f"runs (pid {seen.pid})")
+    if seen is not None and seen.error is not None:
+        return _finding(name, "fail", seen.error.what, seen.error.next_step)
+    return _finding(name, "warn", "does not answer yet", "farshore events")
+
+
+def _name() -> dict[str, Any]:
+    host = socket.gethostname()
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        return _finding("host name", "warn", f"{host} cannot be resolved: {error}", "add it to /etc/hosts")
+    return _finding("host name", "ok", host)
+
+
+def _finding(name: str, result: str, text: str, following: str = "") -> dict[str, Any]:
+    return {"name": name, "result": result, "text": text, "next": following}

@@ -1,0 +1,109 @@
+"""Where a node keeps things: its state directory, and the short directory of its sockets.
+
+A socket path ends at 107 bytes and has to outlive the login of whoever started the node, so sockets
+lie neither in the state directory (which may be long) nor in the session's XDG_RUNTIME_DIR (which goes
+away at logout while engines stay). Others learn the API's address from `node.json`. This file makes the
+run directory safely; nothing else is created or opened here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from farshore import config
+from farshore.errors import FarshoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The places of one node. Both directories are absolute."""
+
+    state: Path
+    run: Path
+
+    @property
+    def node(self) -> Path:
+        return self.state / "node.json"
+
+    @property
+    def key(self) -> Path:
+        return self.state / "identity" / "key.pem"
+
+    @property
+    def certificate(self) -> Path:
+        return self.state / "identity" / "certificate.pem"
+
+    @property
+    def peers(self) -> Path:
+        return self.state / "peers.json"
+
+    @property
+    def invitations(self) -> Path:
+        return self.state / "invitations.json"
+
+    @property
+    def volumes(self) -> Path:
+        return self.state / "volumes"
+
+    @property
+    def copies(self) -> Path:
+        return self.state / "copies"
+
+    @property
+    def removed(self) -> Path:
+        """Copies on their way out: moved here in one step, then deleted."""
+        return self.state / "removed"
+
+    @property
+    def events(self) -> Path:
+        return self.state / "events"
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "lock"
+
+    @property
+    def log(self) -> Path:
+        return self.state / "node.log"
+
+    @property
+    def api_socket(self) -> Path:
+        return self.run / "api.sock"
+
+    def control_socket(self, copy: bytes) -> Path:
+        """Of the engine of one copy."""
+        return self.run / f"{copy.hex()[:12]}.ctl"
+
+    def nbd_socket(self, copy: bytes, *, read_only: bool = False) -> Path:
+        """One per copy: it exports all volumes of the copy by name."""
+        return self.run / f"{copy.hex()[:12]}{'-ro' if read_only else ''}.nbd"
+
+
+def locate(state: str | None = None) -> Paths:
+    """The places of the node whose state directory is `state`; makes nothing."""
+    uid = os.geteuid()
+    chosen = config.state_of(config.Target(state), os.environ, uid)
+    base = Path("/run/farshore") if uid == 0 else Path(f"/tmp/farshore-{uid}")
+    short = hashlib.sha256(os.fsencode(chosen)).hexdigest()[:10]
+    return Paths(Path(chosen), base / short)
+
+
+def make_run_directory(paths: Paths) -> None:
+    """Makes the directory of the sockets for this user alone.
+
+    Raises FarshoreError `permission` where somebody else made it first or can write to it: /tmp is shared.
+    """
+    for directory in (paths.run.parent, paths.run):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise FarshoreError(
+                "permission",
+                f"{directory} is not a directory that only this user can write to",
+                means="sockets there could be replaced by somebody else, so the node does not start",
+                next_step=f"look at it with: ls -ld {directory}; remove it if it is not yours",
+            )

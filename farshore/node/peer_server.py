@@ -1,0 +1,89 @@
+"""What this node does for its peers over the peer port: a table of operations and a loop that answers.
+
+Only a connection whose certificate is pinned gets here. A peer whose pairing ends meanwhile is not served
+its next request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from farshore import __version__
+from farshore.errors import FarshoreError
+from farshore.node import addresses, announce, hosting, links
+from farshore.node.conversation import WELCOME, Conversation
+from farshore.node.node import Node
+from farshore.node.peers import Peer
+from farshore.wire.control import Reply
+
+IDLE_SECONDS = 60.0
+_log = logging.getLogger(__name__)
+
+Operation = Callable[[Node, Peer, Mapping[str, Any], str], Awaitable[dict[str, Any]]]
+"""(node, who asks, arguments, host that the connection came from) -> result."""
+
+
+async def serve(node: Node, conversation: Conversation, fingerprint: str, source: str) -> None:
+    """Answers requests until the peer closes, is silent too long, or breaks the protocol (raised)."""
+    await conversation.answer(Reply(WELCOME))
+    while True:
+        request = await conversation.request(IDLE_SECONDS)
+        peer = node.peers.by_id(fingerprint)
+        if request is None or peer is None:
+            return
+        operation = OPERATIONS.get(request.op)
+        try:
+            if operation is None:
+                raise FarshoreError("usage", f"{node.name} knows no operation {request.op!r}")
+            reply = Reply(request.id, await operation(node, peer, request.args, source))
+        except FarshoreError as error:
+            _log.info("%s asked for %s and was refused: %s", peer.name, request.op, error)
+            reply = Reply(request.id, error=error)
+        await conversation.answer(reply)
+
+
+async def _ping(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return node.about()
+
+
+async def _describe(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    held = [
+        {"group": stored.config.group.hex(), "name": stored.config.group_name, "copy": stored.key}
+        for stored in node.copies.all()
+        if stored.config.upstream is not None and stored.config.upstream.peer == peer.id
+    ]
+    return {**node.about(), "version": __version__, "copies": held}
+
+
+async def _place_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await hosting.place(node, peer, args)
+
+
+async def _remove_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await hosting.remove(node, peer, args)
+
+
+async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    announce.tell_own_engines(node, peer)
+    return {}
+
+
+async def _set_address(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    address = addresses.seen_from(addresses.parse(str(args.get("address"))), source)
+    moved = node.peers.set_address(peer.name, str(address))
+    if moved.address != peer.address:
+        node.journal.add("node-moved", f"{peer.name} is found at {moved.address} now", peer=peer.name)
+        await links.readdress(node, moved)
+    return {}
+
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    "ping": _ping,
+    "describe": _describe,
+    "place-copy": _place_copy,
+    "remove-copy": _remove_copy,
+    "peer-back": _peer_back,
+    "set-address": _set_address,
+}

@@ -1,0 +1,145 @@
+"""The status document: what every engine says of its copy, and what the node knows of those that are silent.
+
+The node keeps nothing of the data's state; it asks each time, all engines side by side. A silent engine's
+group is shown all the same, with every figure null (unknown, not zero), and why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from farshore.errors import FarshoreError
+from farshore.model.copy_config import CopyConfig, LinkIntent
+from farshore.model.options import Health, LinkState, Reason, Writes
+from farshore.node.copies import StoredCopy
+from farshore.node.groups import uri
+from farshore.node.node import Node
+
+STATUS_SECONDS = 2.0
+_UNKNOWN_FIGURES = (
+    "direction",
+    "progress",
+    "eta_seconds",
+    "lag_seconds",
+    "lag_bytes",
+    "dirty_bytes",
+    "sent_bytes_total",
+    "resent_bytes_total",
+    "peer_usable",
+    "peer_usable_as_of",
+    "peer_usable_why",
+    "rtt_seconds",
+)
+
+
+async def document(node: Node, group: str | None = None) -> dict[str, Any]:
+    """The whole document, or one group's. Raises FarshoreError `not-found` for an unknown group."""
+    copies = node.copies.all() if group is None else node.copies.of_group(group)
+    entries = list(await asyncio.gather(*(entry(node, stored) for stored in copies)))
+    if group is None:
+        entries += [_unreadable(path, error) for path, error in node.copies.unreadable.items()]
+    return {"schema": 1, "node": node.about(), "groups": entries}
+
+
+async def entry(node: Node, stored: StoredCopy) -> dict[str, Any]:
+    """One element of `groups`."""
+    try:
+        answer = await stored.engine.ask("status", seconds=STATUS_SECONDS)
+    except FarshoreError as error:
+        return _silent(node, stored, error)
+    found = answer.get("group")
+    return found if isinstance(found, dict) else _silent(node, stored, _no_group())
+
+
+def engines(node: Node) -> list[dict[str, Any]]:
+    """The running engines, for `node show`."""
+    found = []
+    for stored in node.copies.all():
+        seen = node.supervisor.seen(stored.key)
+        if seen is not None and seen.running:
+            config = stored.config
+            found.append(
+                {"group": config.group_name, "copy": stored.key, "pid": seen.pid, "role": config.role.value}
+            )
+    return found
+
+
+def _silent(node: Node, stored: StoredCopy, error: FarshoreError) -> dict[str, Any]:
+    config = stored.config
+    seen = node.supervisor.seen(stored.key)
+    failed = seen.error if seen is not None else None
+    log = stored.directory / "engine.log"
+    if failed is not None:
+        why, following = failed.what, failed.next_step or f"the engine's log is {log}"
+    elif seen is not None and seen.pid is not None:
+        why, following = error.what, f"the engine runs but is silent; its log is {log}"
+    else:
+        why, following = "its engine is being started", "farshore events"
+    return {
+        **_frame(config.group_name, config.group.hex(), config.role.value),
+        "health": (Health.FAILED if failed is not None else Health.STOPPED).value,
+        "why": why,
+        "next": following,
+        "code": failed.code.name if failed is not None else error.code.name,
+        "copy": config.copy_name,
+        "volumes": [
+            {"name": each.name, "path": each.path, "size": each.size, "uri": uri(config, each.id)}
+            for each in config.volumes
+        ],
+        "links": [_silent_link(config, link, failed is not None) for link in config.links],
+    }
+
+
+def _silent_link(config: CopyConfig, link: LinkIntent, failed: bool) -> dict[str, Any]:
+    options = link.spec.options
+    state, reason = (
+        (LinkState.FAILED, Reason.LOCAL_ERROR) if failed else (LinkState.LOGGING, Reason.RESTARTED)
+    )
+    return {
+        "name": link.spec.name,
+        "peer": link.peer_name,
+        "mode": options.mode.value,
+        "wire": options.wire,
+        "state": state.value,
+        "reason": reason.value,
+        "since": None,
+        **dict.fromkeys(_UNKNOWN_FIGURES),
+        "queue": {
+            "memory_bytes": None,
+            "memory_limit": options.queue_memory,
+            "disk_bytes": None,
+            "disk_limit": None,
+        },
+        "sequence": dict.fromkeys(("sent", "received", "applied", "durable")),
+    }
+
+
+def _unreadable(directory: Path, error: FarshoreError) -> dict[str, Any]:
+    return {
+        **_frame(directory.parent.name, None, None),
+        "health": Health.FAILED.value,
+        "why": error.what,
+        "next": error.next_step,
+        "code": error.code.name,
+        "copy": directory.name,
+        "volumes": [],
+        "links": [],
+    }
+
+
+def _frame(name: str, number: str | None, role: str | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "id": number,
+        "role": role,
+        "writes": Writes.REFUSED.value,
+        "since": None,
+        "generation": None,
+        "sequence": None,
+    }
+
+
+def _no_group() -> FarshoreError:
+    return FarshoreError("protocol", "the engine's status has no group")

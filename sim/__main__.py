@@ -1,0 +1,7 @@
+"""`python -m sim`."""
+
+import sys
+
+from sim.run import main
+
+sys.exit(main())

@@ -1,0 +1,244 @@
+"""One run: a primary, its secondaries, the lines, the application, the faults, the oracle.
+
+A run has three parts. In the storm the application writes and the faults strike; in the calm nothing
+more is broken, what is dead is started again and what an operator would mend is mended; at the end
+everything has to have converged (rule F2), and a clean stop and start has to lose nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from farshore.errors import FarshoreError
+from farshore.model.options import LinkState, Mode, ResyncKind
+from sim import stamps
+from sim.app import Application, Request
+from sim.disk import SECTOR
+from sim.net import Line, Net
+from sim.options import TIMING, Options
+from sim.oracle import Oracle
+from sim.primary_site import PrimaryPlan, PrimarySite
+from sim.secondary_site import SecondaryPlan, SecondarySite
+from sim.site import Place, Site
+from sim.truth import Truth
+from sim.world import BrokenRule, Life, World
+
+_STEPS_BETWEEN_CHECKS: Final = 25
+_LONGEST: Final = 400_000
+"""Steps of the longest run: more is a run that gets nowhere."""
+_STORM: Final = 300.0
+"""Seconds after which a storm has to have come to its end."""
+
+
+@dataclass(slots=True)
+class Report:
+    """How a run ended."""
+
+    seed: int
+    writes: int
+    faults: int
+    seconds: float
+    """Virtual."""
+    reached: dict[str, int]
+
+
+class Cluster:
+    """See the module."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.world = World(options.seed)
+        self.net = Net(self.world, options.slow_line)
+        self.calm = False
+        self.faults = 0
+        self.operator = Life("operator")
+        self.restart_within = 1.0
+        self.keep_down = False
+        sizes = options.geometry.sizes
+        place = Place(self.world, self.net, sizes, self._died)
+        group = self.world.random.randbytes(16)
+        content = self._content()
+        self.truth = Truth(content)
+        plan = PrimaryPlan(
+            options.geometry,
+            options.links,
+            options.hot_capacity,
+            TIMING,
+            options.on_start,
+            options.reserve,
+            group,
+        )
+        self.primary = PrimarySite(place, plan)
+        self.oracle = self.primary.witness = Oracle(self.world, self.primary, self.truth)
+        self.primary.format(content)
+        self.primary.create(self.world.random.randbytes(16))
+        self.secondaries: dict[bytes, SecondarySite] = {}
+        for link in options.links:
+            follower_plan = SecondaryPlan(options.geometry, link.id, TIMING, group)
+            site = SecondarySite(place, follower_plan, f"at-{link.name}")
+            site.witness = self.oracle
+            site.format({volume: bytes(size) for volume, size in sizes.items()})
+            site.create(self.world.random.randbytes(16))
+            self.net.lines[link.id] = Line(link.id)
+            self.secondaries[link.id] = site
+            self.oracle.follow(link.id, site)
+        self.app = Application(self.world, options.habits, self._sent, self.oracle.answered)
+        self.primary.app = self.app
+
+    def _content(self) -> dict[int, bytes]:
+        """What stands on the primary's volumes at first: nothing, or older writes with gaps."""
+        random = Random(f"content {self.options.seed}")
+        content: dict[int, bytes] = {}
+        for volume, size in self.options.geometry.sizes.items():
+            image = bytearray(size)
+            for sector in range(size // SECTOR):
+                if self.options.prefilled and random.random() < 0.6:
+                    at = sector * SECTOR
+                    image[at : at + SECTOR] = stamps.stamp(volume, sector, (1 << 40) + sector)
+            content[volume] = bytes(image)
+        return content
+
+    def _sent(self, request: Request) -> None:
+        if request.operation[3]:
+            self.truth.sent(request)
+
+    @property
+    def sites(self) -> list[Site]:
+        """All of them, the primary first."""
+        return [self.primary, *self.secondaries.values()]
+
+    # -- dying and starting -----------------------------------------------------------------------
+
+    def _died(self, site: Site, machine: bool) -> None:
+        if site is self.primary:
+            self.app.connect(None)
+            self.oracle.primary_died(machine)
+        else:
+            self.oracle.secondary_died(site, machine)
+        self.world.reach(f"{'machine crash' if machine else 'process end'} {site.role}")
+        wait = self.world.between(0.02, self.restart_within)
+        self.world.after(wait, self.operator, self.start, site)
+
+    def start(self, site: Site) -> None:
+        """Starts a site's process unless it runs."""
+        if site.running:
+            return
+        if self.keep_down:
+            self.world.after(0.1, self.operator, self.start, site)
+            return
+        site.latency = self.options.slow_disk
+        self.world.note(site.name, "starts")
+        if site.start() and site is self.primary:
+            self.app.connect(self.primary)
+
+    # -- the operator -------------------------------------------------------------------------------
+
+    def _tend(self) -> None:
+        """What an operator does about what does not mend itself."""
+        self.world.after(0.3, self.operator, self._tend)
+        for site in self.sites:
+            if not site.running:
+                continue
+            if site.faulted:
+                self.world.reach(f"faulted {site.role}")
+                site.die(site.power_failed or self.world.chance(0.5))
+        if self.primary.running:
+            self._tend_links()
+
+    def _tend_links(self) -> None:
+        for link, feeder in list(self.primary.core.feeders.items()):
+            tampered = self.oracle.followers[link].tampered
+            if feeder.state is LinkState.DIVERGED and not tampered:
+                raise BrokenRule("D2", f"link {feeder.spec.name} diverged: {feeder.why}")
+            if feeder.state is LinkState.FAILED or (self.calm and feeder.record.paused):
+                self.resync(link, ResyncKind.UPDATE, once=False)
+
+    def resync(self, link: bytes, kind: ResyncKind, *, once: bool) -> None:
+        """The operator's `resync`."""
+        self.world.note("operator", "resync", link, kind.value, once)
+        self.primary.turn(self.primary.core.resync, link, kind, once)
+
+    def pause(self, link: bytes, *, drain: bool) -> None:
+        """The operator's `pause`; a freeze link refuses it."""
+        self.world.note("operator", "pause", link, drain)
+        try:
+            self.primary.turn(self.primary.core.pause, link, drain, 1.0)
+        except FarshoreError as error:
+            if error.code.name != "plan-needed":
+                raise
+
+    # -- the run ------------------------------------------------------------------------------------
+
+    def run(self) -> Report:
+        """Storm, calm, end. Raises BrokenRule."""
+        from sim.faults import Faults
+
+        for site in (*self.secondaries.values(), self.primary):
+            self.start(site)
+        self.world.after(0.3, self.operator, self._tend)
+        faults = Faults(self)
+        self.pass_time(lambda: faults.enough and self.app.writes >= self.options.writes, _STORM, "the storm")
+        faults.stop()
+        self.calm_down()
+        self.pass_time(self._converged, self.options.calm, "convergence")
+        self._stop_and_start()
+        return Report(
+            self.options.seed,
+            self.app.writes,
+            self.faults,
+            self.world.now,
+            dict(self.world.reached),
+        )
+
+    def calm_down(self) -> None:
+        """Nothing is broken any more, and the application stops."""
+        self.calm = True
+        self.world.note("*", "calm")
+        self.app.stop()
+        for link, line in self.net.lines.items():
+            self.net.heal(link)
+            line.held_until = 0.0
+        for site in self.sites:
+            site.disk.strikes.clear()
+            site.life.stalled_until = 0.0
+            if site.running:
+                site.steps.doom = None
+
+    def _converged(self) -> bool:
+        return self.primary.running and all(site.running for site in self.sites) and not self.why()
+
+    def why(self) -> str:
+        """What is missing for convergence; empty when nothing is."""
+        if not self.primary.running:
+            return "the primary is down"
+        if not self.app.idle:
+            return "the application waits for answers"
+        return self.oracle.converged()
+
+    def _stop_and_start(self) -> None:
+        """A clean stop leaves everything as it is, and the links resume without a copy."""
+        self.keep_down = True
+        for site in self.sites:
+            site.turn(site.stop)
+        self.pass_time(lambda: not any(site.running for site in self.sites), 20.0, "a clean stop")
+        self.keep_down = False
+        self.pass_time(self._converged, self.options.calm, "convergence after a clean stop")
+
+    def pass_time(self, until: object, within: float, what: str) -> None:
+        """Lets things happen until a condition holds."""
+        assert callable(until)
+        deadline = self.world.now + within
+        steps = 0
+        while not (steps % 5 == 0 and until()):
+            steps += 1
+            if not self.world.step() or self.world.now > deadline or self.world.steps > _LONGEST:
+                raise BrokenRule("F2", f"{what} was not reached within {within:g} s: {self.why()}")
+            if steps % _STEPS_BETWEEN_CHECKS == 0:
+                self.oracle.check()
+
+
+def is_sync(options: Options, link: bytes) -> bool:
+    """Whether acknowledgements wait for this link."""
+    return any(each.id == link and each.options.mode is Mode.SYNC for each in options.links)

@@ -1,0 +1,259 @@
+"""The oracle: sees everything, asks after every kind of event whether a rule of the law was broken.
+
+It stands outside: what must hold is derived from what was issued and acknowledged (`truth`,
+`prefix`) and from the images themselves (`dirt`). Of the core it reads only what a copy says of
+itself to others: its state, its position, what it counts dirty.
+"""
+
+from __future__ import annotations
+
+from farshore.core import actions as a
+from farshore.core.feeder import Feeder
+from farshore.core.primary import PrimarySetup
+from farshore.model.header import Header
+from farshore.model.messages import DigestQuery, Fill, Welcome
+from farshore.model.options import AckLevel, LinkState, Mode, OnOutage
+from farshore.model.positions import Position
+from sim import dirt
+from sim.app import Request
+from sim.prefix import Prefix
+from sim.primary_site import PrimarySite, Witness
+from sim.secondary_site import FollowerWitness, SecondarySite
+from sim.site import Site
+from sim.truth import Standing, Truth, raise_floors
+from sim.world import BrokenRule, World
+
+
+class Follower:
+    """What the oracle remembers of one link's peer."""
+
+    def __init__(self, truth: Truth, site: SecondarySite) -> None:
+        self.site = site
+        self.prefix = Prefix(truth)
+        self.highest = 0
+        """The last sequence of any frame that it began to apply."""
+        self.power_lost = False
+        """Its machine crashed since its process last started."""
+        self.demands_doubt = False
+        """If its image is no prefix, it has to say so: it lost more than a process."""
+        self.sessions: dict[int, int] = {}
+        """Nonce of each session -> boot of the machine that it began under."""
+        self.session = 0
+        """Nonce of the session that the primary is in."""
+        self.tampered = False
+        """Its state was rolled back or wiped: it must end as diverged, and promises nothing."""
+
+
+class Oracle(Witness, FollowerWitness):
+    """See the module."""
+
+    def __init__(self, world: World, primary: PrimarySite, truth: Truth) -> None:
+        self.world = world
+        self.primary = primary
+        self.truth = truth
+        self.followers: dict[bytes, Follower] = {}
+        self._by_site: dict[Site, Follower] = {}
+        self._alone_recorded: set[bytes] = set()
+        self._covered = 0
+
+    def follow(self, link: bytes, site: SecondarySite) -> None:
+        """A link's peer."""
+        self.followers[link] = self._by_site[site] = Follower(self.truth, site)
+
+    # -- the application --------------------------------------------------------------------------
+
+    def answered(self, request: Request) -> None:
+        """The application was told."""
+        if request.errno:
+            self.world.reached["errors to the application"] += 1
+            return
+        standings = [self._standing(feeder) for feeder in self.primary.core.feeders.values()]
+        self.truth.acknowledged(request, [each for each in standings if each is not None])
+        if request.operation[3]:
+            self._check_alone(request)
+
+    def _standing(self, feeder: Feeder) -> Standing | None:
+        options = feeder.spec.options
+        if options.mode is not Mode.SYNC or self.followers[feeder.id].tampered:
+            return None
+        if feeder.state is not LinkState.REPLICATING and not self._frozen(feeder):
+            return None
+        durable = options.ack is AckLevel.DURABLE
+        follower = self.followers[feeder.id]
+        # What was applied only is gone with the peer's power, of which the primary may not know yet.
+        powered = follower.sessions.get(follower.session) == follower.site.boots
+        return Standing(feeder.id, powered and options.ack is not AckLevel.RECEIVED, durable, True)
+
+    def _frozen(self, feeder: Feeder) -> bool:
+        """Rule C4: a freeze link that has replicated once covers every acknowledgement."""
+        record = self.primary.header_file.header.link(feeder.id)
+        frozen = feeder.spec.options.on_outage is OnOutage.FREEZE
+        return frozen and record is not None and record.ever_replicated
+
+    def _check_alone(self, request: Request) -> None:
+        """Rule C4: what a sync peer lacks is acknowledged only after the header says so, durably."""
+        for feeder in self.primary.core.feeders.values():
+            follower = self.followers[feeder.id]
+            if feeder.spec.options.mode is not Mode.SYNC or feeder.state is LinkState.REPLICATING:
+                continue
+            if follower.tampered or not self.truth.peer_lacks(request, follower.site.images()):
+                continue
+            raise_floors(self.truth.promise(feeder.id).alone, request)
+            record = self.primary.header_file.header.link(feeder.id)
+            if record is None or record.alone_since is None:
+                raise BrokenRule("C4", f"sequence {request.sequence} was acknowledged alone, unrecorded")
+
+    # -- the primary ------------------------------------------------------------------------------
+
+    def starting(self, site: PrimarySite, setup: PrimarySetup) -> None:
+        for link, follower in self.followers.items():
+            if not follower.tampered:
+                clean = dirt.differing(site, follower.site, setup.geometry)
+                clean -= dirt.dirty_on_disk(setup, link)
+                if clean:
+                    raise BrokenRule(
+                        "A1", f"after a restart, clean on disk but differing: {dirt.listed(clean)}"
+                    )
+
+    def started(self, site: PrimarySite) -> None:
+        images = {volume: bytes(image) for volume, image in site.images().items()}
+        self.truth.begun(site.core.generation, images)
+        self.check_dirt()
+
+    def issuing(self, site: PrimarySite, action: a.Issue) -> None:
+        geometry, logged = site.plan.geometry, site.logged
+        for volume, _, offset, length in action.operations:
+            for extent in geometry.extents_of(offset, length):
+                if logged is None or (volume, extent) not in logged:
+                    raise BrokenRule("A2", f"extent {extent} of volume {volume} is not in the activity log")
+        self.truth.issued(
+            site.core.generation, action.first, action.follows, action.operations, action.payloads
+        )
+
+    def write_failed(self, site: PrimarySite, sequence: int) -> None:
+        self.truth.stretches[site.core.generation].failed.add(sequence)
+
+    def received(self, site: PrimarySite, link: bytes, message: object) -> None:
+        if isinstance(message, Welcome):
+            self.followers[link].session = message.session
+        self._watch_alone()
+
+    def _watch_alone(self) -> None:
+        """Rule C4: `alone since` is cleared only when all of it is durable at the peer."""
+        for link, follower in self.followers.items():
+            if follower.tampered:
+                continue
+            record = self.primary.header_file.header.link(link)
+            if record is None or record.alone_since is not None:
+                self._alone_recorded.add(link)
+            elif link in self._alone_recorded:
+                self._alone_recorded.discard(link)
+                self.truth.check_durable(link, follower.site)
+
+    def primary_died(self, machine: bool) -> None:
+        """The primary's process, or its machine, is gone (rules C1, C2, C4)."""
+        for link, follower in self.followers.items():
+            if not follower.tampered:
+                self.truth.check_peer(link, follower.site.images(), power_lost=False)
+        self.truth.settle(self.primary.images(), machine)
+
+    # -- secondaries ------------------------------------------------------------------------------
+
+    def secondary_died(self, site: Site, machine: bool) -> None:
+        """A secondary's process, or its machine, is gone."""
+        follower = self._by_site[site]
+        follower.power_lost |= machine
+        if not follower.tampered:
+            link = next(link for link, each in self.followers.items() if each is follower)
+            self.truth.check_peer(link, site.images(), power_lost=machine)
+
+    def resumed(self, site: SecondarySite) -> None:
+        follower, core, header = self._by_site[site], site.core, site.header_file.header
+        if header.resync is not None or header.history.blank:
+            follower.prefix.lost()
+        else:
+            images = None if follower.power_lost else site.images()
+            position = Position(core.generation, core.applied)
+            follower.prefix.restarted(position, follower.highest, images)
+        follower.demands_doubt = follower.power_lost
+        follower.power_lost = False
+        self._check_follower(follower)
+
+    def applying(self, site: SecondarySite, position: Position) -> None:
+        follower = self._by_site[site]
+        follower.highest = max(follower.highest, position.sequence)
+
+    def applied(self, site: SecondarySite, position: Position) -> None:
+        self._by_site[site].prefix.applied(position)
+
+    def said(self, site: SecondarySite, message: object) -> None:
+        if isinstance(message, Welcome):
+            self._by_site[site].sessions[message.session] = site.boots
+
+    def recorded(self, site: SecondarySite, header: Header) -> None:
+        if header.resync is not None:
+            self._by_site[site].prefix.lost()
+
+    def turned(self, site: SecondarySite) -> None:
+        follower, core, header = self._by_site[site], site.core, site.header_file.header
+        consistent = header.resync is None and not header.history.blank and not core.fault
+        if consistent and follower.prefix.position is None:
+            follower.prefix.claimed(Position(core.generation, core.applied), site.images())
+
+    def _check_follower(self, follower: Follower) -> None:
+        site = follower.site
+        if site.running and not follower.tampered and not site.core.fault:
+            doubtful = not site.core.consistent or not follower.demands_doubt
+            follower.prefix.check(site.images(), doubtful=doubtful)
+
+    # -- at any moment ----------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """What must hold at any instant between two events."""
+        for follower in self.followers.values():
+            self._check_follower(follower)
+        self.check_dirt()
+
+    def check_dirt(self) -> None:
+        """Rule A1 for a running primary."""
+        if not self.primary.running:
+            return
+        core = self.primary.core
+        for link, follower in self.followers.items():
+            if follower.tampered or link not in core.feeders:
+                continue
+            clean = dirt.differing(self.primary, follower.site, core.geometry)
+            if clean:
+                clean -= dirt.dirty_now(core, core.feeders[link])
+            if clean:
+                clean -= dirt.in_flight(core)
+            if clean:
+                raise BrokenRule("A1", f"clean but differing: {dirt.listed(clean)}")
+
+    def converged(self) -> str:
+        """Empty when every link is back to order and every image equal (rule F2); else what is missing."""
+        core = self.primary.core
+        for link, follower in self.followers.items():
+            feeder = core.feeders[link]
+            if follower.tampered:
+                if feeder.state is not LinkState.DIVERGED:
+                    return f"link {feeder.spec.name} is {feeder.state} with a peer that was tampered with"
+                continue
+            if feeder.state is not LinkState.REPLICATING:
+                return f"link {feeder.spec.name} is {feeder.state} ({feeder.standing.reason}, {feeder.why})"
+            left = dirt.dirty_now(core, feeder)
+            if left:
+                return f"link {feeder.spec.name} counts dirty: {dirt.listed(left)}"
+            if self.primary.images() != follower.site.images():
+                return f"the images of link {feeder.spec.name} differ"
+        return ""
+
+
+def describe(message: object) -> str:
+    """A message for the trace, without its data."""
+    if isinstance(message, Fill):
+        where = f"{message.volume} {message.offset}+{message.length}"
+        return f"Fill({message.ordinal} at {message.sequence}: {where})"
+    if isinstance(message, DigestQuery):
+        return f"DigestQuery({message.ordinal} at {message.sequence}: {message.volume} {message.offset})"
+    return str(message)

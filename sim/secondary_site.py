@@ -1,0 +1,334 @@
+"""The shell of a secondary: hands the stream to the core unit by unit and applies what it is told.
+
+Frames and fills are applied at once, within the turn; everything else that is durable takes its
+time. While the core holds, units stay where they are and the sender's window fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from xxhash import xxh3_128_digest
+
+from farshore.core import actions as a
+from farshore.core.geometry import Geometry
+from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.errors import ProtocolError
+from farshore.model.header import Header, Upstream
+from farshore.model.messages import Hello
+from farshore.model.options import Role, Timing
+from farshore.model.positions import Position
+from farshore.model.volumes import WRITE, ZERO
+from farshore.store.header import HeaderFile
+from farshore.store.position_file import PositionFile
+from farshore.wire import frame, session
+from sim.channel import Channel, decode
+from sim.files import SimFiles
+from sim.net import End
+from sim.site import HEADER, STATE, TICK, Place, Site
+from sim.steps import Step
+
+_POSITION: Final = f"{STATE}/position"
+
+
+@dataclass(frozen=True, slots=True)
+class SecondaryPlan:
+    """What an operator configured."""
+
+    geometry: Geometry
+    link: bytes
+    timing: Timing
+    group: bytes
+
+
+class FollowerWitness:
+    """Sees what a secondary does; the oracle is one. Does nothing by itself."""
+
+    def resumed(self, site: SecondarySite) -> None:
+        """A process has started; the core has said where it stands."""
+
+    def applying(self, site: SecondarySite, position: Position) -> None:
+        """A frame is about to be applied."""
+
+    def applied(self, site: SecondarySite, position: Position) -> None:
+        """A frame was applied."""
+
+    def said(self, site: SecondarySite, message: object) -> None:
+        """A message to a feeder was queued."""
+
+    def recorded(self, site: SecondarySite, header: Header) -> None:
+        """A header has become durable."""
+
+    def turned(self, site: SecondarySite) -> None:
+        """A turn has ended."""
+
+
+class SecondarySite(Site):
+    """See the module."""
+
+    role = "secondary"
+
+    def __init__(self, place: Place, plan: SecondaryPlan, name: str) -> None:
+        super().__init__(place, name)
+        self.plan = plan
+        self.witness = FollowerWitness()
+        self.core: Secondary
+        self.position: PositionFile
+        self.channels: dict[bytes, Channel] = {}
+        self._keys: dict[End, bytes] = {}
+        self._next_key = 0
+        self._greeted: set[bytes] = set()
+        self._carry: dict[type, Callable[[Any], None]] = {
+            a.Close: self._close,
+            a.Send: self._send,
+            a.SyncVolumes: lambda action: self.sync_volumes(action, self.core.synced),
+            a.WriteHeader: lambda action: self.write_header(action, self.core.header_written),
+            a.WriteDurable: self._write_durable,
+            a.ApplyFrame: self._apply_frame,
+            a.ApplyFill: self._apply_fill,
+            a.CompareDigests: self._compare,
+            a.Note: self.noted,
+        }
+
+    def create(self, copy: bytes) -> None:
+        """The state directory of a new, blank copy."""
+        files = SimFiles(self.disk)
+        upstream = Upstream(self.plan.link, 1)
+        HeaderFile.create(files, HEADER, Header(self.plan.group, copy, Role.SECONDARY, upstream=upstream))
+        PositionFile.create(files, _POSITION, self.boot)
+        files.fsync_dir(STATE)
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def start(self) -> bool:
+        """A new process. False when it died or gave up before it was up."""
+        self.begin_process()
+        self.channels.clear()
+        self._keys.clear()
+        self._greeted.clear()
+
+        def load() -> None:
+            self.header_file = HeaderFile.open(self.files, HEADER)
+            self.position = PositionFile.open(self.files, _POSITION, self.boot)
+
+        errno = self.steps.carry_out("open", Step(load, lambda _: None))
+        if errno:
+            self.world.note(self.name, "could not start, errno", errno)
+            self.die(False)
+        if not self.life.alive:
+            return False
+        random = self.world.random
+        positions = self.position.read()
+        self.core = Secondary(
+            SecondarySetup(
+                header=self.header_file.header,
+                geometry=self.plan.geometry,
+                durable=positions.durable,
+                applied=positions.applied,
+                boot=self.boot,
+                instance=random.randbytes(16),
+                new_id=lambda: random.randbytes(16),
+                timing=self.plan.timing,
+                empty=self.empty,
+            )
+        )
+        self.turn(self.core.start)
+        self.witness.resumed(self)
+        self.net.listeners[self.plan.link] = (self.life, self)
+        self.world.after(TICK, self.life, self._tick)
+        return True
+
+    def stop(self) -> list[a.Action]:
+        return self.core.stop()
+
+    @property
+    def faulted(self) -> bool:
+        return bool(self.core.fault)
+
+    def _tick(self) -> None:
+        self.world.after(TICK, self.life, self._tick)
+        self.turn(self.core.tick)
+
+    def header_durable(self, header: Header) -> None:
+        self.witness.recorded(self, header)
+
+    def set_clock(self) -> None:
+        self.core.clock(*self.clock())
+
+    def end_turn(self) -> None:
+        if not self.core.holding and self._waiting():
+            self.whole_turn(self._feed)
+            return
+        self._queue.extend(self.core.turn_end())
+        if self._queue:
+            self._inside = True
+            self.drain()
+            self._inside = False
+        if self.life.alive:
+            self.witness.turned(self)
+            if self.core.stopped:
+                self.ended()
+                self.place.on_death(self, False)
+
+    def carry_out(self, action: a.Action) -> None:
+        self._carry[type(action)](action)
+
+    # -- the stream -------------------------------------------------------------------------------
+
+    def accept(self, end: End) -> SecondarySite:
+        """A connection has come in."""
+        self._next_key += 1
+        key = self._next_key.to_bytes(4, "big")
+        self._keys[end] = key
+        self.channels[key] = Channel(end)
+        return self
+
+    def opened(self, end: End) -> None:
+        """A follower opens no connections."""
+
+    def arrived(self, end: End) -> None:
+        """Bytes have come in."""
+        key = self._keys.get(end)
+        if key is None:
+            return
+        self.core.heard(key)
+        channel = self.channels[key]
+        try:
+            channel.collect()
+        except ProtocolError as error:
+            self._drop(key, error.what)
+            return
+        self.whole_turn(self._feed)
+
+    def _waiting(self) -> bool:
+        return any(self._may_take(key) for key in self.channels)
+
+    def _may_take(self, key: bytes) -> bool:
+        """A greeting is not of the stream: it is never held up."""
+        channel = self.channels[key]
+        return channel.waiting and (key not in self._greeted or not self.core.holding)
+
+    def _feed(self) -> None:
+        """Hands over what may be handed over, channel by channel."""
+        for key in list(self.channels):
+            while self.life.alive and key in self.channels and self._may_take(key):
+                unit = self.channels[key].next_unit()
+                assert unit is not None
+                try:
+                    self._hand_over(key, *unit)
+                except ProtocolError as error:
+                    self._drop(key, error.what)
+
+    def _hand_over(self, key: bytes, kind: int, body: memoryview) -> None:
+        if kind == session.FRAME:
+            data = frame.check(body)
+            self.turn(self.core.frame, key, data.head, data)
+            return
+        message = decode(kind, body)
+        if key in self._greeted:
+            self.turn(self.core.received, key, message)
+        elif isinstance(message, Hello):
+            self._greeted.add(key)
+            self.turn(self.core.accepted, key, message)
+        else:
+            raise ProtocolError("a peer spoke before it said hello")
+
+    def _drop(self, key: bytes, why: str) -> None:
+        self.channels[key].abandon()
+        self._forget(key)
+        self.turn(self.core.disconnected, key, why)
+
+    def lost(self, end: End, why: str) -> None:
+        """The connection is gone."""
+        key = self._keys.get(end)
+        if key is not None:
+            self._forget(key)
+            self.turn(self.core.disconnected, key, why)
+
+    def roomy(self, end: End) -> None:
+        """The connection takes more."""
+        key = self._keys.get(end)
+        if key is not None:
+            self.channels[key].pump()
+
+    def _forget(self, key: bytes) -> None:
+        channel = self.channels.pop(key, None)
+        if channel is not None:
+            self._keys.pop(channel.end, None)
+        self._greeted.discard(key)
+
+    def _send(self, action: a.Send) -> None:
+        if action.channel in self.channels:
+            self.channels[action.channel].send_message(action.message)
+            self.witness.said(self, action.message)
+
+    def _close(self, action: a.Close) -> None:
+        if action.channel in self.channels:
+            self.channels[action.channel].close()
+            self._forget(action.channel)
+
+    # -- what is durable --------------------------------------------------------------------------
+
+    def _apply_frame(self, action: a.ApplyFrame) -> None:
+        data = action.frame
+        assert isinstance(data, frame.Frame)
+        self.witness.applying(self, action.applied)
+
+        def run() -> None:
+            for volume, code, _, offset, length, payload in data.records():
+                self.volumes.change(volume, code, offset, length, payload)
+            self.position.write_applied(action.applied)
+
+        errno = self.steps.carry_out("apply", Step(run, lambda _: None))
+        if self.life.alive:
+            if not errno:
+                self.witness.applied(self, action.applied)
+            self._queue.extend(self.core.applied_frame(errno))
+
+    def _apply_fill(self, action: a.ApplyFill) -> None:
+        fill = action.fill
+
+        def run() -> None:
+            code = WRITE if fill.data is not None else ZERO
+            self.volumes.change(fill.volume, code, fill.offset, fill.length, fill.data)
+
+        errno = self.steps.carry_out("fill", Step(run, lambda _: None))
+        if self.life.alive:
+            self._queue.extend(self.core.filled(errno))
+
+    def _write_durable(self, action: a.WriteDurable) -> None:
+        def run() -> None:
+            self.position.write_durable(action.position)
+
+        done = self.core.durable_written
+        self.steps.begin("position", Step(run, lambda errno: self.turn(done, action.ticket, errno)))
+
+    def _compare(self, action: a.CompareDigests) -> None:
+        """Region by region, at two moments: frames may be applied in between."""
+        query = action.query
+        offsets = range(query.offset, query.offset + query.length, query.region)
+        differing = bytearray(len(offsets))
+        errors: list[int] = []
+
+        def compare(first: int, stop: int) -> None:
+            for index in range(first, stop):
+                offset = offsets[index]
+                length = min(query.region, query.offset + query.length - offset)
+                try:
+                    data = self.volumes.read(query.volume, offset, length)
+                except OSError as error:
+                    errors.append(error.errno or 5)
+                    return
+                differing[index] = xxh3_128_digest(data) != query.digests[index * 16 : index * 16 + 16]
+
+        def second() -> None:
+            compare(len(offsets) // 2, len(offsets))
+            self.turn(self.core.compared, action.ticket, bytes(differing), *errors[:1] or [0])
+
+        def first() -> None:
+            compare(0, len(offsets) // 2)
+            self.world.after(self.world.between(0.0, 0.003), self.life, second)
+
+        self.world.after(self.world.between(0.0, 0.003), self.life, first)

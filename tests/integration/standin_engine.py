@@ -1,0 +1,109 @@
+"""A stand-in for an engine where a test is about the node: it speaks the control protocol and nothing else.
+
+It holds the copy's lock, writes down what it was asked in DIR/asked (one JSON object per line) and writes
+"adopted" into a socket that it is handed. A volume named `broken` makes it fail to start as an engine does;
+one named `mute` makes it hold the lock and never answer.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from farshore.errors import FarshoreError
+from farshore.wire import control
+
+
+class StandIn:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.config = json.loads((directory / "copy.json").read_text())
+        self.lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(self.lock, 0)
+        os.pwrite(self.lock, f"{os.getpid()}\n".encode(), 0)
+        self.stopping = False
+        self.events = [{"id": 1, "time": "2026-01-01T00:00:00Z", "kind": "up", "text": "up", "fields": {}}]
+
+    def run(self) -> None:
+        names = [volume["name"] for volume in self.config["volumes"]]
+        if "broken" in names:
+            error = FarshoreError("faulted", "the disk is broken", next_step="mend it")
+            (self.directory / "failure.json").write_text(json.dumps(error.as_dict()))
+            raise SystemExit(1)
+        (self.directory / "failure.json").unlink(missing_ok=True)
+        if "mute" in names:
+            signal.pause()
+        path = Path(self.config["control"])
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as door, selectors.DefaultSelector() as ready:
+            door.bind(str(path))
+            door.listen()
+            ready.register(door, selectors.EVENT_READ)
+            while not self.stopping:
+                ready.select()
+                connection, _ = door.accept()
+                with connection, contextlib.suppress(OSError):  # a node that went away is no concern of ours
+                    connection.settimeout(5)
+                    self.serve(connection)
+            path.unlink()
+
+    def serve(self, connection: socket.socket) -> None:
+        data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+        decoder = control.Decoder()
+        while data:
+            for message in decoder.feed(data):
+                request = control.as_request(message)
+                with (self.directory / "asked").open("a") as file:
+                    file.write(json.dumps({"op": request.op, **request.args}) + "\n")
+                try:
+                    reply = control.Reply(request.id, self.answer(request, descriptors))
+                except FarshoreError as error:
+                    reply = control.Reply(request.id, error=error)
+                connection.sendall(control.encode_reply(reply))
+            data = connection.recv(1 << 16)
+
+    def answer(self, request: control.Request, descriptors: list[int]) -> dict[str, Any]:
+        config = self.config
+        if request.op == "hello":
+            return {"pid": os.getpid(), "copy": config["copy"], "role": config["role"], "versions": [1]}
+        if request.op == "status":
+            names = {"name": config["group_name"], "id": config["group"], "role": config["role"]}
+            links = [{"name": link["spec"]["name"], "state": "replicating"} for link in config["links"]]
+            return {"group": {**names, "health": "protected", "links": links}}
+        if request.op == "reload":
+            fresh = json.loads((self.directory / "copy.json").read_text())
+            if any(link["spec"]["name"] == "refused" for link in fresh["links"]):
+                raise FarshoreError("wrong-state", "not now")
+            self.config = fresh
+            return {"changed": []}
+        if request.op == "adopt":
+            with socket.socket(fileno=descriptors[0]) as adopted:
+                adopted.sendall(b"adopted " + bytes.fromhex(str(request.args["preface"])))
+            return {}
+        if request.op == "events":
+            return {
+                "events": [e for e in self.events if int(str(e["id"])) >= int(str(request.args["since"]))]
+            }
+        if request.op == "pause":
+            position = {"generation": "00" * 16, "sequence": 7}
+            return {
+                "links": [
+                    {"name": "b", "position": position, "time": "2026-01-01T00:00:00Z", "drained": True}
+                ]
+            }
+        if request.op == "resync":
+            return {"links": [link["spec"]["name"] for link in config["links"]]}
+        if request.op == "stop":
+            self.stopping = True
+        return {}
+
+
+if __name__ == "__main__":
+    StandIn(Path(sys.argv[1])).run()

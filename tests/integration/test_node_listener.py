@@ -1,0 +1,147 @@
+"""The port for peers: sockets reach the right engine, and strangers cannot hold it up (R8)."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from farshore.errors import FarshoreError
+from farshore.node import groups, links, listener, membership, tls
+from farshore.node.conversation import closing
+from farshore.node.dial import dial
+from farshore.node.intent import GroupWish, VolumeWish
+from farshore.node.links import LinkWish
+from farshore.node.node import Node
+from farshore.node.peer_client import ask
+from farshore.wire import preface
+from farshore.wire.preface import Preface, PrefaceKind
+from tests.integration.live_nodes import MIB, pair, running, size_of, until
+
+
+async def connect(node: Node, data: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection(node.listening.host, node.listening.port)
+    writer.write(data)
+    await writer.drain()
+    return reader, writer
+
+
+async def answer(node: Node, data: bytes) -> bytes:
+    """All that the node sends before it closes, to a connection that begins with `data`."""
+    reader, writer = await connect(node, data)
+    try:
+        async with asyncio.timeout(15):
+            return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+def test_a_links_socket_reaches_its_engine_and_no_byte_is_lost(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path) as (a, b):
+            stored = await groups.create(a, GroupWish("g", (VolumeWish("v", str(tmp_path / "v.img"), MIB),)))
+            link = await links.create(a, "g", LinkWish("b"))
+            greeting = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, link.spec.id))
+            assert await answer(b, greeting) == b"adopted " + greeting
+            reader, writer = await connect(b, greeting[:10])
+            writer.write(greeting[10:63])
+            await writer.drain()
+            writer.write(greeting[63:] + b"more")
+            assert await reader.readexactly(8 + 64) == b"adopted " + greeting
+            writer.close()
+            # the primary's own node is no follower of that link
+            assert await answer(a, greeting) == b""
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        os.urandom(64),
+        bytes(64),
+        b"GET / HTTP/1.1\r\nHost: farshore.example\r\nAccept: text/html\r\nConnection: close\r\n\r\n",
+        preface.encode(Preface(PrefaceKind.LINK, b"g" * 16, b"l" * 16)),
+        preface.encode(Preface(PrefaceKind.CONTROL)) + b"no tls at all, but a lot of words" * 20,
+        preface.encode(Preface(PrefaceKind.PAIRING)) + b"\x16\x03\x01\x00\xff" + os.urandom(300),
+    ],
+    ids=["random", "zeroes", "http", "unknown link", "plaintext", "broken tls"],
+)
+def test_nonsense_is_closed_and_the_node_goes_on(tmp_path: Path, data: bytes) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path) as (a, b):
+            said = await answer(b, data)
+            assert len(said) < 64, "at most a TLS alert"
+            assert await ask(a.identity, a.peers.named("b"), "ping", {}, 5) == b.about()
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_drip_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "PREFACE_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async with running(tmp_path / "b", "b") as b:
+            assert await answer(b.node, b"FShp") == b""
+            await until(lambda: b.listener.half_open == 0)
+
+    asyncio.run(scenario())
+
+
+def test_half_open_connections_are_bounded_and_the_oldest_give_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "MOST_HALF_OPEN", 16)
+
+    async def scenario() -> None:
+        async with pair(tmp_path) as (a, b), running(tmp_path / "c", "c") as c:
+            where = (c.node.listening.host, c.node.listening.port)
+            idle = [socket.create_connection(where) for _ in range(40)]
+            try:
+                await until(lambda: c.listener.half_open == 16)
+                idle[0].settimeout(10)
+                gone = await asyncio.to_thread(idle[0].recv, 1)
+                assert gone == b""
+                where = (b.listening.host, b.listening.port)
+                idle += [socket.create_connection(where) for _ in range(40)]
+                assert await ask(a.identity, a.peers.named("b"), "ping", {}, 5) == b.about()
+                assert c.listener.half_open == 16
+            finally:
+                for each in idle:
+                    each.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_oversized_message_of_a_stranger_is_cut_off(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path / "b", "b") as b:
+            conversation = await dial(str(b.node.listening), PrefaceKind.PAIRING, tls.dialling_stranger())
+            async with closing(conversation):
+                with pytest.raises(FarshoreError) as caught:
+                    await conversation.call("begin", {"padding": "x" * (1 << 20)}, 10)
+                assert caught.value.code.name == "unreachable"
+
+    asyncio.run(scenario())
+
+
+def test_a_forgotten_peer_feeds_no_copy_any_more(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path) as (a, b):
+            stored = await groups.create(a, GroupWish("g", (VolumeWish("v", str(tmp_path / "v.img"), MIB),)))
+            link = await links.create(a, "g", LinkWish("b"))
+            (placed,) = b.copies.all()
+            with pytest.raises(FarshoreError) as caught:
+                await groups.delete(b, "g")
+            assert caught.value.code.name == "wrong-role"
+            await membership.forget(b, "a")
+            greeting = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, link.spec.id))
+            assert await answer(b, greeting) == b""
+            assert size_of(placed.config.volumes[0].path) == MIB
+            await groups.delete(b, "g")
+            assert size_of(placed.config.volumes[0].path) == MIB
+
+    asyncio.run(scenario())

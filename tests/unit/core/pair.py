@@ -1,0 +1,414 @@
+"""A primary and its secondaries in memory, joined by lines that a test may cut, slow down or stop.
+
+One `turn` moves the clock by ten milliseconds and delivers what the lines let through. Nothing is
+random and nothing waits. After every turn rule A1 is checked on the bytes themselves: a region that
+differs between the primary and what is durable at a peer is marked, or in a frame that is under way.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from farshore.core import actions as a
+from farshore.core.feeder import Feeder
+from farshore.core.geometry import Geometry
+from farshore.core.primary import PrimarySetup
+from farshore.core.secondary import SecondarySetup
+from farshore.model import messages as m
+from farshore.model.header import Header, Upstream
+from farshore.model.options import LinkOptions, LinkSpec, LinkState, Mode, Role
+from farshore.model.volumes import FLUSH, WRITE, Operation
+from tests.unit.core.shells import TIMING, Far, Near, new_id
+
+KIB = 1 << 10
+REGION = 4 * KIB
+SYNC = LinkOptions(mode=Mode.SYNC)
+ASYNC = LinkOptions()
+FLUSHED: Operation = (0, FLUSH, 0, 0)
+
+
+@dataclass(frozen=True)
+class End:
+    """A connection ends."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a pair is made of."""
+
+    links: tuple[LinkOptions, ...] = (SYNC,)
+    sizes: dict[int, int] = field(default_factory=lambda: {1: 64 * KIB})
+    region: int = REGION
+    extent: int = 16 * KIB
+    capacity: int = 16
+    reserve: int = 1000
+    content: bytes = b""
+    """Of volume 1, before anything."""
+    empty: bool = True
+
+
+Unit = a.Issue | m.Message | End
+
+
+class Line:
+    """One link's connection. Units that `stops` returns True for stay where they are."""
+
+    def __init__(self, spec: LinkSpec) -> None:
+        self.spec = spec
+        self.up = True
+        self.room: int | None = None
+        """How many units the peer's end takes in a turn; None is all."""
+        self.stops: Callable[[Unit], bool] = lambda unit: False
+        self.key = b""
+        self.open = False
+        self.connecting = False
+        self.to_far: deque[tuple[bytes, Unit, int]] = deque()
+        self.to_near: deque[tuple[bytes, Unit]] = deque()
+        self.sent: list[Unit] = []
+        """Everything that the feeder sent."""
+        self.heard: list[Unit] = []
+        """Everything that the follower sent."""
+        self.reported: int | None = None
+
+    def queue(self, unit: Unit, size: int) -> None:
+        """From the feeder."""
+        if self.open:
+            self.to_far.append((self.key, unit, size))
+            self.sent.append(unit)
+            self.reported = None
+
+    def end(self) -> None:
+        """The feeder closes: what was sent last still goes, queued frames do not."""
+        if self.open:
+            last = [each for each in list(self.to_far)[-1:] if not isinstance(each[1], a.Issue)]
+            self.to_far = deque((*last, (self.key, End(), 0)))
+        self.open = self.connecting = False
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that the line has not taken."""
+        return sum(size for _, _, size in self.to_far)
+
+    def fills(self) -> list[m.Fill]:
+        """The fills that were sent."""
+        return [unit for unit in self.sent if isinstance(unit, m.Fill)]
+
+
+class Pair:
+    """See the module. `far`, `line` and `feeder` are those of the first link."""
+
+    def __init__(self, wish: Wish | None = None, *, start: bool = True) -> None:
+        self.wish = wish = wish or Wish()
+        self.geometry = Geometry(wish.sizes, wish.region, wish.extent)
+        self.group = new_id()
+        self.now = 100.0
+        self.checked = True
+        """Whether rule A1 is checked after each turn."""
+        self._tokens = count(1)
+        self._keys = count(1)
+        specs = tuple(LinkSpec(new_id(), f"l{n}", "peer", each) for n, each in enumerate(wish.links))
+        self.lines = {spec.id: Line(spec) for spec in specs}
+        setup = PrimarySetup(
+            Header(self.group, new_id(), Role.PRIMARY),
+            self.geometry,
+            specs,
+            {},
+            frozenset(),
+            wish.capacity,
+            "boot-1",
+            new_id(),
+            new_id,
+            TIMING,
+            reserve=wish.reserve,
+        )
+        self.near = Near(setup, self._from_near)
+        self.alive = False
+        """Whether there is a process at the primary."""
+        self.near.disk.seen[1][: len(wish.content)] = wish.content
+        self.near.disk.sync()
+        self.fars = {spec.id: self._far(spec) for spec in specs}
+        if start:
+            for far in self.fars.values():
+                far.start("boot-1")
+                far.run(far.core.start())
+            self.start_near("boot-1")
+
+    def _far(self, spec: LinkSpec) -> Far:
+        header = Header(self.group, new_id(), Role.SECONDARY, upstream=Upstream(spec.id, spec.epoch))
+        setup = SecondarySetup(
+            header, self.geometry, None, None, "boot-1", new_id(), new_id, TIMING, self.wish.empty
+        )
+        return Far(setup, lambda action: self._from_far(spec.id, action))
+
+    # -- who is who -------------------------------------------------------------------------
+
+    @property
+    def link(self) -> bytes:
+        """The first link."""
+        return next(iter(self.lines))
+
+    @property
+    def line(self) -> Line:
+        """Of the first link."""
+        return self.lines[self.link]
+
+    @property
+    def far(self) -> Far:
+        """At the first link's end."""
+        return self.fars[self.link]
+
+    @property
+    def feeder(self) -> Feeder:
+        """Of the first link."""
+        return self.near.core.feeders[self.link]
+
+    # -- what the ends do -------------------------------------------------------------------
+
+    def _from_near(self, action: a.Action) -> None:
+        match action:
+            case a.Issue(links=links):
+                kept = [None if data is None else bytes(data) for data in action.payloads]
+                size = 96 + sum(16 + operation[3] for operation in action.operations)
+                for link in links:
+                    self.lines[link].queue(replace(action, payloads=kept), size)
+            case a.Connect(link=link):
+                self.lines[link].connecting = True
+            case a.Send(channel=channel, message=message):
+                size = 64 + message.length if isinstance(message, m.Fill) else 32
+                self.lines[channel].queue(message, size)
+            case a.Close(channel=channel):
+                self.lines[channel].end()
+            case _:
+                raise AssertionError(action)
+
+    def _from_far(self, link: bytes, action: a.Action) -> None:
+        line = self.lines[link]
+        match action:
+            case a.Send(channel=channel, message=message):
+                line.to_near.append((channel, message))
+                line.heard.append(message)
+            case a.Close(channel=channel):
+                line.to_near.append((channel, End()))
+            case _:
+                raise AssertionError(action)
+
+    # -- time -------------------------------------------------------------------------------
+
+    def turn(self, times: int = 1, step: float = 0.01) -> None:
+        """Time passes and the lines deliver."""
+        for _ in range(times):
+            self.now += step
+            if self.alive:
+                self.near.core.clock(self.now, self.now)
+            for link, line in self.lines.items():
+                far = self.fars[link]
+                far.core.clock(self.now, self.now)
+                self._connect(link, line)
+                self._deliver_far(line, far)
+                far.run(far.core.turn_end())
+                far.run(far.core.tick())
+                self._deliver_near(link, line)
+            if self.alive:
+                self.near.run(self.near.core.tick())
+            for link, line in self.lines.items():
+                if self.alive and line.reported != line.backlog:
+                    line.reported = line.backlog
+                    self.near.run(self.near.core.backlog(link, line.backlog))
+            if self.checked and self.alive:
+                assert self.unmarked() == set()
+
+    def until(self, condition: Callable[[], bool], turns: int = 600) -> None:
+        """Turns until it holds; fails when it does not come true."""
+        for _ in range(turns):
+            if condition():
+                return
+            self.turn()
+        raise AssertionError(f"never came true; events: {[(n.kind, n.fields) for n in self.near.notes]}")
+
+    def _connect(self, link: bytes, line: Line) -> None:
+        if not line.connecting:
+            return
+        line.connecting = False
+        if not line.up:
+            self.near.run(self.near.core.disconnected(link, "unreachable"))
+            return
+        line.key = next(self._keys).to_bytes(4, "big")
+        line.open = True
+        line.reported = None
+        self.near.run(self.near.core.connected(link))
+
+    def _deliver_far(self, line: Line, far: Far) -> None:
+        room = line.room if line.room is not None else len(line.to_far) + 100
+        while room and line.to_far and not far.core.holding and not line.stops(line.to_far[0][1]):
+            key, unit, _ = line.to_far.popleft()
+            room -= 1
+            match unit:
+                case a.Issue():
+                    far.core.heard(key)
+                    far.run(far.core.frame(key, self._head(unit), unit))
+                case End():
+                    far.run(far.core.disconnected(key, "closed"))
+                case m.Hello():
+                    far.run(far.core.accepted(key, unit))
+                case _:
+                    far.core.heard(key)
+                    far.run(far.core.received(key, unit))
+
+    def _head(self, unit: a.Issue) -> m.FrameHead:
+        size = 96 + sum(16 + operation[3] for operation in unit.operations)
+        return m.FrameHead(
+            self.group,
+            unit.follows.generation,
+            unit.first,
+            len(unit.operations),
+            unit.follows,
+            0,
+            unit.operations[-1][1] == FLUSH,
+            size,
+        )
+
+    def _deliver_near(self, link: bytes, line: Line) -> None:
+        while line.to_near and not line.stops(line.to_near[0][1]):
+            key, unit = line.to_near.popleft()
+            if key != line.key or not line.open:
+                continue
+            if isinstance(unit, End):
+                line.open = False
+                line.to_far.clear()
+                self.near.run(self.near.core.disconnected(link, "closed by the peer"))
+            else:
+                assert not isinstance(unit, a.Issue)
+                self.near.core.heard(link)
+                self.near.run(self.near.core.received(link, unit))
+
+    # -- trouble ----------------------------------------------------------------------------
+
+    def cut(self, link: bytes | None = None, *, silent: bool = False) -> None:
+        """The line is gone with all that was on it; both ends hear of it unless it is `silent`."""
+        link = link or self.link
+        line = self.lines[link]
+        was_open, key = line.open, line.key
+        line.up = line.open = False
+        line.to_far.clear()
+        line.to_near.clear()
+        if not silent and was_open and self.alive:
+            self.near.run(self.near.core.disconnected(link, "cut"))
+            self.fars[link].run(self.fars[link].core.disconnected(key, "cut"))
+
+    def mend(self, link: bytes | None = None) -> None:
+        """The line is back."""
+        self.lines[link or self.link].up = True
+
+    def kill_near(self, *, lose_cache: bool = False) -> None:
+        """The primary's process dies, or its machine."""
+        self.near.forget()
+        self.alive = False
+        if lose_cache:
+            self.near.disk.lose_cache()
+        for link, line in self.lines.items():
+            line.connecting = line.open = False
+            line.to_far.clear()
+            line.to_near.clear()
+            self.fars[link].run(self.fars[link].core.disconnected(line.key, "reset"))
+
+    def start_near(self, boot: str, on_start: str = "wait") -> None:
+        """The primary's next process."""
+        self.near.start(boot, on_start)
+        self.alive = True
+        self.near.core.clock(self.now, self.now)
+        self.near.run(self.near.core.start())
+
+    def stop_near(self) -> None:
+        """A clean stop, to its end."""
+        self.near.run(self.near.core.stop())
+        self.until(lambda: self.near.core.stopped)
+        self.kill_near()
+
+    def restart_far(self, boot: str, link: bytes | None = None) -> None:
+        """The secondary's process dies (same boot) or its machine (another one), and starts again."""
+        link = link or self.link
+        far = self.fars[link]
+        self.cut(link, silent=True)
+        far.forget()
+        if boot != far.boot:
+            far.disk.lose_cache()
+        far.start(boot)
+        far.core.clock(self.now, self.now)
+        far.run(far.core.start())
+        if self.alive:
+            self.near.run(self.near.core.disconnected(link, "reset"))
+        self.mend(link)
+
+    # -- the application --------------------------------------------------------------------
+
+    def write(self, *places: int, fill: bytes = b"", volume: int = 1) -> list[int]:
+        """One batch that writes 512 bytes at each offset; the tokens of its requests."""
+        tokens = [next(self._tokens) for _ in places]
+        operations = [(volume, WRITE, place, 512) for place in places]
+        payloads = [fill * 512 if fill else token.to_bytes(4, "big") * 128 for token in tokens]
+        self.near.submit(operations, payloads, tokens)
+        return tokens
+
+    def flush(self) -> int:
+        """A FLUSH; its token."""
+        token = next(self._tokens)
+        self.near.submit([FLUSHED], [None], [token])
+        return token
+
+    def answered(self, *tokens: int) -> bool:
+        """Whether all of these were answered without an error."""
+        return all(self.near.replies.get(token) == 0 for token in tokens)
+
+    # -- what is true -----------------------------------------------------------------------
+
+    def is_in(self, state: LinkState) -> bool:
+        """Whether the first link is in this state."""
+        return self.feeder.state is state
+
+    def replicating(self, turns: int = 600) -> None:
+        """Turns until every link replicates."""
+        self.until(lambda: all(each.replicating for each in self.near.core.feeders.values()), turns)
+
+    def equal(self) -> bool:
+        """Whether all copies hold the same bytes."""
+        return all(far.disk.seen == self.near.disk.seen for far in self.fars.values())
+
+    def marked(self, link: bytes | None = None) -> set[tuple[int, int]]:
+        """(volume, region) that rule A1 calls dirty for a link."""
+        feeder = self.near.core.feeders[link or self.link]
+        board, found = feeder.board, set(feeder.board.queued)
+        for region_map in (board.dirty, board.suspect, board.second):
+            for volume, bits in region_map.bits.items():
+                found |= {(volume, region) for region in bits.search(1)}
+        for entry in self.near.core.ledger.entries:
+            if entry.last > feeder.acked.durable:
+                found |= self.touched(entry.operations)
+        return found
+
+    def touched(self, operations: Sequence[Operation]) -> set[tuple[int, int]]:
+        """(volume, region) that operations write to."""
+        return {
+            (volume, region)
+            for volume, _, offset, length in operations
+            for region in self.geometry.regions_of(offset, length)
+        }
+
+    def unmarked(self) -> set[tuple[int, int]]:
+        """Regions that differ from a peer's durable copy though nothing says so (rule A1)."""
+        found: set[tuple[int, int]] = set()
+        size = self.wish.region
+        for link, far in self.fars.items():
+            if link not in self.near.core.feeders:
+                continue
+            marked = self.marked(link)
+            for volume, data in self.near.disk.seen.items():
+                safe = far.disk.safe[volume]
+                if data != safe:
+                    differing = {
+                        (volume, at // size)
+                        for at in range(0, len(data), size)
+                        if data[at : at + size] != safe[at : at + size]
+                    }
+                    found |= differing - marked
+        return found

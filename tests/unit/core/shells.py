@@ -1,0 +1,346 @@
+"""The two ends of a `pair` in memory: what an engine does with the core's actions, and nothing more.
+
+A disk shows what was written at once and keeps what was synced. Completions of an action whose kind
+stands in `hold` wait until `let` is called; an errno in `errors` is given to the next action of its kind.
+Both survive `crash`, which starts over from what is durable.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import count
+from typing import Any
+
+from farshore.core import actions as a
+from farshore.core.geometry import Geometry
+from farshore.core.primary import Primary, PrimarySetup
+from farshore.core.scoreboard import BoardImage
+from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.core.write_path import Batch
+from farshore.model import messages as m
+from farshore.model.header import Header
+from farshore.model.options import LinkSpec, Timing
+from farshore.model.positions import Position
+from farshore.model.volumes import FLUSH, TRIM, WRITE, ZERO, Operation
+
+TIMING = Timing(
+    beat=0.1, limit=0.5, first_retry=0.02, last_retry=0.1, durable_every=0.1, start_grace=1.0
+)
+Payloads = Sequence[m.Buffer | None]
+
+_ids = count(1)
+
+
+def new_id() -> bytes:
+    """Sixteen bytes that no other has."""
+    return blake2b(next(_ids).to_bytes(8, "big"), digest_size=16).digest()
+
+
+class Disk:
+    """The volumes of one copy."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.seen = {volume: bytearray(size) for volume, size in geometry.sizes.items()}
+        self.safe = {volume: bytes(size) for volume, size in geometry.sizes.items()}
+
+    def write(self, operations: Sequence[Operation], payloads: Payloads) -> None:
+        """In order."""
+        for (volume, code, offset, length), data in zip(operations, payloads, strict=True):
+            if code == WRITE:
+                assert data is not None
+                self.seen[volume][offset : offset + length] = data
+            elif code in (ZERO, TRIM):
+                self.seen[volume][offset : offset + length] = bytes(length)
+
+    def sync(self) -> None:
+        """All of it is safe."""
+        self.safe = {volume: bytes(data) for volume, data in self.seen.items()}
+
+    def lose_cache(self) -> None:
+        """The machine stopped."""
+        self.seen = {volume: bytearray(data) for volume, data in self.safe.items()}
+
+    def digests(self, volume: int, offset: int, length: int, region: int) -> bytes:
+        """One for each region."""
+        data = self.seen[volume][offset : offset + length]
+        parts = [bytes(data[at : at + region]) for at in range(0, length, region)]
+        return b"".join(blake2b(part, digest_size=16).digest() for part in parts)
+
+
+class Shell:
+    """Carries out actions one after another; a completion's actions go behind the rest."""
+
+    def __init__(self) -> None:
+        self.hold: set[type] = set()
+        self.errors: dict[type, list[int]] = {}
+        self.notes: list[a.Note] = []
+        self.done: list[a.Action] = []
+        """Every action that was carried out, in order."""
+        self._actions: deque[a.Action] = deque()
+        self._held: deque[tuple[type, Callable[[], list[a.Action]]]] = deque()
+        self._running = False
+
+    def run(self, actions: list[a.Action]) -> None:
+        """Carry out these, and what follows from them."""
+        self._actions.extend(actions)
+        if self._running:
+            return
+        self._running = True
+        while self._actions:
+            action = self._actions.popleft()
+            self.done.append(action)
+            self.carry_out(action)
+        self._running = False
+
+    def carry_out(self, action: a.Action) -> None:
+        """One action."""
+        raise AssertionError(action)
+
+    def finish(self, action: a.Action, effect: Callable[[int], None], report: Callable[[int], Any]) -> None:
+        """An action with a completion: `effect` happens when it completes, unless it fails."""
+
+        def complete() -> list[a.Action]:
+            planned = self.errors.get(type(action), [])
+            errno = planned.pop(0) if planned else 0
+            if not errno:
+                effect(errno)
+            answer: list[a.Action] = report(errno)
+            return answer
+
+        if type(action) in self.hold:
+            self._held.append((type(action), complete))
+        else:
+            self._actions.extend(complete())
+
+    def let(self, kind: type, times: int = 1) -> None:
+        """Complete the oldest held action of a kind."""
+        for _ in range(times):
+            held = next(item for item in self._held if item[0] is kind)
+            self._held.remove(held)
+            self.run(held[1]())
+
+    def let_all(self) -> None:
+        """Complete everything that is held, and hold nothing more."""
+        self.hold.clear()
+        while self._held:
+            self.run(self._held.popleft()[1]())
+
+    def held(self, kind: type) -> int:
+        """How many actions of a kind wait."""
+        return sum(1 for item in self._held if item[0] is kind)
+
+    def carried(self, kind: type) -> list[Any]:
+        """The actions of one kind that were carried out."""
+        return [action for action in self.done if type(action) is kind]
+
+    def noted(self, kind: str) -> list[dict[str, object]]:
+        """The fields of the events of one kind."""
+        return [note.fields for note in self.notes if note.kind == kind]
+
+    def forget(self) -> None:
+        """The process is gone with all that it had under way."""
+        self._actions.clear()
+        self._held.clear()
+        self.hold.clear()
+        self.errors.clear()
+
+
+@dataclass
+class BoardFile:
+    """A scoreboard as it stands on disk."""
+
+    base: Position | None
+    peer_copy: bytes | None
+    pages: dict[tuple[str, int, int], bytes]
+
+    def image(self) -> BoardImage:
+        """As the store would read it."""
+        maps: dict[tuple[str, int], bytes] = {}
+        for (name, volume, _), data in sorted(self.pages.items()):
+            maps[name, volume] = maps.get((name, volume), b"") + data
+        return BoardImage(self.base, self.peer_copy, maps)
+
+
+class Near(Shell):
+    """The primary's engine."""
+
+    def __init__(self, setup: PrimarySetup, send: Callable[[a.Action], None]) -> None:
+        super().__init__()
+        self._setup = setup
+        self._line = send
+        self.disk = Disk(setup.geometry)
+        self.header = setup.header
+        self.hot: frozenset[tuple[int, int]] | None = setup.hot
+        self.boards: dict[bytes, BoardFile] = {}
+        self.links: tuple[LinkSpec, ...] = setup.links
+        self.replies: dict[object, int] = {}
+        self.core: Primary = Primary(setup)
+
+    def start(self, boot: str, on_start: str) -> None:
+        """A new process on what is durable."""
+        setup = replace(
+            self._setup,
+            header=self.header,
+            links=self.links,
+            hot=self.hot,
+            boards={link: board.image() for link, board in self.boards.items()},
+            boot=boot,
+            on_start=on_start,
+            instance=new_id(),
+        )
+        self.core = Primary(setup)
+
+    def carry_out(self, action: a.Action) -> None:
+        core = self.core
+        match action:
+            case a.Issue(ticket=ticket, operations=operations, payloads=payloads):
+                self._line(action)
+                self._write(ticket, operations, payloads, action)
+            case a.Reply(tokens=tokens, errno=errno):
+                for token in tokens:
+                    assert token not in self.replies, f"{token} is answered twice"
+                    self.replies[token] = errno
+            case a.SyncVolumes(ticket=ticket):
+                self.finish(action, lambda _: self.disk.sync(), lambda errno: core.synced(ticket, errno))
+            case a.WriteActivity(ticket=ticket, extents=extents):
+
+                def log(_: int) -> None:
+                    self.hot = frozenset(extents)
+
+                self.finish(action, log, lambda errno: core.activity_written(ticket, errno))
+            case a.WriteHeader(ticket=ticket, header=header):
+
+                def keep(_: int) -> None:
+                    self.header = header
+
+                self.finish(action, keep, lambda errno: core.header_written(ticket, errno))
+            case a.WriteBoard(ticket=ticket):
+                self.finish(
+                    action, lambda _: self._board(action), lambda errno: core.board_written(ticket, errno)
+                )
+            case a.ReadRegion():
+                self.finish(action, lambda _: None, lambda errno: self._read(action, errno))
+            case a.Note():
+                self.notes.append(action)
+            case _:
+                self._line(action)
+
+    def _write(
+        self, ticket: int, operations: Sequence[Operation], payloads: Payloads, action: a.Action
+    ) -> None:
+        kept = [None if data is None else bytes(data) for data in payloads]
+        failing = self.errors.pop(a.Issue, [])
+        errors = {index: errno for index, errno in enumerate(failing) if errno}
+        good = [index for index in range(len(operations)) if index not in errors]
+        self.finish(
+            action,
+            lambda _: self.disk.write([operations[i] for i in good], [kept[i] for i in good]),
+            lambda _: self.core.written(ticket, errors),
+        )
+
+    def _board(self, action: a.WriteBoard) -> None:
+        board = self.boards.setdefault(action.link, BoardFile(None, None, {}))
+        board.base, board.peer_copy = action.base, action.peer_copy
+        for name, volume, number, data in action.pages:
+            board.pages[name, volume, number] = data
+
+    def _read(self, action: a.ReadRegion, errno: int) -> list[a.Action]:
+        if errno:
+            return self.core.region_read(action.ticket, None, errno)
+        region = self._setup.geometry.region
+        data = bytes(self.disk.seen[action.volume][action.offset : action.offset + action.length])
+        if action.digest:
+            data = self.disk.digests(action.volume, action.offset, action.length, region)
+            return self.core.region_read(action.ticket, data, 0)
+        return self.core.region_read(action.ticket, data if any(data) else None, 0)
+
+    def submit(
+        self, operations: Iterable[Operation], payloads: Payloads, tokens: Sequence[object]
+    ) -> None:
+        """One batch; a FLUSH among the operations is the batch's flush."""
+        batch = Batch()
+        for operation, payload, token in zip(operations, payloads, tokens, strict=True):
+            if operation[1] == FLUSH:
+                batch.flushes.append(token)
+                continue
+            batch.operations.append(operation)
+            batch.payloads.append(payload)
+            batch.tokens.append(token)
+        self.run(self.core.submit(batch))
+
+
+class Far(Shell):
+    """A secondary's engine."""
+
+    def __init__(self, setup: SecondarySetup, send: Callable[[a.Action], None]) -> None:
+        super().__init__()
+        self._setup = setup
+        self._line = send
+        self.disk = Disk(setup.geometry)
+        self.header: Header = setup.header
+        self.durable: Position | None = None
+        self.applied: tuple[str, Position] | None = None
+        self.boot = setup.boot
+        self.core = Secondary(setup)
+
+    def start(self, boot: str) -> None:
+        """A new process on what is durable."""
+        self.boot = boot
+        applied = self.applied[1] if self.applied is not None and self.applied[0] == boot else None
+        setup = replace(
+            self._setup,
+            header=self.header,
+            durable=self.durable,
+            applied=applied,
+            boot=boot,
+            instance=new_id(),
+        )
+        self.core = Secondary(setup)
+
+    def carry_out(self, action: a.Action) -> None:
+        core = self.core
+        match action:
+            case a.ApplyFrame(frame=frame, applied=applied):
+                errno = self._failing(a.ApplyFrame)
+                if not errno:
+                    assert isinstance(frame, a.Issue)
+                    self.disk.write(frame.operations, frame.payloads)
+                    self.applied = (self.boot, applied)
+                self._actions.extend(core.applied_frame(errno))
+            case a.ApplyFill(fill=fill):
+                errno = self._failing(a.ApplyFill)
+                if not errno:
+                    data = fill.data if fill.data is not None else bytes(fill.length)
+                    self.disk.seen[fill.volume][fill.offset : fill.offset + fill.length] = data
+                self._actions.extend(core.filled(errno))
+            case a.SyncVolumes(ticket=ticket):
+                self.finish(action, lambda _: self.disk.sync(), lambda errno: core.synced(ticket, errno))
+            case a.WriteHeader(ticket=ticket, header=header):
+
+                def keep(_: int) -> None:
+                    self.header = header
+
+                self.finish(action, keep, lambda errno: core.header_written(ticket, errno))
+            case a.WriteDurable(ticket=ticket, position=position):
+
+                def record(_: int) -> None:
+                    self.durable = position
+
+                self.finish(action, record, lambda errno: core.durable_written(ticket, errno))
+            case a.CompareDigests():
+                self.finish(action, lambda _: None, lambda errno: self._compare(action, errno))
+            case a.Note():
+                self.notes.append(action)
+            case _:
+                self._line(action)
+
+    def _failing(self, kind: type) -> int:
+        planned = self.errors.get(kind, [])
+        return planned.pop(0) if planned else 0
+
+    def _compare(self, action: a.CompareDigests, errno: int) -> list[a.Action]:
+        query = action.query
+        mine = self.disk.digests(query.volume, query.offset, query.length, query.region)
+        differing = [mine[at : at + 16] != query.digests[at : at + 16] for at in range(0, len(mine), 16)]
+        return self.core.compared(action.ticket, bytes(differing), errno)

@@ -1,0 +1,132 @@
+"""What a peer is given, by what it holds: rules A4, A5, D2, D3, D6."""
+
+import pytest
+
+from farshore.core.geometry import Geometry
+from farshore.core.handshake import Course, decide, kind_for
+from farshore.core.scoreboard import BoardImage, Scoreboard
+from farshore.model.header import LinkRecord, OpenResync
+from farshore.model.messages import Welcome
+from farshore.model.options import ResyncKind
+from farshore.model.positions import History, Position, Stretch
+
+GEOMETRY = Geometry({1: 1 << 20}, 4096, 16384)
+PEER, STRANGER = b"p" * 16, b"s" * 16
+OLD, NEW, OTHER = b"o" * 16, b"n" * 16, b"x" * 16
+MINE = History((Stretch(OLD, 100), Stretch(NEW, 150)))
+OPEN = OpenResync(b"r" * 16, ResyncKind.UPDATE, Position(NEW, 140))
+ANOTHER = OpenResync(b"q" * 16, ResyncKind.UPDATE, Position(NEW, 140))
+BLANK = History()
+
+
+def at(generation: bytes, sequence: int) -> History:
+    return MINE.cut_at(Position(generation, sequence))
+
+
+def welcome(
+    history: History, *, copy: bytes = PEER, resync: OpenResync | None = None, doubtful: bool = False
+) -> Welcome:
+    return Welcome(1, copy, b"i" * 16, history, resync, doubtful, True)
+
+
+def board(base: Position | None, *dirty: int) -> Scoreboard:
+    made = Scoreboard(GEOMETRY, BoardImage(base, PEER, {}))
+    for region in dirty:
+        made.dirty.set(1, region, region + 1, 1)
+    return made
+
+
+KNOWN = LinkRecord(b"l" * 16, 1, peer_copy=PEER)
+UNKNOWN = LinkRecord(b"l" * 16, 1)
+BUSY = LinkRecord(b"l" * 16, 1, peer_copy=PEER, open_resync=OPEN)
+BASE = Position(NEW, 120)
+
+CASES = {
+    "a blank peer at the first meeting": (UNKNOWN, board(None), welcome(BLANK), Course.FIRST),
+    "a blank peer whose first copy never got anywhere": (KNOWN, board(None), welcome(BLANK), Course.FIRST),
+    "a first copy that was interrupted": (BUSY, board(None), welcome(BLANK, resync=OPEN), Course.CONTINUE),
+    "a first copy that was another one": (BUSY, board(None), welcome(BLANK, resync=ANOTHER), Course.FIRST),
+    "D3: a known peer that comes back blank": (KNOWN, board(BASE), welcome(BLANK), Course.CHANGED),
+    "D3: another copy": (KNOWN, board(BASE), welcome(MINE, copy=STRANGER), Course.CHANGED),
+    "D3: another copy, blank": (KNOWN, board(None), welcome(BLANK, copy=STRANGER), Course.CHANGED),
+    "D3: a peer below the link's base": (KNOWN, board(BASE), welcome(at(NEW, 119)), Course.CHANGED),
+    "D3: a peer of the generation before": (KNOWN, board(BASE), welcome(at(OLD, 100)), Course.CHANGED),
+    "A5: at the base": (KNOWN, board(BASE, 1), welcome(at(NEW, 120)), Course.UPDATE),
+    "A5: after the base": (KNOWN, board(BASE, 1), welcome(at(NEW, 130)), Course.UPDATE),
+    "A5: no scoreboard covers an ancestor": (UNKNOWN, board(None), welcome(at(NEW, 130)), Course.DIGEST),
+    "D2: equal and clean": (KNOWN, board(BASE), welcome(MINE), Course.RESUME),
+    "D2: equal, but marked": (KNOWN, board(BASE, 3), welcome(MINE), Course.UPDATE),
+    "D2: equal, but suspect": (KNOWN, board(BASE), welcome(MINE), Course.RESUME),
+    "D2: behind, nothing marked": (KNOWN, board(BASE), welcome(at(NEW, 130)), Course.UPDATE),
+    "B3: equal, but doubtful": (KNOWN, board(BASE), welcome(MINE, doubtful=True), Course.UPDATE),
+    "A4: in our open resync": (BUSY, board(BASE), welcome(at(NEW, 130), resync=OPEN), Course.CONTINUE),
+    "A4: in another resync": (BUSY, board(BASE), welcome(at(NEW, 130), resync=ANOTHER), Course.UPDATE),
+    "A4: out of our open resync": (BUSY, board(BASE), welcome(MINE), Course.UPDATE),
+    "E1: in a resync that we forgot": (KNOWN, board(BASE), welcome(MINE, resync=OPEN), Course.UPDATE),
+    "D6: it continues our history": (
+        KNOWN,
+        board(BASE),
+        welcome(History((*MINE.stretches, Stretch(OTHER, 160)))),
+        Course.NEWER,
+    ),
+    "D6: it is further in our generation": (KNOWN, board(BASE), welcome(MINE.extended_to(151)), Course.NEWER),
+    "D2: it was written apart": (
+        KNOWN,
+        board(BASE),
+        welcome(History((Stretch(OLD, 100), Stretch(NEW, 130), Stretch(OTHER, 131)))),
+        Course.CONFLICT,
+    ),
+    "D2: it never was ours": (UNKNOWN, board(None), welcome(History((Stretch(OTHER, 5),))), Course.CONFLICT),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_course_for(case: str) -> None:
+    record, marks, peer, course = CASES[case]
+    decision = decide(record, marks, MINE, peer)
+    assert decision.course is course
+    assert decision.why
+
+
+def test_d2_a_suspect_or_passed_on_region_is_no_reason_to_resume() -> None:
+    for name in ("suspect", "second"):
+        marks = board(BASE)
+        getattr(marks, name).set(1, 5, 6, 1)
+        assert decide(KNOWN, marks, MINE, welcome(MINE)).course is Course.UPDATE
+
+
+def test_d2_a_generation_without_a_write_separates_nobody() -> None:
+    """After a clean stop and start the peer stands where the new generation begins."""
+    mine = MINE.forked(OTHER)
+    assert decide(KNOWN, board(BASE), mine, welcome(MINE)).course is Course.RESUME
+    assert decide(KNOWN, board(BASE), mine, welcome(at(NEW, 149))).course is Course.UPDATE
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        History((*MINE.stretches, Stretch(STRANGER, 160))),
+        MINE.extended_to(151),
+    ],
+    ids=["promoted", "our state directory is an old one"],
+)
+def test_d6_a_start_alone_does_not_hide_that_the_peer_is_newer(theirs: History) -> None:
+    """Every start mints a generation before it meets the peer; that alone makes no conflict."""
+    assert decide(KNOWN, board(BASE), MINE.forked(OTHER), welcome(theirs)).course is Course.NEWER
+
+
+def test_d2_once_both_have_written_it_is_a_conflict() -> None:
+    mine = MINE.forked(OTHER).extended_to(151)
+    theirs = History((*MINE.stretches, Stretch(STRANGER, 160)))
+    assert decide(KNOWN, board(BASE), mine, welcome(theirs)).course is Course.CONFLICT
+
+
+@pytest.mark.parametrize("wanted", [None, *ResyncKind])
+@pytest.mark.parametrize("course", [Course.UPDATE, Course.FIRST, Course.DIGEST, Course.CONTINUE])
+def test_the_operator_may_ask_for_more_than_the_course_needs_and_never_for_less(
+    course: Course, wanted: ResyncKind | None
+) -> None:
+    for first in (ResyncKind.FULL, ResyncKind.DIGEST):
+        needed = {Course.FIRST: first, Course.DIGEST: ResyncKind.DIGEST}.get(course, ResyncKind.UPDATE)
+        kind = kind_for(course, wanted, first)
+        assert kind is (wanted if wanted in (ResyncKind.FULL, ResyncKind.DIGEST) else needed)

@@ -1,0 +1,1 @@
+"""The engine's shell, each part on real descriptors: sockets, threads, files."""

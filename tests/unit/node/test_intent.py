@@ -1,0 +1,116 @@
+"""What operators may ask for, checked before anything is touched."""
+
+import pytest
+
+from farshore.errors import FarshoreError
+from farshore.model.copy_config import LinkIntent
+from farshore.model.options import LinkOptions, LinkSpec, Mode, ResyncKind
+from farshore.node import intent, names, placement
+
+
+def link(name: str) -> LinkIntent:
+    return LinkIntent(LinkSpec(b"l" * 16, name, "00", LinkOptions()), "b", "h:1")
+
+
+def test_a_link_is_named_after_its_peer_and_numbered() -> None:
+    assert intent.link_name(None, "b", []) == "b"
+    assert intent.link_name(None, "b", [link("b")]) == "b-2"
+    assert intent.link_name(None, "b", [link("b"), link("b-2")]) == "b-3"
+    assert len(intent.link_name(None, "b" * 63, [link("b" * 63)])) <= 63
+    for wished, code in (("b", "exists"), ("B", "usage")):
+        with pytest.raises(FarshoreError) as caught:
+            intent.link_name(wished, "b", [link("b")])
+        assert caught.value.code.name == code
+
+
+def test_options_keep_what_was_not_said() -> None:
+    base = intent.link_options({"mode": "sync", "rpo": 5.0})
+    changed = intent.link_options({"first": "digest"}, base)
+    assert (changed.mode, changed.rpo, changed.first) == (Mode.SYNC, 5.0, ResyncKind.DIGEST)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"queue_memory": 1},
+        {"queue_memory": "64"},
+        {"wire": "smoke"},
+        {"max_rate": -1},
+        {"rpo": float("nan")},
+        {"first": "update"},
+        {"autosync": "no"},
+        {"queue_memory": float("inf")},
+        {"max_rate": 0.5},
+        {"queue_memory": True},
+    ],
+)
+def test_options_out_of_range(given: dict[str, object]) -> None:
+    with pytest.raises(FarshoreError) as caught:
+        intent.link_options(given)
+    assert caught.value.code.name == "usage"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"), [("Web-1.example.org", "web-1"), ("ÄÖ", "node"), ("_x", "x"), ("", "node")]
+)
+def test_a_nodes_name_from_its_host(host: str, name: str) -> None:
+    assert names.from_host(host) == name
+    assert names.check("node", name) == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "-a", "A", "a/b", "a@b", "a b", "a\n", "a" * 64, "é"])
+def test_names_that_cannot_be(name: str) -> None:
+    with pytest.raises(FarshoreError):
+        names.check("group", name)
+
+
+def wish() -> placement.Placement:
+    volumes = (placement.VolumeShape(0, "v", 512),)
+    return placement.Placement(
+        group=b"g" * 16,
+        group_name="g",
+        copy_name="b",
+        link=b"l" * 16,
+        epoch=1,
+        feeder="ab" * 32,
+        volumes=volumes,
+        region=32768,
+        extent=4 << 20,
+        hot_extents=8,
+        wire="tls",
+        first=ResyncKind.FULL,
+        places={"v": "/x"},
+    )
+
+
+def test_a_wish_for_a_copy_crosses_the_wire() -> None:
+    assert placement.from_json(wish().to_json()) == wish()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"group": "00"},
+        {"group_name": "../x"},
+        {"copy_name": "a/b"},
+        {"epoch": 0},
+        {"epoch": float("inf")},
+        {"region": 3},
+        {"extent": 1},
+        {"hot_extents": 0},
+        {"wire": "x"},
+        {"first": "later"},
+        {"volumes": []},
+        {"volumes": [{"id": 0, "name": "v", "size": 0}]},
+        {"volumes": [{"id": 0, "name": "v", "size": 513}]},
+        {"volumes": [{"id": 0, "name": "../v", "size": 512}]},
+        {"volumes": [{"id": 0, "name": "v", "size": 512}, {"id": 0, "name": "w", "size": 512}]},
+        {"volumes": [{"id": 0, "name": "v", "size": 512}, {"id": 1, "name": "v", "size": 512}]},
+        {"volumes": 7},
+        {"places": {"w": "/x"}},
+        {"places": 7},
+    ],
+)
+def test_a_malformed_wish_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(FarshoreError):
+        placement.from_json(wish().to_json() | change)
