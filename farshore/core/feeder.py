@@ -39,6 +39,10 @@ from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
 
+_NOT_PROMOTED = ("faulted", "io-error", "disk-full", "size-mismatch", "protocol")
+"""Refusals by a peer that still follows us: it has answered, as far as rule D5 is concerned."""
+
+
 class Feeder:
     """One outgoing link. `spec` may be replaced by the owner; the id never changes."""
 
@@ -327,7 +331,7 @@ class Feeder:
 
     def _refused(self, code: str, text: str) -> None:
         self.close("", "")
-        self.session.met = self.session.met or code != "session-live"
+        self.session.met = self.session.met or code in _NOT_PROMOTED
         if code in ("identity-changed", "diverged"):
             self.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
         elif code in ("io-error", "faulted", "disk-full"):
@@ -423,7 +427,7 @@ class Feeder:
         self.spec = spec
         self.gate.closed = False
         if self.sync and (self.replicating or (self.filling is not None and self.filling.cursor.ending)):
-            self.gate.close()
+            self.gate.close(replicating=True)
         else:
             self.gate.open()
 

@@ -23,7 +23,7 @@ from farshore.model.options import (
     ResyncKind,
     Role,
 )
-from farshore.model.volumes import VolumeSpec
+from farshore.model.volumes import MAX_REQUEST, VolumeSpec
 
 CONFIG_VERSION = 1
 
@@ -85,6 +85,11 @@ class CopyConfig:
     exports: tuple[ExportIntent, ...] = ()
 
 
+def least_hot_extents(extent: int) -> int:
+    """The smallest activity log: room for the longest request, however it lies, and for one more."""
+    return MAX_REQUEST // extent + 2
+
+
 def to_json(config: CopyConfig) -> dict[str, Any]:
     """The document, ready for `json.dumps`; ids as lowercase hex."""
     document: dict[str, Any] = asdict(config)
@@ -102,7 +107,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             "state-newer", f"copy.json has version {document['version']}, this engine knows {CONFIG_VERSION}"
         )
     try:
-        return CopyConfig(
+        config = CopyConfig(
             group=bytes.fromhex(document["group"]),
             group_name=document["group_name"],
             copy=bytes.fromhex(document["copy"]),
@@ -123,6 +128,9 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FarshoreError("state-damaged", f"copy.json is malformed: {error!r}") from error
+    if config.hot_extents < least_hot_extents(config.extent):
+        raise FarshoreError("usage", f"hot_extents must be at least {least_hot_extents(config.extent)}")
+    return config
 
 
 def options_from_json(value: dict[str, Any]) -> LinkOptions:
