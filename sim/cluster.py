@@ -7,10 +7,12 @@ everything has to have converged (rule F2), and a clean stop and start has to lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from farshore.core.actions import Action
 from farshore.errors import FarshoreError
 from farshore.model.options import LinkState, Mode, ResyncKind
 from sim import stamps
@@ -158,16 +160,21 @@ class Cluster:
     def resync(self, link: bytes, kind: ResyncKind, *, once: bool) -> None:
         """The operator's `resync`."""
         self.world.note("operator", "resync", link, kind.value, once)
-        self.primary.turn(self.primary.core.resync, link, kind, once)
+        self._operate(self.primary.core.resync, link, kind, once)
 
     def pause(self, link: bytes, *, drain: bool) -> None:
-        """The operator's `pause`; a freeze link refuses it."""
+        """The operator's `pause`."""
         self.world.note("operator", "pause", link, drain)
+        self._operate(self.primary.core.pause, link, drain, 1.0)
+
+    def _operate(self, do: Callable[..., list[Action]], *arguments: object) -> None:
+        """A freeze link refuses what would stop the application."""
         try:
-            self.primary.turn(self.primary.core.pause, link, drain, 1.0)
+            self.primary.turn(do, *arguments)
         except FarshoreError as error:
             if error.code.name != "plan-needed":
                 raise
+            self.world.reach("refused without a plan")
 
     # -- the run ------------------------------------------------------------------------------------
 
@@ -226,9 +233,8 @@ class Cluster:
         self.keep_down = False
         self.pass_time(self._converged, self.options.calm, "convergence after a clean stop")
 
-    def pass_time(self, until: object, within: float, what: str) -> None:
+    def pass_time(self, until: Callable[[], bool], within: float, what: str) -> None:
         """Lets things happen until a condition holds."""
-        assert callable(until)
         deadline = self.world.now + within
         steps = 0
         while not (steps % 5 == 0 and until()):

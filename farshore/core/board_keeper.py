@@ -37,6 +37,7 @@ class BoardKeeper:
             else:
                 then()
 
+        feeder.settle_base()
         board = feeder.board
         pages = board.pages(exact)
         ticket = self._outbox.ticket(written)

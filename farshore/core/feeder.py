@@ -38,7 +38,6 @@ from farshore.model.options import (
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
-
 _NOT_PROMOTED = ("faulted", "io-error", "disk-full", "size-mismatch", "protocol")
 """Refusals by a peer that still follows us: it has answered, as far as rule D5 is concerned."""
 
@@ -263,6 +262,7 @@ class Feeder:
         self.filling = None
         self.board.forget_second()
         self.board.base = position
+        self.acked.reached(position.sequence)
         self.remember(open_resync=None)
         self.shared.persist(self.id)
         if not self.streaming and not self.once:
@@ -316,18 +316,23 @@ class Feeder:
         acked.applied = max(acked.applied, ack.applied)
         acked.durable = max(acked.durable, ack.durable)
         if self.gate.closed:
-            self.gate.follow()
+            self.gate.follow(acked, self.spec.options.ack)
         if self.board.queued:
             self.board.acknowledge_queued(acked.durable)
-        if self.replicating or self.pause is not None:
-            self.board.base = Position(self.shared.path.generation, acked.durable)
-            if self.record.alone_since is not None and self.gate.settled(acked.durable):
-                self.remember(alone_since=None)
+        if self.gate.settled(acked.durable) and self.replicating:
+            self.gate.alone = False
+            self.remember(alone_since=None)
         if self.filling is not None:
             self.filling.acknowledged(ack.fills_durable)
         if self.pause is not None:
             self.pause.advance()
         self.shared.progressed()
+
+    def settle_base(self) -> None:
+        """Rule A5: the scoreboard is complete from what the peer has durable. Called whenever the base is
+        about to count, so that an acknowledgement need not touch it."""
+        if self.replicating or self.pause is not None:
+            self.board.base = Position(self.shared.path.generation, self.acked.durable)
 
     def _refused(self, code: str, text: str) -> None:
         self.close("", "")
@@ -354,6 +359,7 @@ class Feeder:
         session_goes_on = event is LinkEvent.OVERFLOW and self.filling is None
         if self.following:
             self._fold()
+        self.settle_base()
         was = self.standing
         self.streaming = False
         self.pause = None

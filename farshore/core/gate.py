@@ -27,6 +27,12 @@ class Acknowledged:
     applied: int = 0
     durable: int = 0
 
+    def reached(self, sequence: int) -> None:
+        """Everything up to `sequence` is durable at the peer."""
+        self.received = max(self.received, sequence)
+        self.applied = max(self.applied, sequence)
+        self.durable = max(self.durable, sequence)
+
     def at(self, level: AckLevel) -> int:
         """The newest sequence that has reached `level`."""
         if level is AckLevel.RECEIVED:
@@ -50,6 +56,8 @@ class LinkGate:
         self._facts = facts
         self._remember = remember
         self.closed = False
+        self.alone = facts()[0].alone_since is not None
+        """True while the header says, or is about to say, that the copy is alone."""
         self.alone_until = NO_LIMIT
         """The newest sequence that the application may have been told of without this peer."""
         if self._sync:
@@ -77,8 +85,9 @@ class LinkGate:
             return  # nothing is acknowledged yet, and the peers may still answer (rule D5)
         if self.freezing:
             return  # whatever the peer last confirmed stays the limit
-        record, _, acked = self._facts()
-        self.follow()
+        record, options, acked = self._facts()
+        self._gate().limit(acked.at(options.ack), acked.durable)
+        self.alone = True
         since = record.alone_since or Position(self._path.generation, acked.durable)
         self._remember(since, self._alone)
 
@@ -104,13 +113,16 @@ class LinkGate:
         if self._sync and not self.closed and (replicating or opened):
             self.closed = True
             self.alone_until = self._path.sequence
-            self.follow()
+            _, options, acked = self._facts()
+            self.follow(acked, options.ack)
 
-    def follow(self) -> None:
+    def _gate(self) -> Gate:
+        return self._path.gates.setdefault(self._link, Gate(0, 0))
+
+    def follow(self, acked: Acknowledged, level: AckLevel) -> None:
         """Let pass what the peer has."""
-        _, options, acked = self._facts()
-        self._path.gates[self._link] = Gate(acked.at(options.ack), acked.durable)
+        self._gate().limit(acked.at(level), acked.durable)
 
     def settled(self, durable: int) -> bool:
-        """Whether all that was acknowledged without the peer is durable there by now."""
-        return self.closed and durable >= self.alone_until
+        """Whether the copy was alone and all that was acknowledged meanwhile is durable at the peer."""
+        return self.alone and self.closed and durable >= self.alone_until

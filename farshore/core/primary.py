@@ -228,6 +228,8 @@ class Primary:
     def submit(self, batch: Batch) -> list[Action]:
         """The application's writes, zeroes, trims and flushes of one turn."""
         self.path.submit(batch)
+        if self.path.waiting:
+            self._maintain()
         return self.outbox.take()
 
     def issued(self, operations: list[Operation], last: int, size: int) -> tuple[bytes, ...]:
@@ -265,7 +267,8 @@ class Primary:
     def written(self, ticket: int, errors: dict[int, int]) -> list[Action]:
         """A batch was written to the local volumes."""
         self.path.local_write_done(ticket, errors)
-        self._maintain()
+        if self._shutdown is not None or self.path.waiting:
+            self._maintain()
         return self.outbox.take()
 
     def synced(self, ticket: int, errno: int) -> list[Action]:
@@ -325,7 +328,8 @@ class Primary:
         feeder = self.feeders.get(link)
         if feeder is not None and (self._shutdown is None or not self._shutdown.closing):
             call(feeder)
-            self._maintain()
+            if self._shutdown is not None or not self.opened:
+                self._maintain()
         return self.outbox.take()
 
     def tick(self) -> list[Action]:

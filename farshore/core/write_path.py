@@ -52,6 +52,10 @@ class Gate:
     write: int = NO_LIMIT
     flush: int = NO_LIMIT
 
+    def limit(self, write: int, flush: int) -> None:
+        """Move the gate."""
+        self.write, self.flush = write, flush
+
 
 class Fanout(Protocol):
     """Whoever must know of a frame before any of it leaves or is written."""

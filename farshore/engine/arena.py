@@ -21,24 +21,18 @@ _BYTES: Final = 2 << 20
 class Arena:
     """`issue` must end every use of what was reserved; it is called when the buffer is full."""
 
-    __slots__ = ("_issue", "_used", "view")
+    __slots__ = ("_issue", "used", "view")
 
     def __init__(self, issue: Callable[[], None]) -> None:
         self._issue = issue
-        self._used = 0
+        self.used = 0
+        """Everything before this belongs to the turn's batch; whoever receives moves it forward, and the
+        server back to 0 when the batch has been issued."""
         self.view = memoryview(bytearray(_BYTES))
 
     def reserve(self, size: int) -> int:
-        """Where at least `size` bytes can be put; `keep` says how much of it is in use then."""
-        if self._used + size > _BYTES:
+        """Where at least `size` bytes can be put, without using them up."""
+        if self.used + size > _BYTES:
             self._issue()
-            self._used = 0
-        return self._used
-
-    def keep(self, end: int) -> None:
-        """Everything before `end` belongs to this turn's batch."""
-        self._used = end
-
-    def reset(self) -> None:
-        """The turn's batch has been issued."""
-        self._used = 0
+            self.used = 0
+        return self.used

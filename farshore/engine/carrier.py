@@ -8,7 +8,7 @@ that only need the store; the two copies add those of their role.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from farshore.core import actions as a
@@ -35,8 +35,10 @@ class Carrier:
             a.Note: lambda action: journal.note(action.kind, action.fields),
         }
 
-    def do(self, actions: Iterable[a.Action]) -> None:
+    def do(self, actions: Sequence[a.Action]) -> None:
         """Begins these actions after all that were given before."""
+        if not actions:
+            return
         self._queue.extend(actions)
         if self._draining:
             return

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from farshore.engine.outbound import Outbound
+from farshore.model.messages import Buffer
 
 NOTHING: Final = -1
 """`recv_into`: no byte is here now."""
@@ -44,6 +45,9 @@ class Channel(Protocol):
         """Fills the beginning of `view`; the number of bytes, `NOTHING` or `END`. Raises OSError when the
         connection is broken. A result that fills `view` says nothing about what else is there; any
         shorter one means that everything that has arrived was taken."""
+
+    def send_frame(self, prefix: bytes, body: Buffer) -> None:
+        """Queues a frame behind `outbound` and sends what goes without waiting. Raises OSError."""
 
     def flush(self) -> None:
         """Sends from `outbound` what goes without waiting. Raises OSError when the connection is broken."""
@@ -99,13 +103,27 @@ class PlainChannel:
         self.received_total += size
         return size
 
+    def send_frame(self, prefix: bytes, body: Buffer) -> None:
+        outbound = self.outbound
+        if outbound.size:
+            outbound.append_frame(prefix, body)
+            return  # what waits before it waits for the socket
+        try:
+            sent = self._sock.sendmsg((prefix, body))
+        except BlockingIOError:
+            sent = 0
+        self.sent_total += sent
+        if sent < len(prefix) + len(body):
+            outbound.append_frame(prefix, body)
+            outbound.sent(sent)
+
     def flush(self) -> None:
-        if self.outbound:
+        if self.outbound.size:
             self.sent_total += self.outbound.send_to(self._sock)
 
     @property
     def waits_to_send(self) -> bool:
-        return bool(self.outbound)
+        return self.outbound.size > 0
 
     def end(self) -> None:
         _shut(self._sock)
@@ -166,6 +184,10 @@ class TlsChannel:
                 return filled or END
             filled += size
         return filled
+
+    def send_frame(self, prefix: bytes, body: Buffer) -> None:
+        self.outbound.append_frame(prefix, body)
+        self.flush()
 
     def flush(self) -> None:
         while True:

@@ -20,6 +20,8 @@ from farshore.wire import session
 
 LINGER: Final = 2.0
 """Seconds that the last words of a connection may take."""
+_HEARD_EVERY: Final = 0.05
+"""Seconds; a sign of life more often than this is no news."""
 _ROUNDS: Final = 64
 """Reads of one turn, at most. A turn ends with the first read that completes a unit: what the peer
 waits for leaves at the end of the turn."""
@@ -58,6 +60,7 @@ class LinkConnection:
         self._parked = False
         self._waiting = False
         self._handed = False
+        self._heard_at = 0.0
         self._events = READABLE
         self._open = True
         self._linger: Timer | None = None
@@ -78,9 +81,16 @@ class LinkConnection:
                 self.channel.outbound.append(piece)
 
     def send_frame(self, prefix: bytes, body: Buffer) -> None:
-        """Queues a frame."""
-        if self._open:
-            self.channel.outbound.append_frame(prefix, body)
+        """Queues a frame and sends what goes at once."""
+        if not self._open:
+            return
+        try:
+            self.channel.send_frame(prefix, body)
+        except OSError as error:
+            self._break(reason(error))
+            return
+        if self.channel.waits_to_send:
+            self._wait_for_the_right_events()
 
     def flush(self) -> None:
         """Sends what goes at once."""
@@ -91,7 +101,8 @@ class LinkConnection:
         except OSError as error:
             self._break(reason(error))
             return
-        self._wait_for_the_right_events()
+        if self._events != READABLE or not self._open or self.channel.waits_to_send:
+            self._wait_for_the_right_events()
 
     # -- in ---------------------------------------------------------------------------------
 
@@ -99,7 +110,6 @@ class LinkConnection:
         """The handler may no longer hold: goes on if that is so."""
         if not self._waiting or self._handler.holding:
             return
-        self._waiting = False
         if self._parked:
             self._parked = False
             self._events = READABLE
@@ -125,15 +135,19 @@ class LinkConnection:
             return
         self._handed = False
         try:
-            for _ in range(_ROUNDS):
-                if not self._hand_on() or not self._fill() or self._handed:
-                    break
+            if self._waiting or self._handler.holding:
+                self._hand_on()
+            if not self._waiting:
+                for _ in range(_ROUNDS):
+                    if not self._fill() or self._handed:
+                        break
         except FarshoreError as error:
             self._refuse(error)
         except OSError as error:
             self._break(reason(error))
         else:
-            self._wait_for_the_right_events()
+            if self._waiting or self._events != READABLE:
+                self._wait_for_the_right_events()
 
     def _fill(self) -> bool:
         """Reads once, and hands on; False when nothing more is here, or may be handed on."""
@@ -145,7 +159,9 @@ class LinkConnection:
             self._break("the peer closed the connection")
             return False
         self._end += size
-        self._handler.heard(self)
+        if self._reactor.now - self._heard_at > _HEARD_EVERY:
+            self._heard_at = self._reactor.now
+            self._handler.heard(self)
         more = self._hand_on()
         if size < len(room):
             return False
@@ -172,6 +188,9 @@ class LinkConnection:
     def _room(self) -> memoryview:
         """Where to receive: behind what is incomplete, all of which must fit, and not much beyond it."""
         have = self._end - self._start
+        if not have and len(self._view) == self._window:
+            self._start = self._end = 0
+            return self._view
         room = max(self._missing if have else 0, self._window - have)
         view = self._view
         if have + room > len(view) or (not have and len(view) > self._window):

@@ -24,6 +24,8 @@ from farshore.model.messages import Buffer, Message
 from farshore.wire import preface, session
 
 _WINDOW: Final = 64 << 10
+_REPORT_EVERY: Final = 256 << 10
+"""Bytes that may be queued and sent before the core is told that they have left; sooner at a tick."""
 
 
 class Events(Protocol):
@@ -62,7 +64,8 @@ class LinkRunner:
         self._opening: Opening | None = None
         self.connection: LinkConnection | None = None
         self._reported = 0
-        self._queued = False
+        self._unreported = 0
+        self._unsent = False
         self._sent_before = 0
         self._received_before = 0
 
@@ -81,15 +84,15 @@ class LinkRunner:
     def send(self, message: Message) -> None:
         """Queues a message."""
         if self.connection is not None:
-            self._queued = True
+            self._unsent = True
+            self._unreported += _REPORT_EVERY + 1
             self.connection.send(message)
 
     def send_frame(self, prefix: bytes, body: Buffer) -> None:
         """Queues a frame and sends what goes at once, so that the peer has it while we write."""
         if self.connection is not None:
-            self._queued = True
+            self._unreported += len(body)
             self.connection.send_frame(prefix, body)
-            self.connection.flush()
 
     def close(self) -> None:
         """Ends the attempt or, after what messages are queued, the connection."""
@@ -111,14 +114,21 @@ class LinkRunner:
         connection = self.connection
         if connection is None:
             return
-        if connection.channel.outbound.size:
+        if self._unsent:
+            self._unsent = False
             connection.flush()
-        size = connection.channel.outbound.size
-        if size != self._reported or self._queued:
-            # The core has counted what it queued; from here on it knows how much of that has left.
-            self._queued = False
-            self._reported = size
-            self._events.backlog(self.route.link, size)
+        if self._unreported > _REPORT_EVERY or connection.channel.outbound.size != self._reported:
+            self.report()
+
+    def report(self) -> None:
+        """Tells the core how much waits here: of what it queued it knows only that it did."""
+        connection = self.connection
+        if connection is None:
+            return
+        if self._unreported or connection.channel.outbound.size != self._reported:
+            self._unreported = 0
+            self._reported = connection.channel.outbound.size
+            self._events.backlog(self.route.link, self._reported)
 
     # -- facts ------------------------------------------------------------------------------
 
@@ -154,7 +164,7 @@ class LinkRunner:
 
     def _opened(self, channel: Channel) -> None:
         self._opening = None
-        self._reported = 0
+        self._reported = self._unreported = 0
         self.connection = LinkConnection(self._reactor, channel, self, _WINDOW)
         self._events.connected(self.route.link)
 

@@ -49,14 +49,22 @@ class LocalWrites:
         done: Callable[[Errors], None],
     ) -> None:
         """Calls `done` with the errors, before it returns or later from the loop."""
-        if not self._in_memory and (self.aside or {op[1] for op in operations} - {WRITE, FLUSH}):
+        if self._in_memory:
+            errors = carry_out(self._volumes, operations, payloads)
+        elif self.aside or {operation[1] for operation in operations} - {WRITE, FLUSH}:
             self._write_aside(operations, payloads, done)
             return
-        began = time.monotonic()
-        errors = carry_out(self._volumes, operations, payloads)
-        self._slow = time.monotonic() - began > SLOW and not self._in_memory
-        self.unsynced.update([operation[0] for operation in operations if operation[1] != FLUSH])
+        else:
+            began = time.monotonic()
+            errors = carry_out(self._volumes, operations, payloads)
+            self._slow = time.monotonic() - began > SLOW
+        self._not_synced(operations)
         done(errors)
+
+    def _not_synced(self, operations: Sequence[Operation]) -> None:
+        """Called when they have been written: an fdatasync that began before covers none of them."""
+        if len(self.unsynced) < len(self._volumes):
+            self.unsynced.update([operation[0] for operation in operations if operation[1] != FLUSH])
 
     def _write_aside(
         self,
@@ -75,7 +83,7 @@ class LocalWrites:
             if isinstance(result, OSError):
                 raise result  # `carry_out` reports the errors of disks; this is none
             errors, self._slow = result
-            self.unsynced.update([operation[0] for operation in operations if operation[1] != FLUSH])
+            self._not_synced(operations)
             done(errors)
 
         self._pool.submit(_KEY, job, written)
@@ -103,6 +111,12 @@ def carry_out(
         if code == WRITE:
             while at < count and operations[at][0] == number and operations[at][1] == WRITE:
                 at += 1
+            if at == first + 1:
+                try:
+                    volumes[number].write(payloads[first], offset)  # type: ignore[arg-type]
+                except OSError as error:
+                    errors[first] = error.errno or errno.EIO
+                continue
             run = [(operations[index][2], payloads[index]) for index in range(first, at)]
             failed = volumes[number].write_many(run)  # type: ignore[arg-type]
             for index, code in failed.items():

@@ -83,6 +83,7 @@ class Connection:
         "_sock",
         "_tail",
         "_timer",
+        "_usual",
         "_window",
         "contexts",
         "done",
@@ -118,6 +119,7 @@ class Connection:
         self._partial: Partial
         self._filled = 0
         self._leaving = False
+        self._usual = False  # nothing but requests to wait for, as far as is known
         self._events = READABLE
         service.reactor.add(self._fd, self._ready)
         self._timer = service.reactor.after(NEGOTIATION_LIMIT, self.close)
@@ -141,11 +143,11 @@ class Connection:
     def _ready(self, events: int) -> None:
         if events & WRITABLE:
             self._service.answers.touch(self)
-        if events & (READABLE | BROKEN) and not self.closed:
-            if self._negotiation is not None:
-                self._negotiate(self._negotiation)
-            elif self._large is not None:
+        if events & (READABLE | BROKEN) and self._fd >= 0:
+            if self._large is not None:
                 self._receive_large(self._large)
+            elif self._negotiation is not None:
+                self._negotiate(self._negotiation)
             else:
                 self._receive_requests()
 
@@ -181,7 +183,7 @@ class Connection:
             arena.view[start:end] = outcome.leftover
             self._parse(start, end)
         elif isinstance(outcome, Closed):
-            self._leaving = True
+            self._leaving, self._usual = True, False
         self._service.answers.touch(self)
 
     def _receive_requests(self) -> None:
@@ -200,7 +202,7 @@ class Connection:
         arena = self._service.arena
         parsed = self._parser.parse(arena.view, end, start)
         consumed = parsed.consumed
-        arena.keep(consumed)
+        arena.used = consumed
         self.pending += consumed - start
         if parsed.requests:
             self._take(parsed.requests)
@@ -213,7 +215,7 @@ class Connection:
         if parsed.fatal:
             self.close()
         elif self._parser.disconnected:
-            self._leaving = True
+            self._leaving, self._usual = True, False
             self._service.answers.touch(self)
 
     # -- requests ---------------------------------------------------------------------------
@@ -311,24 +313,31 @@ class Connection:
         if buffer and not self.closed:
             self.outbound.append(buffer)
 
+    def busy_reading(self) -> None:
+        """Reads are under way: what to wait for has to be looked at when answers are sent."""
+        self._usual = False
+
     def fail(self, cookie: int, errno: int) -> None:
         """Answers a write, zeroes, trim or flush that failed."""
         self.send(simple_reply(cookie, nbd_error(errno)))
 
     def settle(self) -> None:
         """Sends what goes, and decides whether to receive on."""
-        if self.closed:
-            self.done.clear()
+        done, outbound = self.done, self.outbound
+        if self._fd < 0:
+            done.clear()
             return
-        if self.done:
-            self.outbound.append(simple_replies(self.done))
-            self.done.clear()
-        if self.outbound:
+        if done:
+            outbound.append(simple_replies(done))
+            done.clear()
+        if outbound.size:
             try:
-                self.outbound.send_to(self._sock)
+                outbound.send_to(self._sock)
             except OSError:
                 self.close()  # there is nobody to answer
                 return
+        if self._usual and not outbound.size and self.pending <= OUTSTANDING:
+            return
         if self._leaving and not self.outbound and not self.pending and not self.reading and not self.reads:
             self.close()
             return
@@ -339,6 +348,7 @@ class Connection:
     def _wait_for_the_right_events(self) -> None:
         full = self._leaving or bool(self.reads) or self.outstanding > OUTSTANDING
         events = (0 if full else READABLE) | (WRITABLE if self.outbound else 0)
+        self._usual = events == READABLE and not self.reading
         if events != self._events:
             self._events = events
             self._service.reactor.change(self._fd, events)

@@ -45,7 +45,8 @@ class Reads:
         self._answers = answers
         self._pool = pool
         self._dirty_extents = dirty_extents
-        self._begun: list[Connection] = []
+        self.begun: list[Connection] = []
+        """Clients with reads that came in this turn."""
 
     def request(self, connection: Connection, request: Request) -> None:
         """Takes a request; a READ waits for the end of the turn."""
@@ -53,7 +54,7 @@ class Reads:
         if command == nbd.NBD_CMD_READ:
             connection.pending -= REQUEST_HEADER
             if not connection.reads:
-                self._begun.append(connection)
+                self.begun.append(connection)
             connection.reads.append(request)
         elif command == nbd.NBD_CMD_CACHE:
             self._cache(connection, request)
@@ -62,13 +63,14 @@ class Reads:
 
     def serve(self) -> None:
         """At the end of a turn, when its writes have been issued: reads what there is room for."""
-        begun, self._begun = self._begun, []
+        begun, self.begun = self.begun, []
         for connection in begun:
             self.resume(connection)
 
     def resume(self, connection: Connection) -> None:
         """Goes on with a client's reads after answers have left."""
         reads = connection.reads
+        connection.busy_reading()
         while reads and connection.outbound.size + connection.reading < READ_AHEAD:
             self._read(connection, reads.popleft())
         self._answers.touch(connection)

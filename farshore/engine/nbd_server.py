@@ -165,13 +165,13 @@ class NbdServer:
 
     def end_requests(self) -> None:
         """At the end of a turn: its writes, then its reads."""
-        self.submit()
-        self.arena.reset()
-        self._reads.serve()
-
-    def end_answers(self) -> None:
-        """At the very end of a turn: one send for each client that has answers to get."""
-        self.answers.settle()
+        batch = self.batch
+        if batch.operations or batch.flushes:
+            self.batch = Batch()
+            self._issue(batch)
+        self.arena.used = 0
+        if self._reads.begun:
+            self._reads.serve()
 
     def forget(self, connection: Connection) -> None:
         """The connection has ended."""

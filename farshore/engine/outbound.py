@@ -50,11 +50,24 @@ class Outbound:
     def send_to(self, sock: socket.socket) -> int:
         """Sends what the socket takes now and returns those bytes. Raises OSError when it is broken."""
         queue = self._queue
+        if len(queue) == 1:  # nearly always, and then nearly always all of it
+            head = queue[0]
+            try:
+                total = sock.send(head)
+            except BlockingIOError:
+                return 0
+            if total == len(head):
+                queue.clear()
+                self._kinds.clear()
+                self._begun = False
+                self.size = 0
+            else:
+                self.sent(total)
+            return total
         total = 0
         while queue:
             try:
-                alone = len(queue) == 1
-                sent = sock.send(queue[0]) if alone else sock.sendmsg(list(islice(queue, _VECTORS)))
+                sent = sock.sendmsg(list(islice(queue, _VECTORS)))
             except BlockingIOError:
                 break
             total += sent

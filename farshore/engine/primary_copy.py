@@ -106,14 +106,17 @@ class PrimaryCopy:
 
     def tick(self) -> None:
         """Gives the core a chance to do what is due."""
+        for runner in self.links.values():
+            runner.report()
         self.carrier.do(self.core.tick())
 
     def end_turn(self) -> None:
         """See the module."""
-        self.nbd.end_requests()
+        nbd = self.nbd
+        nbd.end_requests()
         for runner in self.links.values():
             runner.end_turn()
-        self.nbd.end_answers()
+        nbd.answers.settle()
 
     def close(self) -> None:
         """Ends everything that is open."""

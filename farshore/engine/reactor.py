@@ -65,12 +65,12 @@ class Reactor:
         self._turn_starts: list[Callback] = []
         self._turn_ends: list[Callback] = []
         self._running = False
-        self._finished_at = clock()
+        self._woke = clock()
         self.stalled = 0.0
         """Seconds in which this process stood still, in all."""
         self.stalls = 0
         self.longest_stall = 0.0
-        self.now = self._finished_at
+        self.now = self._woke
         """The time of this turn, as above."""
         self.add(self._wake, self._on_wake)
 
@@ -118,7 +118,7 @@ class Reactor:
     def run(self) -> None:
         """Turns until `stop`."""
         self._running = True
-        self._finished_at = self._clock()
+        self._woke = self._clock()
         while self._running:
             self.turn()
 
@@ -129,21 +129,24 @@ class Reactor:
     def turn(self, wait: float = _LONGEST_WAIT) -> None:
         """One turn, waiting at most `wait` seconds for its first event."""
         clock = self._clock
+        waits_from = clock()
+        # Both halves of a stall: the last turn worked too long, or this one came later than it had to.
+        if waits_from - self._woke > STALL:
+            self._count_stall(waits_from - self._woke)
         if self._soon:
             wait = 0.0
         elif self._timers:
-            wait = min(wait, max(0.0, self._timers[0][0] + self.stalled - clock()))
-        due = self._finished_at + wait
+            wait = min(wait, max(0.0, self._timers[0][0] + self.stalled - waits_from))
         events = self._epoll.poll(wait, _EVENTS)
-        began = clock()
-        # Both halves of a stall: this turn came later than it had to, or the last one worked too long.
-        if began - due > STALL:
-            self._count_stall(began - due)
-        self.now = began - self.stalled
+        woke = self._woke = clock()
+        if woke - waits_from - wait > STALL:
+            self._count_stall(woke - waits_from - wait)
+        self.now = woke - self.stalled
         for callback in self._turn_starts:
             callback()
-        for _ in range(len(self._soon)):
-            self._soon.popleft()()
+        if self._soon:
+            for _ in range(len(self._soon)):
+                self._soon.popleft()()
         callbacks = self._callbacks
         for fd, ready in events:
             on_event = callbacks.get(fd)
@@ -153,9 +156,6 @@ class Reactor:
             self._run_timers()
         for callback in self._turn_ends:
             callback()
-        self._finished_at = clock()
-        if self._finished_at - began > STALL:
-            self._count_stall(self._finished_at - began)
 
     def close(self) -> None:
         """Ends the use of the loop; descriptors that were added stay open."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from farshore.core import actions as a
 from farshore.core import report
@@ -26,10 +26,13 @@ from farshore.engine.opening import Opening
 from farshore.engine.primary_copy import Workshop
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.messages import Hello
-from farshore.model.volumes import FLUSH, RESIZE, TRIM, WRITE, ZERO
+from farshore.model.volumes import FLUSH, TRIM, WRITE, ZERO
 from farshore.wire import frame, session
 
 _WINDOW: Final = 256 << 10
+_Run: TypeAlias = list[tuple[int, memoryview]]
+_Steps: TypeAlias = list[tuple[int, int, int, int, _Run]]
+"""(volume, operation, offset, length, writes); a run of writes has offset and length 0."""
 _MOST_OPENINGS: Final = 8
 """Sockets that may be proving themselves at once; the oldest gives way to one more."""
 
@@ -181,8 +184,8 @@ class SecondaryCopy:
             self._tell(self.core.accepted, key, hello)
         elif kind == session.FRAME:
             whole = frame.check(body)
-            self._check_ranges(whole)
-            self._tell(self.core.frame, key, whole.head, whole)
+            steps = self._steps(whole)
+            self.carrier.do(self.core.frame(key, whole.head, steps))
         else:
             self._tell(self.core.received, key, session.decode(kind, body))
 
@@ -198,46 +201,46 @@ class SecondaryCopy:
 
     # -- applying ---------------------------------------------------------------------------
 
-    def _check_ranges(self, whole: frame.Frame) -> None:
+    def _steps(self, whole: frame.Frame) -> _Steps:
+        """What applying the frame takes, in order. Raises ProtocolError unless all of it lies within our
+        volumes, which nobody has checked before."""
         sizes = self.core.geometry.sizes
-        for volume, code, _, offset, length, _ in whole.records():
-            if code in (WRITE, ZERO, TRIM):
-                if offset + length > sizes.get(volume, -1):
-                    raise ProtocolError(f"a frame writes outside of volume {volume}")
-            elif code != FLUSH:
-                what = "resize" if code == RESIZE else "cut"
-                raise ProtocolError(f"a frame holds a {what}, which this version does not know")
+        steps: _Steps = []
+        run: _Run = []
+        volume = -1
+        for number, code, _, offset, length, payload in whole.records():
+            if code == FLUSH:
+                continue  # the core's affair
+            if offset + length > sizes.get(number, -1):
+                raise ProtocolError(f"a frame writes outside of volume {number}")
+            if payload is not None:
+                if number != volume:
+                    volume, run = number, []
+                    steps.append((number, WRITE, 0, 0, run))
+                run.append((offset, payload))
+            elif code in (ZERO, TRIM):
+                volume = -1
+                steps.append((number, code, offset, length, []))
+            else:
+                raise ProtocolError(f"a frame holds an operation {code}, which this version does not know")
+        return steps
 
     def _apply_frame(self, action: a.ApplyFrame) -> None:
-        whole = action.frame
-        assert isinstance(whole, frame.Frame)
-        failed = self._write_records(whole.records())
-        if not failed:
-            failed = self._record_applied(action)
-        self._tell(self.core.applied_frame, failed)
+        failed = self._carry_out(action.frame) or self._record_applied(action)  # type: ignore[arg-type]
+        self.carrier.do(self.core.applied_frame(failed))
 
-    def _write_records(self, records: list[frame.Record]) -> int:
+    def _carry_out(self, steps: _Steps) -> int:
         """The first errno, or 0."""
-        at, count, unsynced = 0, len(records), self.writes.unsynced
-        while at < count:
-            number, code, _, offset, length, payload = records[at]
-            at += 1
-            if code == FLUSH:
-                continue
+        volumes, unsynced = self._volumes, self.writes.unsynced
+        for number, code, offset, length, run in steps:
             unsynced.add(number)
-            volume = self._volumes[number]
             if code == WRITE:
-                assert payload is not None
-                run = [(offset, payload)]
-                while at < count and records[at][0] == number and records[at][1] == WRITE:
-                    run.append((records[at][3], records[at][5]))  # type: ignore[arg-type]
-                    at += 1
-                failed = volume.write_many(run)
+                failed = volumes[number].write_many(run)
                 if failed:
                     return next(iter(failed.values()))
             else:
                 try:
-                    volume.zero(offset, length, may_unmap=code == TRIM)
+                    volumes[number].zero(offset, length, may_unmap=code == TRIM)
                 except OSError as error:
                     return error.errno or errno.EIO
         return 0

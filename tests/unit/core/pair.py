@@ -126,7 +126,7 @@ class Pair:
         self.alive = False
         """Whether there is a process at the primary."""
         self.near.disk.seen[1][: len(wish.content)] = wish.content
-        self.near.disk.sync()
+        self.near.disk.sync()(0)
         self.fars = {spec.id: self._far(spec) for spec in specs}
         if start:
             for far in self.fars.values():

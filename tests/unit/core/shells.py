@@ -53,9 +53,15 @@ class Disk:
             elif code in (ZERO, TRIM):
                 self.seen[volume][offset : offset + length] = bytes(length)
 
-    def sync(self) -> None:
-        """All of it is safe."""
-        self.safe = {volume: bytes(data) for volume, data in self.seen.items()}
+    def sync(self) -> Callable[[int], None]:
+        """Begin to make what is written by now safe; the result is called when that has ended. What was
+        written meanwhile is not safe, and after a failure nothing new is."""
+        began = {volume: bytes(data) for volume, data in self.seen.items()}
+
+        def ended(_: int) -> None:
+            self.safe = began
+
+        return ended
 
     def lose_cache(self) -> None:
         """The machine stopped."""
@@ -202,7 +208,7 @@ class Near(Shell):
                     assert token not in self.replies, f"{token} is answered twice"
                     self.replies[token] = errno
             case a.SyncVolumes(ticket=ticket):
-                self.finish(action, lambda _: self.disk.sync(), lambda errno: core.synced(ticket, errno))
+                self.finish(action, self.disk.sync(), lambda errno: core.synced(ticket, errno))
             case a.WriteActivity(ticket=ticket, extents=extents):
 
                 def log(_: int) -> None:
@@ -315,7 +321,7 @@ class Far(Shell):
                     self.disk.seen[fill.volume][fill.offset : fill.offset + fill.length] = data
                 self._actions.extend(core.filled(errno))
             case a.SyncVolumes(ticket=ticket):
-                self.finish(action, lambda _: self.disk.sync(), lambda errno: core.synced(ticket, errno))
+                self.finish(action, self.disk.sync(), lambda errno: core.synced(ticket, errno))
             case a.WriteHeader(ticket=ticket, header=header):
 
                 def keep(_: int) -> None:
