@@ -105,6 +105,15 @@ class Node:
         self.pending = {}
         self.current = bytearray(self.durable)
 
+    def drop_clean(self) -> None:
+        """The cache lets go of what it believes to be on the platter: what is read now is there."""
+        current = self.current
+        self.current = bytearray(self.durable)
+        self.current.extend(bytes(max(0, len(current) - len(self.durable))))
+        for sector in self.pending:
+            span = slice(sector * SECTOR, (sector + 1) * SECTOR)
+            self.current[span] = current[span]
+
     def versions(self, offset: int, length: int) -> bool:
         """Whether every sector of the range reads the same now and after any loss of power."""
         if self.durable[offset : offset + length] != self.current[offset : offset + length]:

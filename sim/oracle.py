@@ -36,6 +36,8 @@ class Follower:
         """Its machine crashed since its process last started."""
         self.demands_doubt = False
         """If its image is no prefix, it has to say so: it lost more than a process."""
+        self.excused = False
+        """It cannot know what it lost."""
         self.sessions: dict[int, int] = {}
         """Nonce of each session -> boot of the machine that it began under."""
         self.session = 0
@@ -155,17 +157,29 @@ class Oracle(Witness, FollowerWitness):
         for link, follower in self.followers.items():
             if not follower.tampered:
                 self.truth.check_peer(link, follower.site.images(), power_lost=False)
-        self.truth.settle(self.primary.images(), machine)
+        self.truth.settle(self.primary.images(), power_lost=machine)
+
+    def cache_lost(self, site: PrimarySite) -> None:
+        self.truth.settle(site.images(), power_lost=False, cache_lost=True)
 
     # -- secondaries ------------------------------------------------------------------------------
 
     def secondary_died(self, site: Site, machine: bool) -> None:
         """A secondary's process, or its machine, is gone."""
+        self._lost(site, machine=machine)
+
+    def _lost(self, site: Site, *, machine: bool) -> None:
         follower = self._by_site[site]
         follower.power_lost |= machine
         if not follower.tampered:
             link = next(link for link, each in self.followers.items() if each is follower)
             self.truth.check_peer(link, site.images(), power_lost=machine)
+
+    def lost_cache(self, site: SecondarySite) -> None:
+        self._lost(site, machine=True)
+        follower = self._by_site[site]
+        # A process that was killed between the failed sync and its record cannot know of it.
+        follower.excused = not site.header_file.header.fault
 
     def resumed(self, site: SecondarySite) -> None:
         follower, core, header = self._by_site[site], site.core, site.header_file.header
@@ -175,8 +189,9 @@ class Oracle(Witness, FollowerWitness):
             images = None if follower.power_lost else site.images()
             position = Position(core.generation, core.applied)
             follower.prefix.restarted(position, follower.highest, images)
-        follower.demands_doubt = follower.power_lost
-        follower.power_lost = False
+        if follower.power_lost:
+            follower.demands_doubt = not follower.excused
+        follower.power_lost = follower.excused = False
         self._check_follower(follower)
 
     def applying(self, site: SecondarySite, position: Position) -> None:

@@ -70,8 +70,8 @@ class Witness:
     def write_failed(self, site: PrimarySite, sequence: int) -> None:
         """The local write of this sequence has failed."""
 
-    def sync_failed(self, site: PrimarySite) -> None:
-        """A local sync has failed."""
+    def cache_lost(self, site: PrimarySite) -> None:
+        """A local sync had failed; the volumes show now what it left of them."""
 
     def received(self, site: PrimarySite, link: bytes, message: object) -> None:
         """A message of a peer was handled."""
@@ -145,6 +145,8 @@ class PrimarySite(Site):
             self.die(False)
         if not self.life.alive:
             return False
+        if not self.header_file.header.clean:
+            self.distrust_cache()
         self.logged = self.activity.read()
         random = self.world.random
         plan = self.plan
@@ -263,8 +265,8 @@ class PrimarySite(Site):
 
         self.steps.begin("write", Step(run, done))
 
-    def sync_failed(self) -> None:
-        self.witness.sync_failed(self)
+    def cache_lost(self) -> None:
+        self.witness.cache_lost(self)
 
     def _write_activity(self, action: a.WriteActivity) -> None:
         def run() -> None:

@@ -46,6 +46,9 @@ class SecondaryPlan:
 class FollowerWitness:
     """Sees what a secondary does; the oracle is one. Does nothing by itself."""
 
+    def lost_cache(self, site: SecondarySite) -> None:
+        """A sync had failed; the volumes show now what it left of them."""
+
     def resumed(self, site: SecondarySite) -> None:
         """A process has started; the core has said where it stands."""
 
@@ -119,6 +122,8 @@ class SecondarySite(Site):
             self.die(False)
         if not self.life.alive:
             return False
+        if not self.header_file.header.clean:
+            self.distrust_cache()
         random = self.world.random
         positions = self.position.read()
         self.core = Secondary(
@@ -150,6 +155,9 @@ class SecondarySite(Site):
     def _tick(self) -> None:
         self.world.after(TICK, self.life, self._tick)
         self.turn(self.core.tick)
+
+    def cache_lost(self) -> None:
+        self.witness.lost_cache(self)
 
     def header_durable(self, header: Header) -> None:
         self.witness.recorded(self, header)

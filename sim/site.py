@@ -129,6 +129,17 @@ class Site:
         self.files.lock(f"{STATE}/lock")
         self.volumes = Volumes(self.files, self.sizes)
 
+    def distrust_cache(self) -> None:
+        """After an unclean stop a sync may have failed that nobody recorded: read the disk itself (C3)."""
+        for volume in self.sizes:
+            self.node_of(volume).drop_clean()
+        if self.power_failed:
+            self.power_failed = False
+            self.cache_lost()
+
+    def cache_lost(self) -> None:
+        """A sync had failed; now the volumes show what it left of them."""
+
     def die(self, machine: bool) -> None:
         """The process is killed, or the machine crashes under it; now."""
         life = self.life

@@ -73,6 +73,8 @@ class Truth:
         self.local = Promise()
         self.peers: dict[bytes, Promise] = {}
         self.answered: list[Request] = []
+        self._forgiven = 0
+        """Answers that a later flush does not cover any more: power or a cache was lost since."""
         self.issued_requests: dict[int, Request] = {}
         self._log: dict[Place, list[tuple[int, int]]] = {}
         """(sequence, write id) of each content a sector may have, oldest first."""
@@ -170,7 +172,9 @@ class Truth:
 
     def promise(self, link: bytes) -> Promise:
         """What the application may rely on at a link's peer."""
-        return self.peers.setdefault(link, Promise())
+        if link not in self.peers:
+            self.peers[link] = Promise(flushed=self._forgiven)
+        return self.peers[link]
 
     def _flushed(self, promise: Promise, covers: int) -> None:
         for request in self.answered[promise.flushed : covers]:
@@ -236,14 +240,15 @@ class Truth:
                 except ValueError as error:
                     raise BrokenRule("C4", f"no longer alone, but at the peer {error}") from error
 
-    def settle(self, images: dict[int, bytearray], power_lost: bool) -> None:
+    def settle(self, images: dict[int, bytearray], power_lost: bool, cache_lost: bool = False) -> None:
         """The primary has died, and these are its images now: rules C1 and C2 at the primary itself.
+        With `cache_lost` a sync had failed, and the cache shows what is on the disk since then.
 
         From here on only what it still holds can appear again, and a promise that rested on what a
         loss of power took with good right is over, at the peers too.
         """
-        floors = self.local.durable if power_lost else self.local.applied
-        rule = "C1" if power_lost else "C2"
+        lost = power_lost or cache_lost
+        floors, rule = (self.local.durable, "C1") if lost else (self.local.applied, "C2")
         for place, log in self._log.items():
             volume, sector = place
             content = images[volume][sector * SECTOR : (sector + 1) * SECTOR]
@@ -262,9 +267,10 @@ class Truth:
                         if promised.get(place, 0) > held[0]:
                             promised[place] = held[0]
         self._zeroing.clear()
-        if power_lost:
+        if power_lost or cache_lost:
+            self._forgiven = len(self.answered)
             for promise in (self.local, *self.peers.values()):
-                promise.flushed = len(self.answered)
+                promise.flushed = self._forgiven
 
 
 def sectors(operation: Operation) -> list[Place]:

@@ -338,6 +338,8 @@ class Feeder:
         self.close("", "")
         self.session.met = self.session.met or code in _NOT_PROMOTED
         if code in ("identity-changed", "diverged"):
+            if self.shared.path.held:
+                self.shared.fence(text)
             self.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
         elif code in ("io-error", "faulted", "disk-full"):
             self.stop(LinkEvent.PEER_ERROR, text)

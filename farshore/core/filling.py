@@ -78,8 +78,13 @@ class Filling:
             self._allowance = min(self._allowance + elapsed * rate, max(float(rate), 1 << 20))
             if self._allowance <= 0:
                 return False
+        allowed = min(allowed, feeder.spec.options.queue_memory // LOW_WATER)
         reading = sum(cursor.length(piece) for piece in cursor.reading.values())
-        return len(cursor.reading) < READS and cursor.in_flight < WINDOW and feeder.queue + reading <= allowed
+        return (
+            len(cursor.reading) < READS
+            and cursor.in_flight < WINDOW
+            and (feeder.queue + reading <= allowed or feeder.queue + reading == 0)
+        )
 
     def _read(self, piece: Piece) -> None:
         feeder = self._feeder
@@ -172,7 +177,7 @@ class Filling:
         that relies on the peer, no restart may forget that a freeze link's writes wait for it.
         """
         feeder = self._feeder
-        if feeder.sync and not feeder.record.ever_replicated:
+        if feeder.sync and not feeder.once and not feeder.record.ever_replicated:
             self._recording = True
             feeder.remember(self._recorded, ever_replicated=True)
         elif not self._recording:

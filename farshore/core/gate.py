@@ -75,7 +75,7 @@ class LinkGate:
 
     def open(self) -> None:
         """Do without the peer; a sync link first records that it is alone."""
-        self.closed = False
+        was_closed, self.closed = self.closed, False
         self.alone_until = NO_LIMIT
         if not self._sync:
             self._path.gates.pop(self._link, None)
@@ -86,7 +86,9 @@ class LinkGate:
         if self.freezing:
             return  # whatever the peer last confirmed stays the limit
         record, options, acked = self._facts()
-        self._gate().limit(acked.at(options.ack), acked.durable)
+        gate = self._gate()
+        if was_closed:  # else it keeps its limits: `acked` may already speak of a stream that only begins
+            gate.limit(acked.at(options.ack), acked.durable)
         self.alone = True
         since = record.alone_since or Position(self._path.generation, acked.durable)
         self._remember(since, self._alone)

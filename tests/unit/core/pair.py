@@ -375,12 +375,14 @@ class Pair:
         return all(far.disk.seen == self.near.disk.seen for far in self.fars.values())
 
     def marked(self, link: bytes | None = None) -> set[tuple[int, int]]:
-        """(volume, region) that rule A1 calls dirty for a link."""
+        """(volume, region) that rule A1 calls dirty for a link, and those of local writes under way."""
         feeder = self.near.core.feeders[link or self.link]
         board, found = feeder.board, set(feeder.board.queued)
         for region_map in (board.dirty, board.suspect, board.second):
             for volume, bits in region_map.bits.items():
                 found |= {(volume, region) for region in bits.search(1)}
+        for _, operations, _ in self.near.core.path.unwritten:
+            found |= self.touched(operations)
         for entry in self.near.core.ledger.entries:
             if entry.last > feeder.acked.durable:
                 found |= self.touched(entry.operations)

@@ -443,6 +443,7 @@ class TestOverflow:
             if pair.is_in(LinkState.REPLICATING):
                 break
         assert pair.is_in(LinkState.REPLICATING)
+        assert any(isinstance(unit, m.Skip) for unit in pair.line.sent)
 
     def test_a4_a_fill_does_not_clean_what_a_frame_behind_it_wrote(self) -> None:
         """The frame is sent but not durable when the stream is given up; then the peer loses it."""
