@@ -448,6 +448,7 @@ class Primary:
         text = f"disk error {errnos.errorcode.get(errno, errno)}"
         for feeder in self.feeders.values():
             feeder.fail(text)
+            feeder.remember(paused=True)  # also after a restart only the operator starts it again
             feeder.board.suspect_extents(sorted(map(extent_of, self.activity.hot)))
         self.keeper.put(replace(self.keeper.header, fault=text))
         self.outbox.note("faulted", why=text, sequence=self.path.sequence)

@@ -61,13 +61,13 @@ class TestFirstCopy:
     def test_a_first_copy_that_was_cut_goes_on_where_it_was(self) -> None:
         pair = Pair(Wish(sizes={1: 4096 * KIB}, region=64 * KIB, extent=256 * KIB), start=True)
         pair.near.disk.seen[1][:] = bytes([7]) * (4096 * KIB)
-        pair.line.room = 1
-        pair.until(lambda: pair.feeder.board.dirty.count() <= 32)
+        pair.line.stops = lambda unit: isinstance(unit, m.Fill) and unit.ordinal > 2
+        pair.until(lambda: pair.feeder.board.dirty.count() == 32)
         before = len(pair.line.fills())
         pair.cut()
         pair.turn(3)
         pair.mend()
-        pair.line.room = None
+        pair.line.stops = lambda unit: False
         pair.replicating()
         assert pair.equal()
         first, second = begins(pair)

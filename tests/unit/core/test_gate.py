@@ -119,9 +119,20 @@ def test_c4_a_freeze_link_that_never_replicated_is_done_without() -> None:
 
 def test_c4_a_link_that_became_freeze_while_it_was_being_recorded_does_not_open() -> None:
     world = World()
+    world.gate.close(replicating=True)
     world.gate.open()
     world.options, world.record = FREEZE, replace(world.record, ever_replicated=True)
     world.asked[0][1]()
+    assert world.limits == Gate(0, 0)
+
+
+def test_c4_until_alone_since_is_durable_a_new_session_moves_nothing() -> None:
+    """A stream that only begins counts what lies before it as acknowledged, which it is not."""
+    world = World()
+    world.gate.close(replicating=True)
+    world.gate.open()
+    world.acked = Acknowledged(20, 20, 20, 20)
+    world.gate.open()
     assert world.limits == Gate(11, 10)
 
 

@@ -174,6 +174,7 @@ class BoardLife(RuleBasedStateMachine):
     def a_crash_reads_no_less_than_was_marked(self) -> None:
         """Rule A4: whatever the pages say of `second`, dirty and suspect alone hold it after OR-ing back."""
         self.disk.take(self.board.pages())
+        self.stood = self.everything
         back = self.disk.read()
         assert (back.base, back.peer_copy) == (BASE, b"p" * 16)
         if self.board.open:
