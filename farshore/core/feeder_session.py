@@ -56,8 +56,8 @@ class FeederSession:
     def wanted(self) -> bool:
         """Whether there should be a session now."""
         feeder = self._feeder
-        if feeder.shared.path.fault:
-            return False  # a faulted or fenced copy feeds nobody: its peer's content may be the better one
+        if feeder.shared.keeper.header.fault:
+            return False  # a faulted copy feeds nobody: its peer's content may be the better one
         if feeder.retired or feeder.record.paused or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
             return False
         return feeder.wanted is not None or feeder.spec.options.autosync or not self.met

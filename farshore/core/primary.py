@@ -450,7 +450,7 @@ class Primary:
             feeder.fail(text)
             feeder.remember(paused=True)  # also after a restart only the operator starts it again
             feeder.board.suspect_extents(sorted(map(extent_of, self.activity.hot)))
-        self.keeper.put(replace(self.keeper.header, fault=text))
+        self.keeper.put(replace(self.keeper.header, fault=text, clean=False))
         self.outbox.note("faulted", why=text, sequence=self.path.sequence)
 
     def _write_failed(self, operations: list[Operation], errno: int) -> None:

@@ -310,6 +310,6 @@ class Secondary:
         self.fault = f"disk error {errnos.errorcode.get(errno, errno)}"
         self.outbox.note("faulted", why=self.fault, sequence=self.applied)
         self.end_session("io-error", self.fault)
-        self.keeper.put(replace(self.keeper.header, fault=self.fault))
+        self.keeper.put(replace(self.keeper.header, fault=self.fault, clean=False))
         if self._stopping:
             self.stopped = True
