@@ -439,18 +439,19 @@ class Primary:
 
     def _fault(self, errno: int) -> None:
         """Rule C3: a disk of ours lied or died; nothing is acknowledged any more."""
+        text = f"disk error {errnos.errorcode.get(errno, errno)}"
         if self._shutdown is not None:
+            self.keeper.header = replace(self.keeper.header, clean=False, fault=text)
             self._shutdown.complete = True
         if self.path.fault:
             return
         self.path.fail(errno or errnos.EIO)
         self.activity.abandon_cooling()
-        text = f"disk error {errnos.errorcode.get(errno, errno)}"
+        self.keeper.put(replace(self.keeper.header, fault=text, clean=False))
         for feeder in self.feeders.values():
             feeder.fail(text)
             feeder.remember(paused=True)  # also after a restart only the operator starts it again
             feeder.board.suspect_extents(sorted(map(extent_of, self.activity.hot)))
-        self.keeper.put(replace(self.keeper.header, fault=text, clean=False))
         self.outbox.note("faulted", why=text, sequence=self.path.sequence)
 
     def _write_failed(self, operations: list[Operation], errno: int) -> None:
