@@ -97,7 +97,7 @@ class ActivityLog:
     @property
     def crowded(self) -> bool:
         """True when a cooling should begin, so that cold writes find room."""
-        return not self.cooling and len(self.hot) + len(self.adding) > self.capacity * 3 // 4
+        return bool(self.hot) and len(self.hot) + len(self.adding) > self.capacity * 3 // 4
 
     def begin_cooling(self, sequence: int) -> None:
         """Choose the extents that were touched longest ago: a quarter of the capacity.

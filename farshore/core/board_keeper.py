@@ -25,6 +25,8 @@ class BoardKeeper:
         self._outbox = outbox
         self._feeders = feeders
         self._fault = fault
+        self.cooling = False
+        """True while a cooling is under way."""
         self.barren: int | None = None
         """What was written when a cooling ended that could let nothing go; the next one waits for more."""
 
@@ -68,6 +70,7 @@ class BoardKeeper:
         Frames that only wait for an acknowledgement get marks of their own (A4), so that a slow line
         does not keep an extent hot.
         """
+        self.cooling = True
         activity.begin_cooling(path.sequence)
         victims, settled = set(activity.cooling), path.written
         for feeder in self._feeders.values():
@@ -79,6 +82,7 @@ class BoardKeeper:
                     feeder.board.mark_queued(touched, entry.last)
 
         def cooled() -> None:
+            self.cooling = False
             self.barren = None if activity.finish_cooling(settled) else settled
             path.admit_cold()
 

@@ -116,9 +116,9 @@ class Filling:
             feeder.local_read_failed(errno)
             return
         piece = self.cursor.read_done(ticket)
-        if piece is not None:
+        if piece is not None:  # else a write crossed it: the next tick or acknowledgement reads it again
             self._send(piece, offset, length, data)
-        self.pump()
+            self.pump()
 
     def _send(self, piece: Piece, offset: int, length: int, data: bytes | None) -> None:
         feeder = self._feeder

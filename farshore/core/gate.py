@@ -84,7 +84,8 @@ class LinkGate:
         if self._path.held:
             return  # nothing is acknowledged yet, and the peers may still answer (rule D5)
         if self.freezing:
-            return  # whatever the peer last confirmed stays the limit
+            self._gate()  # whatever the peer last confirmed stays the limit, nothing if it never did
+            return
         record, options, acked = self._facts()
         gate = self._gate()
         if was_closed:  # else it keeps its limits: `acked` may already speak of a stream that only begins

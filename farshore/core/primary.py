@@ -426,7 +426,8 @@ class Primary:
             self._shutdown.advance()
         elif (
             (self.activity.crowded or (self.path.waiting and self.path.starved))
-            and not self.activity.cooling
+            and self.activity.hot
+            and not self.boards.cooling
             and not self.path.fault
             and self.boards.barren != self.path.written
         ):
