@@ -186,7 +186,7 @@ class Cluster:
             self.start(site)
         self.world.after(0.3, self.operator, self._tend)
         faults = Faults(self)
-        self.pass_time(lambda: faults.enough and self.app.writes >= self.options.writes, _STORM, "the storm")
+        self.pass_time(lambda: faults.enough and self._written, _STORM, "the storm")
         faults.stop()
         self.calm_down()
         self.pass_time(self._converged, self.options.calm, "convergence")
@@ -197,6 +197,20 @@ class Cluster:
             self.faults,
             self.world.now,
             dict(self.world.reached),
+        )
+
+    @property
+    def _written(self) -> bool:
+        """As much as the run asks for; a freeze link whose peer diverged lets nothing more through."""
+        return self.app.writes >= self.options.writes or self._stuck
+
+    @property
+    def _stuck(self) -> bool:
+        """A peer that was tampered with keeps writes from flowing until somebody makes a plan."""
+        core = self.primary.core
+        return bool(core.fenced) or any(
+            follower.tampered and core.feeders[link].state is LinkState.DIVERGED
+            for link, follower in self.oracle.followers.items()
         )
 
     def calm_down(self) -> None:
@@ -220,7 +234,7 @@ class Cluster:
         """What is missing for convergence; empty when nothing is."""
         if not self.primary.running:
             return "the primary is down"
-        if not self.app.idle:
+        if not self.app.idle and not self._stuck:
             return "the application waits for answers"
         return self.oracle.converged()
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
-from farshore.model.options import ResyncKind
+from farshore.model.options import AckLevel, Mode, OnOutage, ResyncKind
 from sim.cluster import Cluster
 from sim.disk import Strike
 from sim.secondary_site import SecondarySite
 from sim.site import Site
 from sim.steps import Doom, Phase
+from sim.tampering import Tampering
 from sim.world import Life
 
 _PRIMARY_LANES: Final = ("", "write", "sync", "header", "activity", "board", "open")
@@ -47,9 +49,18 @@ class Faults:
             (4, self.restart),
             (2, self.jump),
             (2, self.peer_back),
+            (2, self.change),
+            (3, self.slow_disk),
+            *self._tampering(),
         )
         self._weights = [weight for weight, _ in self._table]
         self._next()
+
+    def _tampering(self) -> list[tuple[int, Callable[[], bool]]]:
+        if not self.cluster.options.tampering:
+            return []
+        tampering = Tampering(self.cluster)
+        return [(14, tampering.back_up), (3, tampering.strike)]
 
     @property
     def enough(self) -> bool:
@@ -158,6 +169,20 @@ class Faults:
         site.disk.strikes.append(strike)
         return True
 
+    def slow_disk(self) -> bool:
+        """A disk takes its time for a while."""
+        site = self._site()
+        if not site.running:
+            return False
+        steps, before = site.steps, site.steps.slowest
+        steps.slowest = 0.3
+
+        def recover() -> None:
+            steps.slowest = before
+
+        self.world.after(self.world.between(0.1, 2.0), self.cluster.operator, recover)
+        return True
+
     # -- lines ------------------------------------------------------------------------------------
 
     def cut(self) -> bool:
@@ -209,6 +234,25 @@ class Faults:
         self.cluster.resync(link, kind, once=once)
         if once:
             self.world.after(self.world.between(0.5, 3.0), self.life, self._resume, link)
+        return True
+
+    def change(self) -> bool:
+        """The operator changes a link's options."""
+        primary, random, link = self.cluster.primary, self.world.random, self._link()
+        if not primary.running:
+            return False
+        old = next(each for each in primary.plan.links if each.id == link)
+        options = replace(
+            old.options,
+            mode=random.choice(list(Mode)),
+            ack=random.choice(list(AckLevel)),
+            on_outage=random.choice((OnOutage.CONTINUE, OnOutage.CONTINUE, OnOutage.FREEZE)),
+        )
+        new = replace(old, options=options)
+        self.world.note("operator", "changes", link, options)
+        links = tuple(new if each.id == link else each for each in primary.plan.links)
+        primary.plan = replace(primary.plan, links=links)
+        primary.turn(primary.core.change_link, new)
         return True
 
     def peer_back(self) -> bool:

@@ -79,7 +79,7 @@ def drawn(seed: int) -> Options:
         slow_line=random.choice((0.001, 0.005, 0.02, 0.08)),
         slow_disk=random.choice((0.0005, 0.004, 0.02)),
         prefilled=random.random() < 0.7,
-        tampering=random.random() < 0.06,
+        tampering=random.random() < 0.1,
     )
 
 

@@ -43,7 +43,9 @@ class Follower:
         self.session = 0
         """Nonce of the session that the primary is in."""
         self.tampered = False
-        """Its state was rolled back or wiped: it must end as diverged, and promises nothing."""
+        """Its state was rolled back or wiped: it promises nothing any more."""
+        self.stranger = False
+        """It came back as another copy: it must end as diverged."""
 
 
 class Oracle(Witness, FollowerWitness):
@@ -183,12 +185,13 @@ class Oracle(Witness, FollowerWitness):
 
     def resumed(self, site: SecondarySite) -> None:
         follower, core, header = self._by_site[site], site.core, site.header_file.header
-        if header.resync is not None or header.history.blank:
-            follower.prefix.lost()
+        prefix, position = follower.prefix, Position(core.generation, core.applied)
+        if header.resync is not None or header.history.blank or follower.tampered:
+            prefix.lost()
+        elif prefix.position is None:
+            prefix.claimed(position, site.images())
         else:
-            images = None if follower.power_lost else site.images()
-            position = Position(core.generation, core.applied)
-            follower.prefix.restarted(position, follower.highest, images)
+            prefix.restarted(position, follower.highest, None if follower.power_lost else site.images())
         if follower.power_lost:
             follower.demands_doubt = not follower.excused
         follower.power_lost = follower.excused = False
@@ -206,17 +209,17 @@ class Oracle(Witness, FollowerWitness):
             self._by_site[site].sessions[message.session] = site.boots
 
     def recorded(self, site: SecondarySite, header: Header) -> None:
+        follower, head = self._by_site[site], header.history.head
         if header.resync is not None:
-            self._by_site[site].prefix.lost()
-
-    def turned(self, site: SecondarySite) -> None:
-        follower, core, header = self._by_site[site], site.core, site.header_file.header
-        consistent = header.resync is None and not header.history.blank and not core.fault
-        if consistent and follower.prefix.position is None:
-            follower.prefix.claimed(Position(core.generation, core.applied), site.images())
+            follower.prefix.lost()
+        elif follower.prefix.position is None and head is not None and not follower.tampered:
+            # The completion cut is durable: the stream was held there.
+            follower.prefix.claimed(head, site.images())
 
     def _check_follower(self, follower: Follower) -> None:
         site = follower.site
+        if not follower.prefix.doubt:
+            follower.demands_doubt = False
         if site.running and not follower.tampered and not site.core.fault:
             doubtful = not site.core.consistent or not follower.demands_doubt
             follower.prefix.check(site.images(), doubtful=doubtful)
@@ -235,24 +238,35 @@ class Oracle(Witness, FollowerWitness):
             return
         core = self.primary.core
         for link, follower in self.followers.items():
-            if follower.tampered or link not in core.feeders:
+            feeder = core.feeders.get(link)
+            if feeder is None or not self._claims(feeder, follower):
                 continue
             clean = dirt.differing(self.primary, follower.site, core.geometry)
             if clean:
-                clean -= dirt.dirty_now(core, core.feeders[link])
+                clean -= dirt.dirty_now(core, feeder)
             if clean:
                 clean -= dirt.in_flight(core)
             if clean:
                 raise BrokenRule("A1", f"clean but differing: {dirt.listed(clean)}")
 
+    def _claims(self, feeder: Feeder, follower: Follower) -> bool:
+        """Whether the link's dirt has to be right: not before the primary has looked at a peer that was
+        tampered with, and not where it refuses to have anything to do with it."""
+        going_on = feeder.state in (LinkState.RESYNCING, LinkState.REPLICATING)
+        known = follower.sessions.get(follower.session) == follower.site.boots
+        if going_on and known and follower.stranger:
+            raise BrokenRule("D3", f"link {feeder.spec.name} goes on with another copy")
+        return not follower.tampered or (going_on and known)
+
     def converged(self) -> str:
         """Empty when every link is back to order and every image equal (rule F2); else what is missing."""
         core = self.primary.core
+        tampered = any(follower.tampered for follower in self.followers.values())
+        if core.fenced:
+            return "" if tampered else f"the primary is fenced: {core.fenced}"
         for link, follower in self.followers.items():
             feeder = core.feeders[link]
-            if follower.tampered:
-                if feeder.state is not LinkState.DIVERGED:
-                    return f"link {feeder.spec.name} is {feeder.state} with a peer that was tampered with"
+            if follower.tampered and feeder.state is LinkState.DIVERGED:
                 continue
             if feeder.state is not LinkState.REPLICATING:
                 return f"link {feeder.spec.name} is {feeder.state} ({feeder.standing.reason}, {feeder.why})"

@@ -177,7 +177,7 @@ class PrimarySite(Site):
 
     @property
     def faulted(self) -> bool:
-        return bool(self.core.path.fault) and not self.stopping
+        return bool(self.core.path.fault) and not self.stopping and not self.core.fenced
 
     def _tick(self) -> None:
         self.world.after(TICK, self.life, self._tick)

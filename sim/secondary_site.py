@@ -64,9 +64,6 @@ class FollowerWitness:
     def recorded(self, site: SecondarySite, header: Header) -> None:
         """A header has become durable."""
 
-    def turned(self, site: SecondarySite) -> None:
-        """A turn has ended."""
-
 
 class SecondarySite(Site):
     """See the module."""
@@ -174,11 +171,9 @@ class SecondarySite(Site):
             self._inside = True
             self.drain()
             self._inside = False
-        if self.life.alive:
-            self.witness.turned(self)
-            if self.core.stopped:
-                self.ended()
-                self.place.on_death(self, False)
+        if self.life.alive and self.core.stopped:
+            self.ended()
+            self.place.on_death(self, False)
 
     def carry_out(self, action: a.Action) -> None:
         self._carry[type(action)](action)

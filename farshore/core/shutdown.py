@@ -65,6 +65,8 @@ class Shutdown:
 
     def _boards_written(self) -> None:
         keeper, path = self._primary.keeper, self._primary.path
+        if keeper.header.fault:
+            return  # something failed on the way: the stop is not a clean one
         exact = keeper.header.history.extended_to(path.sequence)
         keeper.put(replace(keeper.header, history=exact, ceiling=path.sequence, clean=True), self._done)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-WINDOW: Final = 64 << 10
+WINDOW: Final = 136 << 10
 """Bytes that one connection receives at a time. A batch of this size stays in the processor's cache,
 and the peer gets its share while we still write ours."""
 LARGEST_WINDOW: Final = 512 << 10

@@ -39,11 +39,13 @@ class Carrier:
         """Begins these actions after all that were given before."""
         if not actions:
             return
-        self._queue.extend(actions)
+        queue, table = self._queue, self.table
         if self._draining:
+            queue.extend(actions)
             return
         self._draining = True
-        queue, table = self._queue, self.table
+        for action in actions:
+            table[type(action)](action)
         while queue:
             action = queue.popleft()
             table[type(action)](action)

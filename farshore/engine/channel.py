@@ -46,8 +46,9 @@ class Channel(Protocol):
         connection is broken. A result that fills `view` says nothing about what else is there; any
         shorter one means that everything that has arrived was taken."""
 
-    def send_frame(self, prefix: bytes, body: Buffer) -> None:
-        """Queues a frame behind `outbound` and sends what goes without waiting. Raises OSError."""
+    def send_frame(self, prefix: bytes, body: Buffer) -> bool:
+        """Queues a frame behind `outbound` and sends what goes without waiting; True if all of that has
+        gone. Raises OSError."""
 
     def flush(self) -> None:
         """Sends from `outbound` what goes without waiting. Raises OSError when the connection is broken."""
@@ -103,19 +104,21 @@ class PlainChannel:
         self.received_total += size
         return size
 
-    def send_frame(self, prefix: bytes, body: Buffer) -> None:
+    def send_frame(self, prefix: bytes, body: Buffer) -> bool:
         outbound = self.outbound
         if outbound.size:
             outbound.append_frame(prefix, body)
-            return  # what waits before it waits for the socket
+            return False  # what waits before it waits for the socket
         try:
             sent = self._sock.sendmsg((prefix, body))
         except BlockingIOError:
             sent = 0
         self.sent_total += sent
-        if sent < len(prefix) + len(body):
-            outbound.append_frame(prefix, body)
-            outbound.sent(sent)
+        if sent == len(prefix) + len(body):
+            return True
+        outbound.append_frame(prefix, body)
+        outbound.sent(sent)
+        return False
 
     def flush(self) -> None:
         if self.outbound.size:
@@ -185,9 +188,10 @@ class TlsChannel:
             filled += size
         return filled
 
-    def send_frame(self, prefix: bytes, body: Buffer) -> None:
+    def send_frame(self, prefix: bytes, body: Buffer) -> bool:
         self.outbound.append_frame(prefix, body)
         self.flush()
+        return not self.waits_to_send
 
     def flush(self) -> None:
         while True:

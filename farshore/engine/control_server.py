@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from farshore.engine.listener import Listener
 from farshore.engine.outbound import Outbound
 from farshore.engine.reactor import BROKEN, READABLE, WRITABLE, Reactor
 from farshore.errors import FarshoreError, ProtocolError
@@ -56,31 +57,25 @@ class ControlServer:
         self._path = path
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)  # we hold the copy's lock, so whoever listened there is gone
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._listener.setblocking(False)
-            self._listener.bind(path)
-            self._listener.listen(16)
+            listener.setblocking(False)
+            listener.bind(path)
+            listener.listen(MOST_CONNECTIONS)
         except OSError:
-            self._listener.close()
+            listener.close()
             raise
-        reactor.add(self._listener.fileno(), self._accept)
+        self._listening = Listener(reactor, listener, self._take)
 
-    def _accept(self, _ready: int) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionError):
-            return
+    def _take(self, sock: socket.socket) -> None:
         if len(self.connections) >= MOST_CONNECTIONS:
             sock.close()
-            return
-        sock.setblocking(False)
-        self.connections.add(_Connection(self, sock))
+        else:
+            self.connections.add(_Connection(self, sock))
 
     def close(self) -> None:
         """Ends the listener, and each connection once it has got its answers, as far as they go now."""
-        self.reactor.remove(self._listener.fileno())
-        self._listener.close()
+        self._listening.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
         for connection in list(self.connections):

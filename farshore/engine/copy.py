@@ -13,11 +13,10 @@ import secrets
 import time
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import quote
 
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.secondary import Secondary, SecondarySetup
-from farshore.engine.intents import addresses_of, check_unchangeable
+from farshore.engine.intents import addresses_of, check_unchangeable, uri_of
 from farshore.engine.journal import Journal, to_stderr
 from farshore.engine.line import Identity
 from farshore.engine.link_runner import Route
@@ -69,10 +68,11 @@ class RunningCopy:
             self.role = self._primary(shop)
         else:
             self.role = self._secondary(shop)
+        self._clock = self.role.core.clock
         self._tidying = False
         self._stopping = False
         reactor.at_turn_start(self._begin_turn)
-        reactor.at_turn_end(self._end_turn)
+        reactor.at_turn_end(self.role.end_turn)
 
     # -- composition ------------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ class RunningCopy:
 
     def start(self) -> None:
         """Lets the core begin, and time pass."""
-        self.role.begin_turn(self.reactor.now, self.wall())
+        self._begin_turn()
         self.role.start()
         self.reactor.after(TICK, self._tick)
 
@@ -163,14 +163,11 @@ class RunningCopy:
         gc.collect()
 
     def _begin_turn(self) -> None:
-        self.role.begin_turn(self.reactor.now, time.time())
+        self._clock(self.reactor.now, time.time())
 
     def _tick(self) -> None:
         self.reactor.after(TICK, self._tick)
         self.role.tick()
-
-    def _end_turn(self) -> None:
-        self.role.end_turn()
         if self._stopping and self.role.stopped:
             self.reactor.stop()
 
@@ -230,13 +227,12 @@ class RunningCopy:
             "copy": {"id": config.copy.hex(), "name": config.copy_name},
             **self.role.report(config.group_name),
         }
-        sockets = {each.volume: each.unix for each in config.exports if each.unix and not each.read_only}
         document["volumes"] = [
             {
                 "name": each.name,
                 "path": each.path,
                 "size": self._stored.volumes[each.id].size,
-                "uri": _uri(each.name, sockets.get(each.id)),
+                "uri": uri_of(config, each),
             }
             for each in config.volumes
         ]
@@ -259,10 +255,6 @@ def adopt_upstream(config: CopyConfig, stored: StoredCopy) -> None:
         return
     if header.upstream is None or upstream.epoch > header.upstream.epoch:
         stored.header.write(replace(header, upstream=Upstream(upstream.link, upstream.epoch)))
-
-
-def _uri(volume: str, path: str | None) -> str | None:
-    return None if path is None else f"nbd+unix:///{quote(volume, safe='')}?socket={quote(path, safe='/')}"
 
 
 def _new_id() -> bytes:

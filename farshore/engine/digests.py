@@ -43,7 +43,12 @@ class Digests:
     def request(self, volume: int, offset: int, length: int, region: int, done: Done) -> None:
         """Digests each region of the range; `done` is called from the loop."""
         if self._sock is None:
-            self._start()
+            try:
+                self._start()
+            except OSError as error:
+                code = error.errno or errno.EIO
+                self._reactor.soon(lambda: done(b"", code))
+                return
         self._last += 1
         self._waiting[self._last] = done
         self._outbound.append(REQUEST.pack(self._last, volume, region, offset, length))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from farshore.engine.nbd_exports import Exported
 from farshore.engine.nbd_server import Address
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig
+from farshore.model.volumes import VolumeSpec
 from farshore.store.volume import Volume
 
 
@@ -24,6 +26,20 @@ def addresses_of(config: CopyConfig, volumes: Mapping[int, Volume]) -> dict[Addr
         if intent.tcp is not None:
             offered.setdefault(("tcp", intent.tcp), []).append(export)
     return offered
+
+
+def uri_of(config: CopyConfig, volume: VolumeSpec) -> str | None:
+    """What a client opens to write to a volume; on a Unix socket if there is one, None if there is no
+    writable export of it."""
+    name = quote(volume.name, safe="")
+    writable = [each for each in config.exports if each.volume == volume.id and not each.read_only]
+    for intent in writable:
+        if intent.unix is not None:
+            return f"nbd+unix:///{name}?socket={quote(intent.unix, safe='/')}"
+    for intent in writable:
+        if intent.tcp is not None:
+            return f"nbd://{intent.tcp}/{name}"
+    return None
 
 
 def check_unchangeable(old: CopyConfig, new: CopyConfig) -> None:

@@ -85,11 +85,11 @@ class LinkConnection:
         if not self._open:
             return
         try:
-            self.channel.send_frame(prefix, body)
+            gone = self.channel.send_frame(prefix, body)
         except OSError as error:
             self._break(reason(error))
             return
-        if self.channel.waits_to_send:
+        if not gone:
             self._wait_for_the_right_events()
 
     def flush(self) -> None:
@@ -118,6 +118,9 @@ class LinkConnection:
             self._reactor.soon(self._receive)
 
     def _ready(self, events: int) -> None:
+        if events == READABLE:
+            self._receive()
+            return
         if events & WRITABLE:
             self.flush()
         if self._fd < 0:
@@ -151,7 +154,10 @@ class LinkConnection:
 
     def _fill(self) -> bool:
         """Reads once, and hands on; False when nothing more is here, or may be handed on."""
-        room = self._room()
+        empty = self._start == self._end and len(self._view) == self._window
+        if empty:
+            self._start = self._end = 0
+        room = self._view if empty else self._room()
         size = self.channel.recv_into(room)
         if size == NOTHING:
             return False
@@ -188,9 +194,6 @@ class LinkConnection:
     def _room(self) -> memoryview:
         """Where to receive: behind what is incomplete, all of which must fit, and not much beyond it."""
         have = self._end - self._start
-        if not have and len(self._view) == self._window:
-            self._start = self._end = 0
-            return self._view
         room = max(self._missing if have else 0, self._window - have)
         view = self._view
         if have + room > len(view) or (not have and len(view) > self._window):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from farshore.engine.frame_buffer import frame_buffer_of
 from farshore.engine.pool import Pool
 from farshore.model.messages import Buffer
 from farshore.model.volumes import FLUSH, TRIM, WRITE, Operation
@@ -32,6 +33,8 @@ class LocalWrites:
     def __init__(self, volumes: Mapping[int, Volume], pool: Pool) -> None:
         self._volumes = volumes
         self._pool = pool
+        self.later: Callable[[int, Errors], None] = _nobody
+        """Told the ticket and the errors of a batch that went through the thread."""
         self._in_memory = all(volume.memory for volume in volumes.values())
         self._slow = False
         self.unsynced: set[int] = set(volumes)
@@ -46,31 +49,31 @@ class LocalWrites:
         self,
         operations: Sequence[Operation],
         payloads: Sequence[Buffer | None],
-        done: Callable[[Errors], None],
-    ) -> None:
-        """Calls `done` with the errors, before it returns or later from the loop."""
+        ticket: int,
+    ) -> Errors | None:
+        """The errors; None where it takes longer: then `later` is told them, from the loop."""
         if self._in_memory:
             errors = carry_out(self._volumes, operations, payloads)
         elif self.aside or {operation[1] for operation in operations} - {WRITE, FLUSH}:
-            self._write_aside(operations, payloads, done)
-            return
+            self._write_aside(operations, payloads, ticket)
+            return None
         else:
             began = time.monotonic()
             errors = carry_out(self._volumes, operations, payloads)
             self._slow = time.monotonic() - began > SLOW
-        self._not_synced(operations)
-        done(errors)
+        if len(self.unsynced) < len(self._volumes):
+            self._not_synced(operations)
+        return errors
 
     def _not_synced(self, operations: Sequence[Operation]) -> None:
         """Called when they have been written: an fdatasync that began before covers none of them."""
-        if len(self.unsynced) < len(self._volumes):
-            self.unsynced.update([operation[0] for operation in operations if operation[1] != FLUSH])
+        self.unsynced.update([operation[0] for operation in operations if operation[1] != FLUSH])
 
     def _write_aside(
         self,
         operations: Sequence[Operation],
         payloads: Sequence[Buffer | None],
-        done: Callable[[Errors], None],
+        ticket: int,
     ) -> None:
         owned = [None if payload is None else _owned(payload) for payload in payloads]
 
@@ -84,18 +87,19 @@ class LocalWrites:
                 raise result  # `carry_out` reports the errors of disks; this is none
             errors, self._slow = result
             self._not_synced(operations)
-            done(errors)
+            self.later(ticket, errors)
 
         self._pool.submit(_KEY, job, written)
 
 
+def _nobody(_ticket: int, _errors: Errors) -> None:
+    raise AssertionError("nobody waits for these writes")
+
+
 def _owned(payload: Buffer) -> Buffer:
-    """The bytes, not in a buffer that others use. A large payload already has a buffer to itself."""
-    if isinstance(payload, bytes):
-        return payload
-    if isinstance(payload, memoryview) and len(payload) * 2 > memoryview(payload.obj).nbytes:
-        return payload
-    return bytes(payload)
+    """The same bytes, in a buffer that nobody will use again."""
+    own = type(payload) is bytes or frame_buffer_of(payload) is not None
+    return payload if own else bytes(payload)
 
 
 def carry_out(
@@ -109,21 +113,40 @@ def carry_out(
         first = at
         at += 1
         if code == WRITE:
-            while at < count and operations[at][0] == number and operations[at][1] == WRITE:
-                at += 1
-            if at == first + 1:
+            if at == count:
                 try:
                     volumes[number].write(payloads[first], offset)  # type: ignore[arg-type]
                 except OSError as error:
                     errors[first] = error.errno or errno.EIO
-                continue
-            run = [(operations[index][2], payloads[index]) for index in range(first, at)]
-            failed = volumes[number].write_many(run)  # type: ignore[arg-type]
-            for index, code in failed.items():
-                errors[first + index] = code
+                break
+            while at < count and operations[at][0] == number and operations[at][1] == WRITE:
+                at += 1
+            _write_run(volumes[number], operations, payloads, range(first, at), errors)
         elif code != FLUSH:
             try:
                 volumes[number].zero(offset, length, may_unmap=code == TRIM)
             except OSError as error:
                 errors[first] = error.errno or errno.EIO
     return errors
+
+
+def _write_run(
+    volume: Volume,
+    operations: Sequence[Operation],
+    payloads: Sequence[Buffer | None],
+    run: range,
+    errors: Errors,
+) -> None:
+    """Writes to one volume. Where neighbours follow one another they share a call."""
+    first = run.start
+    if len(run) > 1 and operations[first][2] + operations[first][3] == operations[first + 1][2]:
+        writes = [(operations[index][2], payloads[index]) for index in run]
+        for place, code in volume.write_many(writes).items():  # type: ignore[arg-type]
+            errors[first + place] = code
+        return
+    write = volume.write
+    for index in run:
+        try:
+            write(payloads[index], operations[index][2])  # type: ignore[arg-type]
+        except OSError as error:
+            errors[index] = error.errno or errno.EIO

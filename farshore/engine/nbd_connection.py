@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from farshore.core.write_path import Batch
 from farshore.engine.arena import LARGEST_WINDOW, WINDOW, Arena
+from farshore.engine.frame_buffer import FrameBuffer
 from farshore.engine.nbd_exports import Exported
 from farshore.engine.nbd_tokens import Answers, Split
 from farshore.engine.outbound import Outbound
@@ -38,12 +39,6 @@ _PART_COST: Final = 128
 _NEGOTIATED: Final = 16 << 10
 _ROUNDS: Final = 64
 """Calls of the system that one turn spends on the payload of one large write."""
-
-
-class FrameBuffer(bytearray):
-    """A frame of one write under construction: its payload stands where the frame will have it."""
-
-    __slots__ = ()
 
 
 class Service(Protocol):
@@ -149,7 +144,28 @@ class Connection:
             elif self._negotiation is not None:
                 self._negotiate(self._negotiation)
             else:
-                self._receive_requests()
+                self._requests_ready(READABLE)
+
+    def _requests_ready(self, events: int) -> None:
+        """Takes the place of `_ready` after the negotiation; the usual case without a detour."""
+        if events != READABLE or self._large is not None:
+            self._ready(events)
+            return
+        arena, tail = self._service.arena, self._tail
+        start = arena.reserve(len(tail) + self._window)
+        at = start + len(tail)
+        try:
+            size = self._sock.recv_into(arena.view[at : at + self._window])
+        except BlockingIOError:
+            return
+        except OSError:
+            size = 0  # a broken connection has ended as well
+        if not size:
+            self.close()
+            return
+        if tail:
+            arena.view[start:at] = tail
+        self._parse(start, at + size)
 
     def _receive(self, view: memoryview) -> int:
         """How many bytes came; 0 when none are here now, or ever again: then the connection is closed."""
@@ -173,6 +189,7 @@ class Connection:
         if isinstance(outcome, Ready):
             self._timer.cancel()
             self._negotiation = None
+            self._service.reactor.on_event(self._fd, self._requests_ready)
             assert isinstance(outcome.export.handle, Exported)
             self.export = outcome.export.handle
             self.contexts, self.structured = outcome.contexts, outcome.structured
@@ -186,33 +203,24 @@ class Connection:
             self._leaving, self._usual = True, False
         self._service.answers.touch(self)
 
-    def _receive_requests(self) -> None:
-        arena, tail = self._service.arena, self._tail
-        start = arena.reserve(len(tail) + self._window)
-        view = arena.view
-        at = start + len(tail)
-        size = self._receive(view[at : at + self._window])
-        if not size:
-            return
-        if tail:
-            view[start:at] = tail
-        self._parse(start, at + size)
-
     def _parse(self, start: int, end: int) -> None:
         arena = self._service.arena
-        parsed = self._parser.parse(arena.view, end, start)
-        consumed = parsed.consumed
+        consumed, requests, need, fatal, partial = self._parser.parse(arena.view, end, start)
         arena.used = consumed
         self.pending += consumed - start
-        if parsed.requests:
-            self._take(parsed.requests)
-        if parsed.partial is not None and parsed.partial.length >= LARGE:
-            self._begin_large(parsed.partial, arena.view[parsed.partial.payload_at : end])
-        else:
-            self._tail = bytes(arena.view[consumed:end]) if consumed < end else b""
+        if requests:
+            self._take(requests)
+            if self.pending > OUTSTANDING:
+                self._service.answers.touch(self)
+        if partial is not None and partial.length >= LARGE:
+            self._begin_large(partial, arena.view[partial.payload_at : end])
+        elif consumed < end:
+            self._tail = bytes(arena.view[consumed:end])
             # A request that does not fit makes the window grow, so that the next ones come whole.
-            self._window = min(max(WINDOW, 4 * parsed.need), LARGEST_WINDOW) if parsed.need else WINDOW
-        if parsed.fatal:
+            self._window = min(max(WINDOW, 4 * need), LARGEST_WINDOW)
+        else:
+            self._tail, self._window = b"", WINDOW
+        if fatal:
             self.close()
         elif self._parser.disconnected:
             self._leaving, self._usual = True, False
@@ -305,6 +313,8 @@ class Connection:
         )
         self._take([request])
         service.submit()
+        if self.pending > OUTSTANDING:
+            service.answers.touch(self)
 
     # -- answers ----------------------------------------------------------------------------
 

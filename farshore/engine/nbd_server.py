@@ -19,6 +19,7 @@ from typing import Final, TypeAlias
 
 from farshore.core.write_path import Batch
 from farshore.engine.arena import Arena
+from farshore.engine.listener import Listener
 from farshore.engine.nbd_connection import Connection
 from farshore.engine.nbd_exports import Catalogue, Exported
 from farshore.engine.nbd_reads import DirtyExtents, Reads
@@ -67,7 +68,7 @@ class NbdServer:
         self._issue = issue
         self._link_names = link_names
         self._reads = Reads(self.answers, around.pool, dirty_extents)
-        self._listeners: dict[Address, tuple[socket.socket, Catalogue]] = {}
+        self._listeners: dict[Address, tuple[Listener, Catalogue]] = {}
 
     # -- listeners --------------------------------------------------------------------------
 
@@ -80,15 +81,15 @@ class NbdServer:
         opened: dict[Address, socket.socket] = {}
         with contextlib.ExitStack() as undo:
             for address in exports.keys() - self._listeners.keys():
-                opened[address] = listener = _listen(address)
-                undo.callback(listener.close)
+                opened[address] = sock = _listen(address)
+                undo.callback(sock.close)
             undo.pop_all()
         for address in list(self._listeners):
             if address not in exports:
                 self._close_listener(address)
-        for address, listener in opened.items():
+        for address, sock in opened.items():
+            listener = Listener(self.reactor, sock, partial(self._take, address))
             self._listeners[address] = (listener, Catalogue(self._link_names))
-            self.reactor.add(listener.fileno(), partial(self._accept, address))
         for address, offered in exports.items():
             self._listeners[address][1].offer(offered)
         kept = {(each.id, each.read_only) for offered in exports.values() for each in offered}
@@ -96,40 +97,22 @@ class NbdServer:
             if client.export is not None and (client.export.id, client.export.read_only) not in kept:
                 client.close()
 
-    def _accept(self, address: Address, _ready: int) -> None:
-        listener, catalogue = self._listeners[address]
-        try:
-            sock, _ = listener.accept()
-        except (BlockingIOError, ConnectionError):
-            return
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                raise
-            # The client waits in the listener's queue until descriptors are free again.
-            self.reactor.change(listener.fileno(), 0)
-            self.reactor.after(1.0, lambda: self._listen_again(address))
-            return
+    def _take(self, address: Address, sock: socket.socket) -> None:
         if len(self.clients) >= MOST_CLIENTS:
             sock.close()
             return
-        sock.setblocking(False)
         if address[0] == "tcp":
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         else:
             # What a client of a Unix socket may queue is its own affair; our answers are ours.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-        client = Connection(self, sock, catalogue, ":".join(address))
+        client = Connection(self, sock, self._listeners[address][1], ":".join(address))
         if not client.closed:
             self.clients.add(client)
 
-    def _listen_again(self, address: Address) -> None:
-        if address in self._listeners:
-            self.reactor.change(self._listeners[address][0].fileno(), 1)
-
     def _close_listener(self, address: Address) -> None:
         listener, _ = self._listeners.pop(address)
-        self.reactor.remove(listener.fileno())
         listener.close()
         if address[0] == "unix":
             with contextlib.suppress(FileNotFoundError):
@@ -138,7 +121,7 @@ class NbdServer:
     def addresses(self) -> dict[Address, tuple[str, int]]:
         """What TCP listeners are bound to, for those that asked for any port."""
         return {
-            address: listener.getsockname()[:2]
+            address: listener.address
             for address, (listener, _) in self._listeners.items()
             if address[0] == "tcp"
         }

@@ -14,6 +14,7 @@ from typing import Any, Final
 from farshore.core.report import moment
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
+from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.primary_copy import PrimaryCopy
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.errors import FarshoreError, ProtocolError
@@ -70,7 +71,11 @@ class Operations:
         call.reply({"group": self._copy.status()})
 
     def _reload(self, call: Call) -> None:
-        call.reply({"changed": self._copy.reload()})
+        try:
+            call.reply({"changed": self._copy.reload()})
+        except OSError as error:
+            means = "The engine goes on; what was changed before the error stays changed."
+            raise as_farshore_error(error, means) from error
 
     def _pause(self, call: Call) -> None:
         copy, primary = self._copy, self._primary()

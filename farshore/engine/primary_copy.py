@@ -20,10 +20,10 @@ from farshore.core.write_path import Batch
 from farshore.engine.carrier import Carrier
 from farshore.engine.digests import Digests
 from farshore.engine.durable_records import DurableRecords
+from farshore.engine.frame_buffer import frame_buffer_of
 from farshore.engine.journal import Journal
 from farshore.engine.link_runner import LinkRunner, Route
 from farshore.engine.local_writes import LocalWrites
-from farshore.engine.nbd_connection import FrameBuffer
 from farshore.engine.nbd_server import NbdServer, Surroundings
 from farshore.engine.pool import Pool
 from farshore.engine.reactor import Reactor
@@ -82,7 +82,7 @@ class PrimaryCopy:
             a.Send: self._send,
             a.ReadRegion: self._read_region,
         }
-        self._written = carrier.reporting(core.written)
+        self.writes.later = carrier.reporting(core.written)
         self._region_read = carrier.reporting(core.region_read)
 
     # -- life -------------------------------------------------------------------------------
@@ -99,10 +99,6 @@ class PrimaryCopy:
     def stopped(self) -> bool:
         """The clean stop is complete."""
         return self.core.stopped
-
-    def begin_turn(self, now: float, wall: float) -> None:
-        """Gives the core the time."""
-        self.core.clock(now, wall)
 
     def tick(self) -> None:
         """Gives the core a chance to do what is due."""
@@ -140,15 +136,17 @@ class PrimaryCopy:
             prefix = session.frame_prefix(len(body))
             for link in action.links:
                 self.links[link].send_frame(prefix, body)
-        self.writes.write(operations, payloads, partial(self._written, action.ticket))
+        errors = self.writes.write(operations, payloads, action.ticket)
+        if errors is not None:
+            self.carrier.do(self.core.written(action.ticket, errors))
 
     def _frame(self, action: a.Issue) -> Buffer:
         core, operations, payloads = self.core, action.operations, action.payloads
         stamp = frame.FrameStamp(self._group, core.generation, action.first, time.time_ns(), action.follows)
-        only = payloads[0]
-        if len(payloads) == 1 and type(only) is memoryview and type(only.obj) is FrameBuffer:
-            frame.encode_into(only.obj, stamp, operations[0])
-            return only.obj
+        buffer = frame_buffer_of(payloads[0]) if len(payloads) == 1 else None
+        if buffer is not None:
+            frame.encode_into(buffer, stamp, operations[0])
+            return buffer
         return frame.encode(stamp, operations, payloads)
 
     def _dirty_extents(self, link: str, volume: int, offset: int, length: int) -> Iterable[tuple[int, bool]]:

@@ -9,7 +9,6 @@ traceback; the next start recovers as after any crash.
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import json
 import os
@@ -22,6 +21,7 @@ from farshore.engine.control_server import ControlServer
 from farshore.engine.copy import RunningCopy, adopt_upstream, read_config
 from farshore.engine.journal import to_stderr
 from farshore.engine.operations import Operations
+from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.reactor import Reactor
 from farshore.engine.stored_copy import open_copy, take_lock
 from farshore.errors import FarshoreError
@@ -30,15 +30,6 @@ from farshore.store.platform import RealFiles
 _DESCRIPTORS: Final = 65536
 _SWITCH_S: Final = 0.0005
 """How long a thread of the pool may keep the interpreter from the loop."""
-_OS_CODES: Final = {
-    errno.ENOSPC: "disk-full",
-    errno.EDQUOT: "disk-full",
-    errno.EACCES: "permission",
-    errno.EPERM: "permission",
-    errno.EROFS: "read-only",
-    errno.ENOENT: "not-found",
-    errno.EADDRINUSE: "address-in-use",
-}
 
 
 def main(arguments: list[str]) -> int:
@@ -55,7 +46,8 @@ def main(arguments: list[str]) -> int:
         except FarshoreError as error:
             return _report(failure, error)
         except OSError as error:
-            return _report(failure, _as_farshore_error(error))
+            means = "The engine did not start; the volumes were not changed."
+            return _report(failure, as_farshore_error(error, means))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(failure)
         reactor.soon(copy.start)
@@ -89,16 +81,6 @@ def _prepare_process() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _as_farshore_error(error: OSError) -> FarshoreError:
-    where = f"{error.filename}: " if error.filename else ""
-    return FarshoreError(
-        _OS_CODES.get(error.errno or 0, "io-error"),
-        f"{where}{error.strerror or error}",
-        means="The engine did not start; the volumes were not changed.",
-        next_step="farshore doctor",
-    )
 
 
 def _report(path: str, error: FarshoreError) -> int:

@@ -27,6 +27,7 @@ BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
 
 STALL: Final = 0.25
 """Seconds. What a turn takes beyond this, or comes late by, is not counted in `now`."""
+_RESOLUTION: Final = 0.001
 _LONGEST_WAIT: Final = 60.0
 _EVENTS: Final = 256
 """Descriptors of one turn; more that are ready come in the next one."""
@@ -55,6 +56,8 @@ class Reactor:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._epoll = select.epoll()
+        self._poll = self._epoll.poll
+        self._told_time = float("-inf")
         self._callbacks: dict[int, OnEvent] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
@@ -83,6 +86,10 @@ class Reactor:
         """What to wait for from now on; errors and hang-ups always come."""
         self._epoll.modify(fd, events)
 
+    def on_event(self, fd: int, callback: OnEvent) -> None:
+        """Calls another callback for this descriptor from now on."""
+        self._callbacks[fd] = callback
+
     def remove(self, fd: int) -> None:
         """Forgets the descriptor; call it before the descriptor is closed."""
         del self._callbacks[fd]
@@ -108,7 +115,7 @@ class Reactor:
             os.eventfd_write(self._wake, 1)
 
     def at_turn_start(self, callback: Callback) -> None:
-        """Runs in every turn before any event, `now` being set."""
+        """Runs before the events of a turn, `now` being set; not again within a millisecond."""
         self._turn_starts.append(callback)
 
     def at_turn_end(self, callback: Callback) -> None:
@@ -128,22 +135,26 @@ class Reactor:
 
     def turn(self, wait: float = _LONGEST_WAIT) -> None:
         """One turn, waiting at most `wait` seconds for its first event."""
-        clock = self._clock
+        clock, timers = self._clock, self._timers
         waits_from = clock()
         # Both halves of a stall: the last turn worked too long, or this one came later than it had to.
         if waits_from - self._woke > STALL:
             self._count_stall(waits_from - self._woke)
         if self._soon:
             wait = 0.0
-        elif self._timers:
-            wait = min(wait, max(0.0, self._timers[0][0] + self.stalled - waits_from))
-        events = self._epoll.poll(wait, _EVENTS)
+        elif timers:
+            due_in = timers[0][0] + self.stalled - waits_from
+            if due_in < wait:
+                wait = max(0.0, due_in)
+        events = self._poll(wait, _EVENTS)
         woke = self._woke = clock()
         if woke - waits_from - wait > STALL:
             self._count_stall(woke - waits_from - wait)
-        self.now = woke - self.stalled
-        for callback in self._turn_starts:
-            callback()
+        now = self.now = woke - self.stalled
+        if now - self._told_time > _RESOLUTION:
+            self._told_time = now
+            for callback in self._turn_starts:
+                callback()
         if self._soon:
             for _ in range(len(self._soon)):
                 self._soon.popleft()()
@@ -152,7 +163,7 @@ class Reactor:
             on_event = callbacks.get(fd)
             if on_event is not None:  # an earlier callback of this turn may have removed it
                 on_event(ready)
-        if self._timers and self._timers[0][0] <= self.now:
+        if timers and timers[0][0] <= now:
             self._run_timers()
         for callback in self._turn_ends:
             callback()

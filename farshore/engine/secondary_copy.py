@@ -84,10 +84,6 @@ class SecondaryCopy:
         """The clean stop is complete."""
         return self.core.stopped
 
-    def begin_turn(self, now: float, wall: float) -> None:
-        """Gives the core the time."""
-        self.core.clock(now, wall)
-
     def tick(self) -> None:
         """Gives the core a chance to do what is due."""
         self.carrier.do(self.core.tick())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from time import monotonic
+from typing import Any
 
 from farshore.errors import FarshoreError
 from farshore.node.copies import StoredCopy
@@ -26,7 +28,7 @@ async def follow(journal: Journal, stored: StoredCopy, pid: int) -> None:
             )
             events = answer["events"]
             for event in events:
-                journal.merge(stored.key, pid, event)
+                journal.merge(stored.key, pid, _of_group(event, stored.config.group_name))
         except FarshoreError as error:
             _log.debug("the events of %s end: %s", stored.config.group_name, error)
             return
@@ -35,3 +37,12 @@ async def follow(journal: Journal, stored: StoredCopy, pid: int) -> None:
             return
         if not events and monotonic() - asked < _LEAST_SECONDS:
             await asyncio.sleep(_LEAST_SECONDS)  # an engine that does not wait must not keep us spinning
+
+
+def _of_group(event: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """An engine knows one group and does not name it; among the events of a node it has to be named."""
+    return {
+        **event,
+        "text": f"{group}: {event['text']}",
+        "fields": {"group": group, **(event.get("fields") or {})},
+    }

@@ -70,9 +70,7 @@ class Sites:
         )
         door = Door(follower)
         self.doors.append(door)
-        config = primary_config(
-            self.directory / "a", self.sockets, self.volumes("a", sizes), self.key("a")
-        )
+        config = primary_config(self.directory / "a", self.sockets, self.volumes("a", sizes), self.key("a"))
         config = with_link(config, self.key("b"), door.address, options)
         return Engine(self.processes, self.directory / "a", config, [self.key("b")]), follower, door
 

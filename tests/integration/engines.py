@@ -133,11 +133,8 @@ class Engine:
 
     def wait_for_link(self, state: str, timeout: float = 20.0) -> dict[str, Any]:
         """Waits until the only link is in this state; its entry."""
-        return wait_until(
-            lambda: entry if (entry := self.link())["state"] == state else None,
-            timeout,
-            what=f"link is {state}: {self.link()}",
-        )
+        wait_until(lambda: self.link()["state"] == state, timeout, what=f"link is {state}: {self.link()}")
+        return self.link()
 
     def wait_until_clean(self, timeout: float = 20.0) -> None:
         """Waits until the only link replicates and nothing is owed."""

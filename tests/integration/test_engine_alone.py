@@ -4,9 +4,11 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,10 +135,10 @@ def test_a_clean_stop_leaves_exit_code_zero_and_no_sockets(sites: Sites) -> None
     engine = sites.alone({"data": 8 * MIB})
     engine.start()
     socket_path = engine.uri().partition("socket=")[2]
-    assert os.path.exists(socket_path)
+    assert Path(socket_path).exists()
     assert engine.terminate() == 0
-    assert not os.path.exists(socket_path)
-    assert not os.path.exists(engine.config.control)
+    assert not Path(socket_path).exists()
+    assert not Path(engine.config.control).exists()
 
 
 def test_stop_by_control_socket_ends_the_process(sites: Sites) -> None:
@@ -155,9 +157,20 @@ def test_exports_follow_the_intent(sites: Sites) -> None:
     other = old + "2"
     engine.write_intent(replace(before, exports=(ExportIntent(1, unix=other),)))
     assert engine.ask("reload") == {"changed": ["exports"]}
-    assert os.path.exists(other)
-    assert not os.path.exists(old)
+    assert Path(other).exists()
+    assert not Path(old).exists()
     assert engine.ask("reload") == {"changed": []}
+
+
+@requires("nbdinfo")
+def test_an_export_on_tcp(sites: Sites) -> None:
+    engine = sites.alone({"data": 8 * MIB})
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    engine.write_intent(replace(engine.config, exports=(ExportIntent(1, tcp=f"127.0.0.1:{port}"),)))
+    engine.start()
+    assert engine.uri() == f"nbd://127.0.0.1:{port}/data"
+    assert _run("nbdinfo", "--size", engine.uri()).stdout.strip() == str(8 * MIB)
 
 
 def test_events_are_awaited(sites: Sites) -> None:
@@ -180,7 +193,7 @@ def test_events_are_awaited(sites: Sites) -> None:
     ],
 )
 def test_what_cannot_be_done_is_refused_with_its_code(
-    sites: Sites, op: str, args: dict[str, object], code: str
+    sites: Sites, op: str, args: dict[str, Any], code: str
 ) -> None:
     engine = sites.alone({"data": 8 * MIB})
     engine.start()
@@ -203,7 +216,12 @@ def test_a_second_engine_of_the_same_copy_is_refused_and_says_why(sites: Sites) 
 
 @pytest.mark.parametrize(
     ("trouble", "code"),
-    [("missing", "not-found"), ("size", "size-mismatch"), ("read-only", "read-only"), ("torn", "state-damaged")],
+    [
+        ("missing", "not-found"),
+        ("size", "size-mismatch"),
+        ("read-only", "read-only"),
+        ("torn", "state-damaged"),
+    ],
 )
 def test_what_keeps_it_from_starting_is_left_for_the_node(sites: Sites, trouble: str, code: str) -> None:
     engine = sites.alone({"data": 8 * MIB})

@@ -7,6 +7,7 @@ import filecmp
 import json
 import subprocess
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,10 @@ def _load(engine: Engine, seconds: float) -> "subprocess.Popen[bytes]":
         "--thread",  # so that killing it kills all of it
     ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _wrote_beyond(engine: Engine, sequence: int) -> bool:
+    return bool(engine.status()["sequence"] > sequence)
 
 
 def _assert_equal(sites: Sites, volume: str = "data") -> None:
@@ -167,7 +172,7 @@ def test_after_kill_9_under_load_both_converge(sites: Sites, victim: str, mode: 
     for _ in range(2):
         before = a.status()["sequence"]
         load = _load(a, 30.0)
-        wait_until(lambda before=before: a.status()["sequence"] > before + 200)
+        wait_until(partial(_wrote_beyond, a, before + 200))
         killed = a if victim == "a" else b
         killed.kill()
         if victim == "b":

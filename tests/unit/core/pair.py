@@ -210,6 +210,7 @@ class Pair:
                 far.run(far.core.tick())
                 self._deliver_near(link, line)
             if self.alive:
+                self.near.settle()
                 self.near.run(self.near.core.tick())
             for link, line in self.lines.items():
                 if self.alive and line.reported != line.backlog:

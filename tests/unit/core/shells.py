@@ -1,8 +1,8 @@
 """The two ends of a `pair` in memory: what an engine does with the core's actions, and nothing more.
 
-A disk shows what was written at once and keeps what was synced. Completions of an action whose kind
-stands in `hold` wait until `let` is called; an errno in `errors` is given to the next action of its kind.
-Both survive `crash`, which starts over from what is durable.
+A disk shows what was written at once and keeps what was synced. Reads end with the next turn, everything
+else at once. Completions of an action whose kind stands in `hold` wait until `let` is called; an errno in
+`errors` is given to the next action of its kind. `forget` leaves only what is durable.
 """
 
 from collections import deque
@@ -93,11 +93,14 @@ class Shell:
         if self._running:
             return
         self._running = True
-        while self._actions:
+        for _ in range(5000):
+            if not self._actions:
+                break
             action = self._actions.popleft()
             self.done.append(action)
             self.carry_out(action)
         self._running = False
+        assert not self._actions, "one input has no end"
 
     def carry_out(self, action: a.Action) -> None:
         """One action."""
@@ -114,7 +117,7 @@ class Shell:
             answer: list[a.Action] = report(errno)
             return answer
 
-        if type(action) in self.hold:
+        if type(action) in self.hold or isinstance(action, a.ReadRegion):
             self._held.append((type(action), complete))
         else:
             self._actions.extend(complete())
@@ -127,10 +130,19 @@ class Shell:
             self.run(held[1]())
 
     def let_all(self) -> None:
-        """Complete everything that is held, and hold nothing more."""
-        self.hold.clear()
-        while self._held:
+        """Complete everything that is held, and hold nothing more. Of one kind nothing overtakes."""
+        for _ in range(1000):
+            if not self._held:
+                break
             self.run(self._held.popleft()[1]())
+        self.hold.clear()
+        assert not self._held
+
+    def settle(self) -> None:
+        """Complete what takes until the next turn."""
+        for kind, complete in [item for item in self._held if item[0] not in self.hold]:
+            self._held.remove((kind, complete))
+            self.run(complete())
 
     def held(self, kind: type) -> int:
         """How many actions of a kind wait."""

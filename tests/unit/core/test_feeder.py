@@ -434,7 +434,7 @@ class TestOverflow:
         assert not any(isinstance(unit, m.Refusal) for unit in pair.line.heard)
 
     def test_a_resync_ends_under_a_load_that_never_stops(self) -> None:
-        pair = Pair(Wish(links=(replace(ASYNC, queue_memory=64 * KIB + 2000),), content=CONTENT))
+        pair = Pair(Wish(links=(replace(ASYNC, queue_memory=64 * KIB),), content=CONTENT))
         pair.line.room = 3
         for n in range(400):
             pair.write(n * 512 % (64 * KIB))

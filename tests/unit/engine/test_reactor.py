@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -27,9 +28,13 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def test_one_turn_reads_every_ready_descriptor_before_it_ends_once(reactor: Reactor) -> None:
     seen: list[str] = []
+
+    def note_read(number: int, _ready: int) -> None:
+        seen.append(f"read {number}")
+
     pipes = [os.pipe() for _ in range(3)]
     for number, (reading, writing) in enumerate(pipes):
-        reactor.add(reading, lambda _ready, number=number: seen.append(f"read {number}"))
+        reactor.add(reading, partial(note_read, number))
         os.write(writing, b"x")
     reactor.after(0.0, lambda: seen.append("timer"))
     reactor.at_turn_start(lambda: seen.append("start"))
