@@ -14,7 +14,7 @@ from typing import Final
 
 from farshore.core.actions import Action
 from farshore.errors import FarshoreError
-from farshore.model.options import LinkState, Mode, ResyncKind
+from farshore.model.options import LinkSpec, LinkState, Mode, ResyncKind
 from sim import stamps
 from sim.app import Application, Request
 from sim.disk import SECTOR
@@ -167,14 +167,20 @@ class Cluster:
         self.world.note("operator", "pause", link, drain)
         self._operate(self.primary.core.pause, link, drain, 1.0)
 
-    def _operate(self, do: Callable[..., list[Action]], *arguments: object) -> None:
-        """A freeze link refuses what would stop the application."""
+    def change(self, spec: LinkSpec) -> bool:
+        """The operator's `link set`; False when it was refused."""
+        return self._operate(self.primary.core.change_link, spec)
+
+    def _operate(self, do: Callable[..., list[Action]], *arguments: object) -> bool:
+        """False: a freeze link refused what would stop the application."""
         try:
             self.primary.turn(do, *arguments)
         except FarshoreError as error:
             if error.code.name != "plan-needed":
                 raise
             self.world.reach("refused without a plan")
+            return False
+        return True
 
     # -- the run ------------------------------------------------------------------------------------
 

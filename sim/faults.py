@@ -250,9 +250,10 @@ class Faults:
         )
         new = replace(old, options=options)
         self.world.note("operator", "changes", link, options)
+        if not self.cluster.change(new):
+            return False
         links = tuple(new if each.id == link else each for each in primary.plan.links)
         primary.plan = replace(primary.plan, links=links)
-        primary.turn(primary.core.change_link, new)
         return True
 
     def peer_back(self) -> bool:

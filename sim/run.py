@@ -11,7 +11,7 @@ import argparse
 import sys
 import traceback
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sim.cluster import Cluster, Report
 from sim.options import drawn
@@ -27,11 +27,12 @@ class Outcome:
     report: Report | None = None
 
 
-def run_seed(seed: int) -> Outcome:
-    """Runs one seed to its end."""
+def run_seed(seed: int, *, tampering: bool = False) -> Outcome:
+    """Runs one seed to its end; `tampering` adds a peer that is rolled back or wiped."""
     cluster: Cluster | None = None
     try:
-        cluster = Cluster(drawn(seed))
+        options = drawn(seed)
+        cluster = Cluster(replace(options, tampering=tampering or options.tampering))
         return Outcome(seed, report=cluster.run())
     except Exception as error:  # noqa: BLE001 - whatever goes wrong in a run is the run's result
         text = "".join(traceback.format_exception(error)[-6:])

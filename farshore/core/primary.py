@@ -27,7 +27,7 @@ from farshore.core.write_path import NO_LIMIT, Batch, WritePath
 from farshore.errors import FarshoreError
 from farshore.model.header import Header, LinkRecord
 from farshore.model.messages import Message
-from farshore.model.options import LinkSpec, ResyncKind, Timing, Writes
+from farshore.model.options import LinkSpec, Mode, OnOutage, ResyncKind, Timing, Writes
 from farshore.model.positions import History
 from farshore.model.volumes import Operation
 
@@ -393,8 +393,20 @@ class Primary:
         return self.outbox.take()
 
     def change_link(self, spec: LinkSpec) -> list[Action]:
-        """New options for a link."""
-        self._chosen(spec.id)[0].change(spec)
+        """New options for a link.
+
+        Raises FarshoreError `plan-needed` where they would hold every write at once (rule C4).
+        """
+        feeder = self._chosen(spec.id)[0]
+        freezes = spec.options.mode is Mode.SYNC and spec.options.on_outage is OnOutage.FREEZE
+        if freezes and not feeder.freezing and feeder.record.ever_replicated and not feeder.replicating:
+            raise FarshoreError(
+                "plan-needed",
+                f"link {spec.name} does not replicate now",
+                means="with on-outage=freeze it would hold every write of the application at once",
+                next_step="bring the peer up to date first (farshore resync), then set the option",
+            )
+        feeder.change(spec)
         return self.outbox.take()
 
     def remove_link(self, link: bytes) -> list[Action]:

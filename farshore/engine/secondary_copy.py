@@ -30,6 +30,8 @@ from farshore.model.volumes import FLUSH, TRIM, WRITE, ZERO
 from farshore.wire import frame, session
 
 _WINDOW: Final = 256 << 10
+HELLO_LIMIT: Final = 10.0
+"""Seconds from the end of the handshake to the feeder's hello."""
 _Run: TypeAlias = list[tuple[int, memoryview]]
 _Steps: TypeAlias = list[tuple[int, int, int, int, _Run]]
 """(volume, operation, offset, length, writes); a run of writes has offset and length 0."""
@@ -130,6 +132,17 @@ class SecondaryCopy:
         connection = LinkConnection(self._shop.reactor, channel, self, _WINDOW)
         self._connections[key] = connection
         self._keys[connection] = key
+        silent = [each for each in self._connections if each not in self._greeted]
+        if len(silent) > _MOST_OPENINGS:
+            self._drop_silent(silent[0])
+        self._shop.reactor.after(HELLO_LIMIT, lambda: self._drop_silent(key))
+
+    def _drop_silent(self, key: bytes) -> None:
+        """A feeder that has proved its key and does not say hello holds nothing here for long."""
+        if key in self._connections and key not in self._greeted:
+            connection = self._forget(key)
+            if connection is not None:
+                connection.abort()
 
     def _refused(self, opening: Opening, why: str) -> None:
         self._openings.remove(opening)

@@ -163,7 +163,9 @@ def _claim_file(path: str, place: str, expected: int | None, table: list[Mount],
         found = os.fstat(fd)
         if not found.st_mode & _ANY_WRITE:
             # Root may write it all the same; whoever took the write permission away meant it.
-            raise _refusal("read-only", f"{path} has no write permission")
+            raise _refusal(
+                "read-only", f"{path} has no write permission", f"chmod u+w {path}, or choose another volume"
+            )
         _lock(fd, path)
         for device, backing in loop_devices().items():
             below = mount_of(backing, table)
@@ -207,7 +209,9 @@ def _lock(fd: int, path: str) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise _refusal("in-use", f"{path} is locked by another process") from None
+        raise _refusal(
+            "in-use", f"{path} is locked by another process", f"fuser -v {path} shows by which; stop it first"
+        ) from None
 
 
 def _same(path: str, file: os.stat_result) -> bool:
@@ -239,8 +243,8 @@ def _sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def _refusal(code: str, what: str) -> FarshoreError:
-    return FarshoreError(code, what, means=_NOTHING, next_step=_NEXT[code])
+def _refusal(code: str, what: str, next_step: str = "") -> FarshoreError:
+    return FarshoreError(code, what, means=_NOTHING, next_step=next_step or _NEXT[code])
 
 
 def _refuse(reason: OSError, path: str) -> NoReturn:

@@ -1,0 +1,62 @@
+"""What people do to state directories: bring back an old one, or lose it (rules A5, D3).
+
+A peer that comes back older than what it had acknowledged, blank, or as another copy is `diverged`
+and waits for a plan; one that is merely behind is brought up to date. Whatever is decided, nothing
+that differs may be counted clean from then on.
+"""
+
+from __future__ import annotations
+
+from sim.cluster import Cluster
+from sim.secondary_site import SecondarySite
+from sim.site import STATE
+from sim.volume import DIRECTORY
+
+
+class Tampering:
+    """Strikes one secondary of a run, once."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.world = cluster.world
+        self.link = self.world.random.choice(list(cluster.secondaries))
+        self.backups: list[dict[str, bytes | None]] = []
+
+    @property
+    def site(self) -> SecondarySite:
+        """The victim."""
+        return self.cluster.secondaries[self.link]
+
+    def back_up(self) -> bool:
+        """Somebody backs up the machine: its state directory, and sometimes its volumes."""
+        site = self.site
+        if site.running:
+            backup = site.disk.copy_of(STATE)
+            if self.world.chance(0.5):
+                backup |= site.disk.copy_of(DIRECTORY)
+            self.backups.append(backup)
+        return False
+
+    def strike(self) -> bool:
+        """The backup is brought back, or the state directory is lost and made anew."""
+        site, random = self.site, self.world.random
+        follower = self.cluster.oracle.followers[self.link]
+        if follower.tampered:
+            return False
+        site.die(True)
+        site.disk.strikes.clear()
+        follower.tampered = True
+        if self.backups and self.world.chance(0.85):
+            self.world.reach("tampered: rolled back")
+            backup = random.choice(self.backups)
+            for directory in (STATE, DIRECTORY):
+                kept = {name: data for name, data in backup.items() if name.startswith(directory + "/")}
+                if kept:
+                    site.disk.restore(directory, kept)
+        else:
+            self.world.reach("tampered: wiped")
+            known = self.cluster.primary.header_file.header.link(self.link)
+            follower.stranger = known is not None and known.peer_copy is not None
+            site.disk.restore(STATE, {})
+            site.create(random.randbytes(16))
+        return True
