@@ -1,0 +1,96 @@
+"""Digests of regions come from a process of their own, which has no part in our locks and ends with us."""
+
+import errno
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from xxhash import xxh3_128_digest
+
+from farshore.engine.digests import Digests
+from farshore.engine.reactor import Reactor
+from farshore.store.claim import create_volume, open_volume
+from farshore.store.volume import Volume
+from tests.unit.engine.turning import turn_until
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+@pytest.fixture
+def reactor() -> Iterator[Reactor]:
+    made = Reactor()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Volume]:
+    made = create_volume(str(tmp_path / "volume"), 4 * MIB)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def digests(reactor: Reactor, volume: Volume) -> Iterator[Digests]:
+    made = Digests(reactor, {7: volume})
+    yield made
+    made.close()
+
+
+def test_each_region_has_the_digest_of_its_bytes_holes_too(
+    reactor: Reactor, volume: Volume, digests: Digests
+) -> None:
+    volume.write(os.urandom(100 * KIB), 50 * KIB)
+    volume.write(b"x", 3 * MIB + 5)
+    found: dict[int, tuple[bytes, int]] = {}
+    ranges = [(0, 4 * MIB, 32 * KIB), (64 * KIB, 96 * KIB + 512, 64 * KIB), (MIB, MIB, 4 * KIB)]
+
+    def note(number: int, data: bytes, code: int) -> None:
+        found[number] = (data, code)
+
+    for number, (offset, length, region) in enumerate(ranges):
+        digests.request(7, offset, length, region, partial(note, number))
+    turn_until(reactor, lambda: len(found) == len(ranges))
+    for number, (offset, length, region) in enumerate(ranges):
+        data = volume.read(offset, length)
+        expected = b"".join(xxh3_128_digest(data[at : at + region]) for at in range(0, length, region))
+        assert found[number] == (expected, 0)
+    assert digests.waiting == 0
+
+
+def test_a_disk_error_is_reported_by_its_number(reactor: Reactor, volume: Volume, digests: Digests) -> None:
+    volume.write(b"x" * 64 * KIB, MIB)
+    os.truncate(volume.path, MIB + 32 * KIB)
+    found: list[int] = []
+    digests.request(7, MIB, 64 * KIB, 64 * KIB, lambda _, code: found.append(code))
+    turn_until(reactor, lambda: found)
+    assert found == [errno.EIO]
+
+
+def test_when_the_process_dies_what_waits_fails_and_the_next_request_is_served(
+    reactor: Reactor, volume: Volume, digests: Digests
+) -> None:
+    found: list[int] = []
+    digests.request(7, 0, 4 * MIB, 32 * KIB, lambda _, code: found.append(code))
+    assert digests._process is not None
+    digests._process.kill()
+    turn_until(reactor, lambda: found)
+    assert found == [errno.EIO]
+    digests.request(7, 0, 4 * MIB, 32 * KIB, lambda _, code: found.append(code))
+    turn_until(reactor, lambda: len(found) == 2)
+    assert found[1] == 0
+
+
+def test_the_process_does_not_keep_our_claim_on_the_volume(
+    reactor: Reactor, tmp_path: Path, volume: Volume
+) -> None:
+    digests = Digests(reactor, {7: volume})
+    found: list[int] = []
+    digests.request(7, 0, MIB, 32 * KIB, lambda _, code: found.append(code))
+    turn_until(reactor, lambda: found)
+    path = volume.path
+    volume.close()  # as the death of the engine would; its helper has not noticed yet
+    open_volume(path).close()
+    digests.close()
