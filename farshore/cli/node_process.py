@@ -8,6 +8,7 @@ last line there, and that is what the operator is told.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -26,6 +27,7 @@ from farshore.errors import FarshoreError
 _MODULE = "farshore.api.process"
 _READY_S = 30.0
 _LOOK_S = 0.05
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _TAIL = 16 << 10  # bytes of the log that are looked at for an error
 
 
@@ -76,8 +78,13 @@ def in_background(start: Start) -> NodeInfo:
             next_step="choose another with --state DIR, or run the command as the directory's owner",
         ) from error
     except OSError as error:
-        code = "disk-full" if error.errno in (28, 122) else "io-error"
-        raise FarshoreError(code, f"the state directory {start.state}: {error.strerror}") from error
+        code = "disk-full" if error.errno in _FULL else "io-error"
+        raise FarshoreError(
+            code,
+            f"the state directory {start.state}: {error.strerror}",
+            means="nothing was started; engines that ran before run on",
+            next_step=f"see what is there (df {start.state}), or choose another with --state DIR",
+        ) from error
     try:
         return _ready(start, process, began)
     except KeyboardInterrupt:
@@ -155,6 +162,8 @@ def _reason(log: Path, began: int, code: int) -> FarshoreError:
             continue
         if isinstance(said, dict) and {"code", "what"} <= said.keys():
             return FarshoreError.from_dict(said)
+    if not lines:
+        _refuse_if_full(log)
     last = lines[-1] if lines else "it wrote nothing"
     return FarshoreError(
         "internal",
@@ -162,3 +171,19 @@ def _reason(log: Path, began: int, code: int) -> FarshoreError:
         means="nothing was started; volumes were not touched",
         next_step=f"look into {log}",
     )
+
+
+def _refuse_if_full(log: Path) -> None:
+    """On a full disk a node cannot even write down what kept it from starting."""
+    try:
+        with log.open("ab", buffering=0) as file:
+            file.write(b"\n")
+    except OSError as error:
+        if error.errno not in _FULL:
+            return  # the log cannot be written, which is not what ended the node
+        raise FarshoreError(
+            "disk-full",
+            f"{log.parent}: {error.strerror}",
+            means="nothing was started; engines that ran before run on",
+            next_step=f"free space there (df {log.parent}), then start the node again",
+        ) from error

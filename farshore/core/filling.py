@@ -80,11 +80,9 @@ class Filling:
                 return False
         allowed = min(allowed, feeder.spec.options.queue_memory // LOW_WATER)
         reading = sum(cursor.length(piece) for piece in cursor.reading.values())
-        return (
-            len(cursor.reading) < READS
-            and cursor.in_flight < WINDOW
-            and (feeder.queue + reading <= allowed or feeder.queue + reading == 0)
-        )
+        if not (reading or cursor.fills or cursor.queries):
+            return True  # one piece is always under way, however long the queue: so it ends (rule E4)
+        return len(cursor.reading) < READS and cursor.in_flight < WINDOW and feeder.queue + reading <= allowed
 
     def _read(self, piece: Piece) -> None:
         feeder = self._feeder
@@ -115,6 +113,8 @@ class Filling:
         if errno:
             feeder.local_read_failed(errno)
             return
+        if data is None and feeder.spec.options.max_rate:
+            self._allowance += length  # a hole travels as a note: it is not charged
         piece = self.cursor.read_done(ticket)
         if piece is not None:  # else a write crossed it: the next tick or acknowledgement reads it again
             self._send(piece, offset, length, data)

@@ -8,6 +8,7 @@ tree, and deleted after that.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -90,10 +91,14 @@ class CopyStore:
         wanted = {link.spec.peer for link in config.links}
         if config.upstream is not None:
             wanted.add(config.upstream.peer)
-        for peer in peers:
-            if peer.id in wanted:
-                _pin(directory / "peers" / f"{peer.id}.pem", peer.certificate)
-        documents.write(directory / "copy.json", to_json(config))
+        try:
+            for peer in peers:
+                if peer.id in wanted:
+                    _pin(directory / "peers" / f"{peer.id}.pem", peer.certificate)
+            documents.write(directory / "copy.json", to_json(config))
+        except FarshoreError:
+            _clear(directory)
+            raise
         stored = StoredCopy(directory, config)
         self._copies[stored.key] = stored
         return stored
@@ -124,6 +129,15 @@ class CopyStore:
             self.unreadable[path.parent] = error
             return
         self._copies[stored.key] = stored
+
+
+def _clear(directory: Path) -> None:
+    """Takes away what was begun for a copy that was never there."""
+    if (directory / "copy.json").exists():
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.suppress(OSError):  # the group has another copy here
+        directory.parent.rmdir()
 
 
 def _pin(path: Path, certificate: str) -> None:

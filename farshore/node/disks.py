@@ -93,7 +93,7 @@ def create(path: str, size: int) -> None:
 
 
 def first_data(disk: Disk) -> int | None:
-    """The offset of the first chunk that is not all zero, None for a blank disk.
+    """The offset of the first byte that is not zero, None for a blank disk.
 
     Reads holes for free. Raises FarshoreError `timeout` when `SCAN_SECONDS` did not suffice to tell, and
     `io-error`.
@@ -108,7 +108,7 @@ def first_data(disk: Disk) -> int | None:
                 offset = _next_data(descriptor, offset, disk.size)
                 data = os.pread(descriptor, min(_CHUNK, disk.size - offset), offset)
                 if data != blank[: len(data)]:
-                    return offset
+                    return offset + len(data) - len(data.lstrip(b"\0"))
                 if not data and offset < disk.size:
                     break
                 offset += len(data)
