@@ -44,6 +44,8 @@ class Report:
     seconds: float
     """Virtual."""
     reached: dict[str, int]
+    fingerprint: int
+    """Equal for every run of this seed."""
 
 
 class Cluster:
@@ -119,9 +121,16 @@ class Cluster:
             self.oracle.primary_died(machine)
         else:
             self.oracle.secondary_died(site, machine)
-        self.world.reach(f"{'machine crash' if machine else 'process end'} {site.role}")
+        self.world.reach(f"{'machine crash' if machine else 'process end'} {site.role}{self._during(site)}")
         wait = self.world.between(0.02, self.restart_within)
         self.world.after(wait, self.operator, self.start, site)
+
+    def _during(self, site: Site) -> str:
+        """What a death has interrupted."""
+        if isinstance(site, SecondarySite):
+            return " in a resync" if site.header_file.header.resync is not None else ""
+        feeders = self.primary.core.feeders.values()
+        return " in a resync" if any(each.state is LinkState.RESYNCING for each in feeders) else ""
 
     def start(self, site: Site) -> None:
         """Starts a site's process unless it runs."""
@@ -203,6 +212,7 @@ class Cluster:
             self.faults,
             self.world.now,
             dict(self.world.reached),
+            self.world.fingerprint,
         )
 
     @property

@@ -16,7 +16,7 @@ from typing import Any, Final
 from farshore.core.actions import Action, Note, SyncVolumes, WriteHeader
 from farshore.model.header import Header
 from farshore.store.header import HeaderFile
-from sim.disk import SECTOR, Disk, Node
+from sim.disk import SECTOR, Disk, Node, Strike
 from sim.files import SimFiles
 from sim.net import Net
 from sim.steps import Doom, Step, Steps
@@ -52,6 +52,7 @@ class Site:
         self.sizes = place.sizes
         self.name = name
         self.disk = Disk(place.world.random)
+        self.disk.struck = self._struck
         self.boots = 1
         self.wall_skew = 0.0
         self.latency = 0.004
@@ -74,6 +75,9 @@ class Site:
         for directory in (STATE, DIRECTORY):
             files.mkdir(directory)
         files.fsync_dir("/")
+
+    def _struck(self, strike: Strike) -> None:
+        self.world.reach(f"{self.role} disk: {strike.operation} of {strike.suffix} failed")
 
     # -- the machine ----------------------------------------------------------------------------
 
@@ -261,7 +265,9 @@ class Site:
     def noted(self, action: Note) -> None:
         """An event for the operator."""
         self.world.note(self.name, f"[{action.kind}]", action.fields)
-        self.world.reached[f"note {action.kind}"] += 1
+        fields = action.fields
+        name = f"{fields['state']} ({fields['reason']})" if action.kind == "link-state" else ""
+        self.world.reached[f"note {action.kind} {name}".rstrip()] += 1
 
     def regions(self, size: int) -> list[tuple[int, int, int]]:
         """(volume, offset, length) of every region of this size."""

@@ -7,10 +7,15 @@ that differs may be counted clean from then on.
 
 from __future__ import annotations
 
+from typing import Final
+
+from farshore.model.options import LinkState
 from sim.cluster import Cluster
 from sim.secondary_site import SecondarySite
 from sim.site import STATE
 from sim.volume import DIRECTORY
+
+_PATIENCE: Final = 4.0
 
 
 class Tampering:
@@ -21,6 +26,7 @@ class Tampering:
         self.world = cluster.world
         self.link = self.world.random.choice(list(cluster.secondaries))
         self.backups: list[dict[str, bytes | None]] = []
+        self._armed = False
 
     @property
     def site(self) -> SecondarySite:
@@ -38,11 +44,33 @@ class Tampering:
         return False
 
     def strike(self) -> bool:
-        """The backup is brought back, or the state directory is lost and made anew."""
+        """The backup is brought back, or the state directory is lost and made anew; in the middle of a
+        resync if one comes along."""
+        if self._armed:
+            return False
+        self._armed = True
+        self._wait(self.world.now + _PATIENCE)
+        return True
+
+    def _wait(self, deadline: float) -> None:
+        """Until a resync has settled something, which then is not true any more."""
+        if self.cluster.calm:
+            return
+        if self.world.now < deadline and not self._settled_something():
+            self.world.after(0.004, self.cluster.operator, self._wait, deadline)
+        else:
+            self._strike()
+
+    def _settled_something(self) -> bool:
+        primary = self.cluster.primary
+        if not primary.running:
+            return False
+        feeder = primary.core.feeders[self.link]
+        return feeder.state is LinkState.RESYNCING and feeder.board.second.any()
+
+    def _strike(self) -> None:
         site, random = self.site, self.world.random
         follower = self.cluster.oracle.followers[self.link]
-        if follower.tampered:
-            return False
         site.die(True)
         site.disk.strikes.clear()
         follower.tampered = True
@@ -59,4 +87,3 @@ class Tampering:
             follower.stranger = known is not None and known.peer_copy is not None
             site.disk.restore(STATE, {})
             site.create(random.randbytes(16))
-        return True

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from random import Random
 from typing import Any
+from zlib import crc32
 
 _TRACE_LINES = 400
 
@@ -47,6 +48,8 @@ class World:
         self.reached: Counter[str] = Counter()
         """Named events, counted: what this run has been through."""
         self.steps = 0
+        self.fingerprint = 0
+        """Of everything noted so far: equal for two runs of a seed, or something is not of the seed."""
         self._heap: list[tuple[float, int, Life, Callable[..., object], tuple[Any, ...]]] = []
         self._count = 0
         self._trace: deque[tuple[float, str, str, tuple[object, ...]]] = deque(maxlen=_TRACE_LINES)
@@ -72,6 +75,7 @@ class World:
 
     def note(self, where: str, what: str, *details: object) -> None:
         """A line of the trace; the details are only formatted when somebody reads them."""
+        self.fingerprint = crc32(f"{self.now!r}{where}{what}".encode(), self.fingerprint)
         self._trace.append((self.now, where, what, details))
 
     def step(self) -> bool:

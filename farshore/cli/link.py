@@ -143,8 +143,12 @@ def set_link(group: str, name: str, settings: tuple[str, ...], as_json: bool) ->
 @target_options
 def delete(group: str, name: str) -> None:
     """Remove a link. The peer's volumes keep what they hold and are updated no more."""
-    connect().delete_link(group, name)
+    told = connect().delete_link(group, name)
     output.note(f"link {group}/{name} is removed; the volumes at the peer were not touched")
+    if not told:
+        output.note(
+            f"the peer could not be told and keeps its copy; next, there: farshore group delete {group}"
+        )
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -156,9 +156,12 @@ class Node:
         """Changes options of a link."""
         return self.call("PATCH", _path("groups", group, "links", name), {"options": dict(options)})
 
-    def delete_link(self, group: str, name: str) -> None:
-        """Removes a link and the peer's knowledge of it; the peer's volumes stay as they are."""
-        self.call("DELETE", _path("groups", group, "links", name))
+    def delete_link(self, group: str, name: str) -> bool:
+        """Removes a link and the peer's knowledge of it; the peer's volumes stay as they are.
+
+        False where the peer could not be told: it goes on holding its copy, which nobody feeds.
+        """
+        return bool(self.call("DELETE", _path("groups", group, "links", name)).get("peer_told", True))
 
     def exports(self) -> answers.Exports:
         """Every volume that NBD clients can open here."""

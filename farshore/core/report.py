@@ -141,7 +141,7 @@ def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
         "role": Role.SECONDARY.value,
         "health": health.value,
         "writes": Writes.REFUSED.value,
-        "since": moment(secondary.since),
+        "since": moment(secondary.since or None),
         "why": why,
         "next": "",
         "generation": history.head.generation.hex() if history.head is not None else None,

@@ -124,7 +124,7 @@ class Stream:
         """The frame in hand was written, or could not be (rule C3: then it never counts)."""
         head, self._frame = self._frame, None
         if errno or head is None:
-            self._copy.fail(errno or errnos.EIO)
+            self._write_failed(errno)
             return
         self._copy.standing.reached(head.last, head.size)
         self.ack_due = True
@@ -132,6 +132,17 @@ class Stream:
             self._hold_until(self.make_durable, lambda: None)
         elif self._copy.standing.overdue:
             self.make_durable(lambda: None)
+
+    def _write_failed(self, errno: int) -> None:
+        """A full disk ends the session and may be tried again once there is room; what was written in part
+        is in doubt until then (B3). Any other error is a fault."""
+        if errno != errnos.ENOSPC:
+            self._copy.fail(errno or errnos.EIO)
+            return
+        header, applied = self._copy.keeper.header, self._copy.standing.applied
+        doubtful = max(header.doubtful_until, applied + 1)
+        self._copy.keeper.put(replace(header, doubtful_until=doubtful))
+        self._copy.end_session("disk-full", "no space is left for the copy's volumes")
 
     def make_durable(self, then: Callable[[], None]) -> None:
         """Make everything applied so far durable, fills included, and acknowledge it."""
@@ -249,7 +260,7 @@ class Stream:
         """The fill in hand was written, or could not be."""
         fill, self._fill = self._fill, None
         if errno or fill is None:
-            self._copy.fail(errno or errnos.EIO)
+            self._write_failed(errno)
             return
         self.fills_applied = fill.ordinal
         self._copy.standing.unsynced += fill.length

@@ -48,7 +48,6 @@ class Host:
         self.processes.adopt(shown["pid"])
         return shown
 
-
     def engine(self, group: str) -> int:
         """The pid of the group's engine, held from now on."""
         engines = self.done("node", "show", "--json")["engines"]

@@ -22,7 +22,15 @@ _SOURCES = sorted(path for room in _ROOMS for path in (_ROOT / room).rglob("*.py
 _FILE_LINES = 400
 _FUNCTION_LINES = 60
 # What is larger, and why: {"path" or "path:function": "reason"}
-_LARGER: dict[str, str] = {}
+_LARGER: dict[str, str] = {
+    "farshore/core/feeder.py": "a link's states, queue, stops and messages meet here; its parts are out already",
+    "farshore/core/primary.py": "one method for each input of the copy, most of them three lines",
+    "tests/unit/core/pair.py": "the two-copy driver that the scenarios share",
+    "tests/unit/core/test_feeder.py": "scenarios of one room",
+    "tests/unit/core/test_primary.py": "scenarios of one room",
+    "tests/unit/core/test_secondary.py": "scenarios of one room",
+}
+"""Files and functions over the limits, each with its reason."""
 
 _EMPTY_NAMES = re.compile(r"(^|_)(manager|helper|helpers|util|utils|misc|common)$")
 

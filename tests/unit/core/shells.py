@@ -24,9 +24,7 @@ from farshore.model.options import LinkSpec, Timing
 from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH, TRIM, WRITE, ZERO, Operation
 
-TIMING = Timing(
-    beat=0.1, limit=0.5, first_retry=0.02, last_retry=0.1, durable_every=0.1, start_grace=1.0
-)
+TIMING = Timing(beat=0.1, limit=0.5, first_retry=0.02, last_retry=0.1, durable_every=0.1, start_grace=1.0)
 Payloads = Sequence[m.Buffer | None]
 
 _ids = count(1)
@@ -110,8 +108,8 @@ class Shell:
         """An action with a completion: `effect` happens when it completes, unless it fails."""
 
         def complete() -> list[a.Action]:
-            planned = self.errors.get(type(action), [])
-            errno = planned.pop(0) if planned else 0
+            failing = self.errors.get(type(action), [])
+            errno = failing.pop(0) if failing and not isinstance(action, a.Issue) else 0
             if not errno:
                 effect(errno)
             answer: list[a.Action] = report(errno)
@@ -249,7 +247,11 @@ class Near(Shell):
     ) -> None:
         kept = [None if data is None else bytes(data) for data in payloads]
         failing = self.errors.pop(a.Issue, [])
-        errors = {index: errno for index, errno in enumerate(failing) if errno}
+        errors = {
+            index: errno
+            for index, (errno, operation) in enumerate(zip(failing, operations, strict=False))
+            if errno and operation[1] != FLUSH
+        }
         good = [index for index in range(len(operations)) if index not in errors]
         self.finish(
             action,
@@ -273,9 +275,7 @@ class Near(Shell):
             return self.core.region_read(action.ticket, data, 0)
         return self.core.region_read(action.ticket, data if any(data) else None, 0)
 
-    def submit(
-        self, operations: Iterable[Operation], payloads: Payloads, tokens: Sequence[object]
-    ) -> None:
+    def submit(self, operations: Iterable[Operation], payloads: Payloads, tokens: Sequence[object]) -> None:
         """One batch; a FLUSH among the operations is the batch's flush."""
         batch = Batch()
         for operation, payload, token in zip(operations, payloads, tokens, strict=True):

@@ -92,7 +92,7 @@ class LogLife(RuleBasedStateMachine):
         assert self.hot <= self.disk
 
 
-LogLife.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+LogLife.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestLogLife = LogLife.TestCase
 
 

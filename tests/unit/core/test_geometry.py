@@ -34,9 +34,7 @@ def test_the_regions_and_extents_of_a_range_are_those_that_hold_a_byte_of_it(
 @given(geometries())
 def test_the_extents_of_a_volume_hold_each_of_its_regions_once(geometry: Geometry) -> None:
     covered = [
-        region
-        for extent in range(geometry.extents(1))
-        for region in geometry.regions_of_extent(1, extent)
+        region for extent in range(geometry.extents(1)) for region in geometry.regions_of_extent(1, extent)
     ]
     assert covered == list(range(geometry.regions(1)))
 
@@ -58,7 +56,13 @@ def test_shifts_are_those_of_the_sizes() -> None:
 
 @pytest.mark.parametrize(
     ("region", "extent"),
-    [(2 * KIB, 4096 * KIB), (2048 * KIB, 4096 * KIB), (5000, 5000), (32 * KIB, 48 * KIB), (32 * KIB, 16 * KIB)],
+    [
+        (2 * KIB, 4096 * KIB),
+        (2048 * KIB, 4096 * KIB),
+        (5000, 5000),
+        (32 * KIB, 48 * KIB),
+        (32 * KIB, 16 * KIB),
+    ],
 )
 def test_sizes_that_are_no_powers_of_two_or_out_of_bounds_are_refused(region: int, extent: int) -> None:
     with pytest.raises(ValueError, match="size"):

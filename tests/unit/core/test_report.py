@@ -104,7 +104,15 @@ def test_unknown_figures_are_none_and_never_zero() -> None:
     pair.start_near("boot-1")
     shown = link(pair)
     assert shown["sequence"] == {"sent": None, "received": None, "applied": None, "durable": None}
-    for key in ("lag_seconds", "lag_bytes", "rtt_seconds", "progress", "eta_seconds", "stopped_at", "stopped_time"):
+    for key in (
+        "lag_seconds",
+        "lag_bytes",
+        "rtt_seconds",
+        "progress",
+        "eta_seconds",
+        "stopped_at",
+        "stopped_time",
+    ):
         assert shown[key] is None, key
     assert shown["peer_usable"] is False
 

@@ -182,7 +182,7 @@ class CursorLife(RuleBasedStateMachine):
         assert self.theirs == self.mine
 
 
-CursorLife.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+CursorLife.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestCursorLife = CursorLife.TestCase
 
 
@@ -198,9 +198,7 @@ def test_pieces_cover_what_is_marked_once_and_nothing_else(dirty: Marks, suspect
         covered[piece.digest] += [(piece.volume, region) for region in range(piece.first, piece.stop)]
     assert sorted(covered[False]) == sorted(dirty)
     assert sorted(covered[True]) == sorted(suspect - dirty)
-    assert cursor.in_flight == sum(
-        GEOMETRY.span(volume, region, 1)[1] for volume, region in dirty | suspect
-    )
+    assert cursor.in_flight == sum(GEOMETRY.span(volume, region, 1)[1] for volume, region in dirty | suspect)
 
 
 def read_once(cursor: ResyncCursor, ticket: int, *during: Operation) -> tuple[Piece, bool, bool]:

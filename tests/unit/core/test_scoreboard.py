@@ -27,9 +27,7 @@ def operations(draw: st.DrawFn) -> Operation:
 
 
 def touched(*written: Operation) -> Marks:
-    return {
-        (volume, region) for volume, _, at, size in written for region in GEOMETRY.regions_of(at, size)
-    }
+    return {(volume, region) for volume, _, at, size in written for region in GEOMETRY.regions_of(at, size)}
 
 
 def marks(region_map: RegionMap) -> Marks:

@@ -50,7 +50,10 @@ class TestGreeting:
         "another link": (lambda it: replace(it, link=new_id()), "wrong-feeder"),
         "another epoch": (lambda it: replace(it, epoch=2), "wrong-feeder"),
         "another copy as feeder": (lambda it: replace(it, copy=new_id()), "wrong-feeder"),
-        "a feeder that expects another copy": (lambda it: replace(it, peer_copy=new_id()), "identity-changed"),
+        "a feeder that expects another copy": (
+            lambda it: replace(it, peer_copy=new_id()),
+            "identity-changed",
+        ),
         "other sizes": (lambda it: replace(it, volumes=((1, 65 * KIB),)), "size-mismatch"),
         "another instance of the feeder": (lambda it: replace(it, instance=new_id()), "session-live"),
     }

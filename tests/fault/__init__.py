@@ -1,0 +1,1 @@
+"""Real processes that die or stand still at moments that nobody chose."""

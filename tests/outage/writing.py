@@ -1,0 +1,97 @@
+"""An application that writes all the time, in a thread of its own, and knows what was acknowledged."""
+
+import random
+import struct
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from farshore.demo.nbd_client import NbdClient
+from tests.waiting import wait_until
+
+RECORD = 1024
+_END_S = 60.0
+_NUMBER = struct.Struct("<Q")
+
+
+class Writing:
+    """Writes pieces one after the other until it is told to end or there are no more."""
+
+    def __init__(self, client: NbdClient, pieces: Iterable[tuple[int, bytes]]) -> None:
+        self.acknowledged = 0
+        self._failure: Exception | None = None
+        self._ending = threading.Event()
+        self._client = client
+        self._pieces = pieces
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether all pieces were acknowledged, or it was told to end."""
+        return not self._thread.is_alive()
+
+    def go_on(self, more: int) -> None:
+        """Returns when so many more writes are acknowledged."""
+        goal = self.acknowledged + more
+        wait_until(lambda: self.acknowledged >= goal or self.done, 30.0, what=f"write {goal}")
+        self._raise()
+        assert self.acknowledged >= goal, "there was nothing left to write"
+
+    def end(self) -> int:
+        """Returns how many writes were acknowledged; none is in flight any more."""
+        self._ending.set()
+        self._thread.join(_END_S)
+        assert self.done, "a write was not acknowledged"
+        self._raise()
+        return self.acknowledged
+
+    def _run(self) -> None:
+        try:
+            for offset, data in self._pieces:
+                if self._ending.is_set():
+                    return
+                self._client.write(offset, data)
+                self.acknowledged += 1
+        except OSError as error:
+            self._failure = error
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+@contextmanager
+def writing(client: NbdClient, pieces: Iterable[tuple[int, bytes]]) -> Iterator[Writing]:
+    """Writes for as long as the block lasts."""
+    begun = Writing(client, pieces)
+    try:
+        yield begun
+    finally:
+        begun.end()
+
+
+def records(size: int) -> Iterator[tuple[int, bytes]]:
+    """Numbered records, in order, through a volume that is empty: see `records_in`."""
+    for number in range(size // RECORD):
+        yield number * RECORD, _NUMBER.pack(number + 1) * (RECORD // _NUMBER.size)
+
+
+def records_in(image: Path) -> int:
+    """How many records an image holds; it must hold them without a gap and nothing behind them."""
+    content = image.read_bytes()
+    found = sum(1 for at in range(0, len(content), RECORD) if any(content[at : at + 8]))
+    expected = b"".join(data for _, data in records(found * RECORD))
+    assert content == expected.ljust(len(content), b"\0"), f"not the first {found} records"
+    return found
+
+
+def anywhere(size: int, seed: int, longest: int = 65536) -> Iterator[tuple[int, bytes]]:
+    """Writes of all lengths all over a volume, without end."""
+    chosen = random.Random(seed)
+    lengths = [length for length in (512, 4096, 4096, 5000, 65536) if length <= longest]
+    for _ in count():
+        length = chosen.choice(lengths)
+        yield chosen.randrange(size - length), chosen.randbytes(length)

@@ -1,0 +1,1 @@
+"""Seeds of the simulator, and the rules broken on purpose."""

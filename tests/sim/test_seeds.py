@@ -1,0 +1,58 @@
+"""R1: simulated lives of whole clusters under faults, no rule broken (targets: 1,000 seeds; the long form
+runs 50,000). Each seed replays exactly: `python -m sim --seed N`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from sim.run import Outcome, run_seed
+
+SEEDS = 50_000 if os.environ.get("FARSHORE_SOAK") else 1_000
+MINIMUM_WRITES = 200
+MINIMUM_FAULTS = 10
+
+
+def outcomes(seeds: range) -> Iterator[Outcome]:
+    with multiprocessing.get_context("fork").Pool(os.cpu_count() or 2) as pool:
+        yield from pool.imap_unordered(run_seed, seeds, chunksize=5)
+
+
+@pytest.mark.timeout(14_400 if SEEDS > 1_000 else 900)
+def test_no_seed_breaks_a_rule_and_every_kind_of_event_is_reached() -> None:
+    reached: Counter[str] = Counter()
+    broken: dict[int, str] = {}
+    writes, faults = [], []
+    for outcome in outcomes(range(1, SEEDS + 1)):
+        if outcome.broken:
+            broken[outcome.seed] = outcome.broken.splitlines()[0]
+        elif outcome.report is not None:
+            reached.update(outcome.report.reached)
+            writes.append(outcome.report.writes)
+            faults.append(outcome.report.faults)
+    assert not broken, broken
+    assert len(writes) == SEEDS
+    assert min(writes) >= MINIMUM_WRITES
+    assert min(faults) >= MINIMUM_FAULTS
+    for event in (
+        "machine crash primary",
+        "machine crash secondary",
+        "process end primary",
+        "process end secondary",
+        "note resync-complete",
+        "note link-paused",
+        "note faulted",
+        "note second-feeder-refused",
+        "refused without a plan",
+    ):
+        assert reached[event], f"{event} was never reached: {reached}"
+
+
+def test_a_seed_replays_exactly() -> None:
+    first, second = run_seed(7), run_seed(7)
+    assert first.report == second.report
+    assert not first.broken

@@ -1,0 +1,1 @@
+"""The long forms of tests that `make test` runs shortly."""
