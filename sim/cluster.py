@@ -30,6 +30,8 @@ from sim.world import BrokenRule, Life, World
 _STEPS_BETWEEN_CHECKS: Final = 25
 _LONGEST: Final = 400_000
 """Steps of the longest run: more is a run that gets nowhere."""
+_MORE_TO_TAMPER_WITH: Final = 60
+"""Changes that a run with tampering sends besides: it strikes late."""
 _STORM: Final = 300.0
 """Seconds after which a storm has to have come to its end."""
 
@@ -200,9 +202,12 @@ class Cluster:
         for site in (*self.secondaries.values(), self.primary):
             self.start(site)
         self.world.after(0.3, self.operator, self._tend)
-        faults = Faults(self)
-        self.pass_time(lambda: faults.enough and self._written, _STORM, "the storm")
-        faults.stop()
+        if self.options.faults:
+            faults = Faults(self)
+            self.pass_time(lambda: faults.enough and self._written, _STORM, "the storm")
+            faults.stop()
+        else:
+            self.pass_time(lambda: self._written, _STORM, "the end of all writes")
         self.calm_down()
         self.pass_time(self._converged, self.options.calm, "convergence")
         self._stop_and_start()
@@ -218,7 +223,8 @@ class Cluster:
     @property
     def _written(self) -> bool:
         """As much as the run asks for; a freeze link whose peer diverged lets nothing more through."""
-        return self.app.writes >= self.options.writes or self._stuck
+        more = _MORE_TO_TAMPER_WITH if self.options.tampering else 0
+        return self.app.writes >= self.options.writes + more or self._stuck
 
     @property
     def _stuck(self) -> bool:

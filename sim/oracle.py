@@ -204,6 +204,9 @@ class Oracle(Witness, FollowerWitness):
     def applied(self, site: SecondarySite, position: Position) -> None:
         self._by_site[site].prefix.applied(position)
 
+    def apply_failed(self, site: SecondarySite, position: Position) -> None:
+        self._by_site[site].prefix.in_part(position.sequence)
+
     def said(self, site: SecondarySite, message: object) -> None:
         if isinstance(message, Welcome):
             self._by_site[site].sessions[message.session] = site.boots

@@ -66,6 +66,11 @@ class Prefix:
                 self._check_torn(position, highest, images)
             self._allow(position, highest)
 
+    def in_part(self, highest: int) -> None:
+        """Operations up to `highest` were tried and may be there in part."""
+        if self.position is not None:
+            self._allow(self.position, highest)
+
     def _check_torn(self, position: Position, highest: int, images: dict[int, bytearray]) -> None:
         """The images are those at `position` and after some of the next operations, the last one torn."""
         expected = {volume: bytearray(image) for volume, image in self.images.items()}

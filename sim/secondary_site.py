@@ -58,6 +58,9 @@ class FollowerWitness:
     def applied(self, site: SecondarySite, position: Position) -> None:
         """A frame was applied."""
 
+    def apply_failed(self, site: SecondarySite, position: Position) -> None:
+        """A frame was applied in part."""
+
     def said(self, site: SecondarySite, message: object) -> None:
         """A message to a feeder was queued."""
 
@@ -286,8 +289,8 @@ class SecondarySite(Site):
 
         errno = self.steps.carry_out("apply", Step(run, lambda _: None))
         if self.life.alive:
-            if not errno:
-                self.witness.applied(self, action.applied)
+            tell = self.witness.apply_failed if errno else self.witness.applied
+            tell(self, action.applied)
             self._queue.extend(self.core.applied_frame(errno))
 
     def _apply_fill(self, action: a.ApplyFill) -> None:

@@ -16,6 +16,8 @@ from sim.site import STATE
 from sim.volume import DIRECTORY
 
 _PATIENCE: Final = 4.0
+_WRITES_BEFORE: Final = 200
+"""What follows may have to wait for a plan: by then the run has written enough."""
 
 
 class Tampering:
@@ -46,7 +48,7 @@ class Tampering:
     def strike(self) -> bool:
         """The backup is brought back, or the state directory is lost and made anew; in the middle of a
         resync if one comes along."""
-        if self._armed:
+        if self._armed or self.cluster.app.writes < _WRITES_BEFORE:
             return False
         self._armed = True
         self._wait(self.world.now + _PATIENCE)

@@ -46,7 +46,8 @@ class Filling:
         self._began_at = self._paid_at = feeder.shared.outbox.now
         self._busy_at = 0.0
         self._sequence_seen = feeder.shared.path.sequence
-        self._tickets: set[int] = set()
+        self._barriers: list[tuple[int, int, int]] = []
+        """Ranges whose writes are held until their read has succeeded (rule E4)."""
 
     # -- going on ---------------------------------------------------------------------------
 
@@ -87,38 +88,36 @@ class Filling:
     def _read(self, piece: Piece) -> None:
         feeder = self._feeder
         offset, length = feeder.board.geometry.span(piece.volume, piece.first, piece.stop - piece.first)
-        held = self.cursor.hold_needed(piece)
-        if held:
-            feeder.shared.path.barriers.append((piece.volume, offset, offset + length))
+        barrier = (piece.volume, offset, offset + length)
+        if self.cursor.hold_needed(piece) and barrier not in self._barriers:
+            self._barriers.append(barrier)
+            feeder.shared.path.barriers.append(barrier)
 
         def done(data: bytes | None, errno: int) -> None:
-            self._tickets.discard(ticket)
-            if held:
-                feeder.shared.path.barriers.remove((piece.volume, offset, offset + length))
             if feeder.filling is self:
-                self._read_done(ticket, offset, length, data, errno)
-            if held:
-                feeder.shared.path.release_parked()
-                feeder.shared.path.admit_cold()
+                self._read_done(ticket, barrier, data, errno)
 
         ticket = feeder.shared.outbox.ticket(done)
-        self._tickets.add(ticket)
         self.cursor.begin_read(ticket, piece, (each[1] for each in feeder.shared.path.unwritten))
         if feeder.spec.options.max_rate and not piece.digest:
             self._allowance -= length
         feeder.shared.outbox.emit(ReadRegion(ticket, feeder.id, piece.volume, offset, length, piece.digest))
 
-    def _read_done(self, ticket: int, offset: int, length: int, data: bytes | None, errno: int) -> None:
-        feeder = self._feeder
+    def _read_done(self, ticket: int, read: tuple[int, int, int], data: bytes | None, errno: int) -> None:
+        feeder, (_, offset, end) = self._feeder, read
         if errno:
             feeder.local_read_failed(errno)
             return
         if data is None and feeder.spec.options.max_rate:
-            self._allowance += length  # a hole travels as a note: it is not charged
+            self._allowance += end - offset  # a hole travels as a note: it is not charged
         piece = self.cursor.read_done(ticket)
-        if piece is not None:  # else a write crossed it: the next tick or acknowledgement reads it again
-            self._send(piece, offset, length, data)
-            self.pump()
+        if piece is None:
+            return  # a write crossed it: the next tick or acknowledgement reads it again, its barrier stays
+        self._send(piece, offset, end - offset, data)
+        if read in self._barriers:
+            self._barriers.remove(read)
+            feeder.shared.path.barriers.remove(read)
+        self.pump()
 
     def _send(self, piece: Piece, offset: int, length: int, data: bytes | None) -> None:
         feeder = self._feeder
@@ -207,3 +206,6 @@ class Filling:
     def abandon(self) -> None:
         """The session is over: reads under way no longer matter, held writes go on."""
         self.cursor.reading.clear()
+        for barrier in self._barriers:
+            self._feeder.shared.path.barriers.remove(barrier)
+        self._barriers.clear()

@@ -328,7 +328,7 @@ class Primary:
         feeder = self.feeders.get(link)
         if feeder is not None and (self._shutdown is None or not self._shutdown.closing):
             call(feeder)
-            if self._shutdown is not None or not self.opened:
+            if self._shutdown is not None or not self.opened or self.path.waiting:
                 self._maintain()
         return self.outbox.take()
 
@@ -434,6 +434,10 @@ class Primary:
 
     def _maintain(self) -> None:
         self._consider_opening()
+        if self.path.waiting:
+            # Never from within a batch that is being issued: its frame has to leave before theirs.
+            self.path.release_parked()
+            self.path.admit_cold()
         if self._shutdown is not None:
             self._shutdown.advance()
         elif (

@@ -1,5 +1,6 @@
 """Fixtures for tests with real engines: a pair of copies, or a primary alone."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from farshore.model.options import LinkOptions
 from farshore.model.volumes import VolumeSpec
+from farshore.node.paths import locate
 from tests.integration.engines import (
     Door,
     Engine,
@@ -77,6 +79,14 @@ class Sites:
     def image(self, site: str, volume: str) -> Path:
         """The file of a volume."""
         return self.directory / f"{site}-{volume}.img"
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets_stay(tmp_path: Path) -> Iterator[None]:
+    """Removes the run directories of nodes whose state lies in `tmp_path`, after everything has ended."""
+    yield
+    for record in tmp_path.rglob("node.json"):
+        shutil.rmtree(locate(str(record.parent)).run, ignore_errors=True)
 
 
 @pytest.fixture

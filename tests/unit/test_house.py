@@ -23,7 +23,7 @@ _FILE_LINES = 400
 _FUNCTION_LINES = 60
 # What is larger, and why: {"path" or "path:function": "reason"}
 _LARGER: dict[str, str] = {
-    "farshore/core/feeder.py": "a link's states, queue, stops and messages meet here; its parts are out already",
+    "farshore/core/feeder.py": "a link's states, queue, stops and messages meet here",
     "farshore/core/primary.py": "one method for each input of the copy, most of them three lines",
     "tests/unit/core/pair.py": "the two-copy driver that the scenarios share",
     "tests/unit/core/test_feeder.py": "scenarios of one room",

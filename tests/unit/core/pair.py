@@ -5,7 +5,6 @@ random and nothing waits. After every turn rule A1 is checked on the bytes thems
 differs between the primary and what is durable at a peer is marked, or in a frame that is under way.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -19,6 +18,7 @@ from farshore.model import messages as m
 from farshore.model.header import Header, Upstream
 from farshore.model.options import LinkOptions, LinkSpec, LinkState, Mode, Role
 from farshore.model.volumes import FLUSH, WRITE, Operation
+from tests.unit.core.line import End, Line
 from tests.unit.core.shells import TIMING, Far, Near, new_id
 
 KIB = 1 << 10
@@ -26,11 +26,6 @@ REGION = 4 * KIB
 SYNC = LinkOptions(mode=Mode.SYNC)
 ASYNC = LinkOptions()
 FLUSHED: Operation = (0, FLUSH, 0, 0)
-
-
-@dataclass(frozen=True)
-class End:
-    """A connection ends."""
 
 
 @dataclass(frozen=True)
@@ -46,53 +41,6 @@ class Wish:
     content: bytes = b""
     """Of volume 1, before anything."""
     empty: bool = True
-
-
-Unit = a.Issue | m.Message | End
-
-
-class Line:
-    """One link's connection. Units that `stops` returns True for stay where they are."""
-
-    def __init__(self, spec: LinkSpec) -> None:
-        self.spec = spec
-        self.up = True
-        self.room: int | None = None
-        """How many units the peer's end takes in a turn; None is all."""
-        self.stops: Callable[[Unit], bool] = lambda unit: False
-        self.key = b""
-        self.open = False
-        self.connecting = False
-        self.to_far: deque[tuple[bytes, Unit, int]] = deque()
-        self.to_near: deque[tuple[bytes, Unit]] = deque()
-        self.sent: list[Unit] = []
-        """Everything that the feeder sent."""
-        self.heard: list[Unit] = []
-        """Everything that the follower sent."""
-        self.reported: int | None = None
-
-    def queue(self, unit: Unit, size: int) -> None:
-        """From the feeder."""
-        if self.open:
-            self.to_far.append((self.key, unit, size))
-            self.sent.append(unit)
-            self.reported = None
-
-    def end(self) -> None:
-        """The feeder closes: what was sent last still goes, queued frames do not."""
-        if self.open:
-            last = [each for each in list(self.to_far)[-1:] if not isinstance(each[1], a.Issue)]
-            self.to_far = deque((*last, (self.key, End(), 0)))
-        self.open = self.connecting = False
-
-    @property
-    def backlog(self) -> int:
-        """Bytes that the line has not taken."""
-        return sum(size for _, _, size in self.to_far)
-
-    def fills(self) -> list[m.Fill]:
-        """The fills that were sent."""
-        return [unit for unit in self.sent if isinstance(unit, m.Fill)]
 
 
 class Pair:

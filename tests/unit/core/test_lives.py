@@ -7,14 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farshore.core import actions as a
-from farshore.model.options import LinkOptions, OnOutage, ResyncKind
+from farshore.model.options import LinkOptions, ResyncKind
 from tests.unit.core.pair import ASYNC, KIB, SYNC, Pair, Wish
+from tests.unit.core.scenes import CONTENT, FREEZE
 
-CONTENT = (bytes(range(1, 256)) * 258)[: 64 * KIB]
 LINKS = st.sampled_from(
     [SYNC, ASYNC, replace(ASYNC, queue_memory=6 * KIB), replace(SYNC, first=ResyncKind.DIGEST)]
 )
-FREEZE = replace(SYNC, on_outage=OnOutage.FREEZE)
 HOLDABLE = (a.SyncVolumes, a.WriteHeader, a.WriteBoard, a.WriteActivity, a.ReadRegion, a.Issue)
 
 

@@ -10,8 +10,8 @@ from farshore.core import report
 from farshore.model import messages as m
 from farshore.model.options import LinkState, OnOutage
 from tests.unit.core.pair import ASYNC, KIB, REGION, SYNC, Pair, Wish
+from tests.unit.core.scenes import CONTENT
 
-CONTENT = (bytes(range(1, 256)) * 258)[: 64 * KIB]
 LINK_KEYS = {
     "id", "name", "mode", "wire", "state", "reason", "why", "since", "direction", "progress", "eta_seconds",
     "lag_seconds", "lag_bytes", "dirty_bytes", "queue", "sequence", "resent_bytes_total", "peer_usable",
@@ -229,12 +229,12 @@ class TestSecondary:
 
     def test_a_fault_is_told(self) -> None:
         pair = running()
-        pair.far.errors[a.ApplyFrame] = [28]
+        pair.far.errors[a.ApplyFrame] = [5]
         pair.write(0)
         pair.turn(3)
         document = self.shown(pair)
         assert document["health"] == "failed"
-        assert "ENOSPC" in document["fault"]
+        assert "EIO" in document["fault"]
 
     def test_a_blank_copy_has_no_generation(self) -> None:
         pair = Pair()

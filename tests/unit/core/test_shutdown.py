@@ -8,9 +8,7 @@ from farshore.core import actions as a
 from farshore.model import messages as m
 from farshore.model.options import LinkState
 from tests.unit.core.pair import ASYNC, KIB, REGION, SYNC, Pair, Wish
-
-EIO = 5
-CONTENT = (bytes(range(1, 256)) * 258)[: 64 * KIB]
+from tests.unit.core.scenes import CONTENT, EIO
 
 
 def running(*, capacity: int = 16) -> Pair:

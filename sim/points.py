@@ -1,0 +1,59 @@
+"""Crash points: one small life without any other fault, and one death at a chosen durable step.
+
+Every step that makes something durable, from the first start on, is a place where the process or its
+machine may die: before it, in the middle of it, or after it with nobody told. Afterwards everything
+has to mend by itself, as in any other run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from random import Random
+
+from farshore.core.geometry import Geometry
+from farshore.model.options import LinkOptions, LinkSpec, Mode
+from sim.app import Habits
+from sim.cluster import Cluster, Report
+from sim.options import Options, drawn
+from sim.steps import Doom, Phase
+
+_SIZES = {1: 64 << 10}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The `step`-th durable step of one site's first process."""
+
+    primary: bool
+    step: int
+    phase: Phase
+    machine: bool
+
+
+def small_life(seed: int) -> Options:
+    """A first copy, a few writes with everything in them, cooling extents, a clean stop and start."""
+    link = LinkSpec(Random(f"link {seed}").randbytes(16), "link0", "0" * 64, LinkOptions(mode=Mode.SYNC))
+    return replace(
+        drawn(seed),
+        geometry=Geometry(_SIZES, region=4 << 10, extent=16 << 10),
+        links=(link,),
+        hot_capacity=3,
+        reserve=20,
+        on_start="wait",
+        habits=Habits(_SIZES, connections=2, depth=3, pause=0.05, hot=0.3),
+        slow_line=0.002,
+        slow_disk=0.002,
+        prefilled=True,
+        writes=40,
+        faults=0,
+        tampering=False,
+    )
+
+
+def run_point(seed: int, point: Point) -> Report | None:
+    """A whole life with this death in it; None when it has no so-manieth step. Raises BrokenRule."""
+    cluster = Cluster(small_life(seed))
+    site = cluster.sites[0 if point.primary else 1]
+    doom = site.next_doom = Doom("", point.step, point.phase, point.machine)
+    report = cluster.run()
+    return report if doom.countdown <= 0 else None

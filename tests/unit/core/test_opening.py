@@ -1,0 +1,176 @@
+"""What a restarted primary waits for, and whom it never writes beside (rules D2, D3, D5, D6)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from farshore.core import actions as a
+from farshore.model.options import LinkOptions, LinkState, Reason, ResyncKind, Writes
+from farshore.model.positions import History, Stretch
+from tests.unit.core.pair import ASYNC, KIB, SYNC, Pair
+from tests.unit.core.scenes import FREEZE, running
+from tests.unit.core.shells import new_id
+
+
+class TestOpening:
+    """Rule D5: what a restarted primary waits for before writes flow."""
+
+    def restarted(self, boot: str, on_start: str, *links: LinkOptions) -> tuple[Pair, list[int]]:
+        """Killed, then started while no line is up."""
+        pair = running(*links)
+        pair.kill_near(lose_cache=boot != "boot-1")
+        for link in pair.lines:
+            pair.cut(link)
+        pair.start_near(boot, on_start)
+        tokens = pair.write(0)
+        pair.turn(3)
+        return pair, tokens
+
+    def test_within_one_boot_silence_for_the_limit_counts_as_link_loss(self) -> None:
+        pair, tokens = self.restarted("boot-1", "wait", SYNC)
+        assert not pair.answered(*tokens)
+        assert pair.near.core.writable is Writes.HELD
+        pair.turn(60)
+        assert pair.answered(*tokens)
+        assert pair.near.header.links[0].alone_since is not None
+
+    def test_after_a_reboot_writes_are_held_until_every_sync_peer_has_answered(self) -> None:
+        pair, tokens = self.restarted("boot-2", "wait", SYNC, SYNC)
+        pair.turn(300)
+        assert not pair.answered(*tokens)
+        assert "l0, l1" in str(pair.near.core.held_by())
+        first, second = pair.lines
+        pair.mend(first)
+        pair.turn(50)
+        assert not pair.answered(*tokens)
+        pair.mend(second)
+        pair.turn(50)
+        assert pair.answered(*tokens)
+
+    def test_on_start_alone_waits_for_the_limit_only(self) -> None:
+        pair, tokens = self.restarted("boot-2", "alone", SYNC)
+        pair.turn(60)
+        assert pair.answered(*tokens)
+
+    @pytest.mark.parametrize(
+        ("boot", "on_start"), [("boot-1", "wait"), ("boot-2", "wait"), ("boot-2", "alone")]
+    )
+    def test_a_freeze_link_is_never_done_without(self, boot: str, on_start: str) -> None:
+        pair, tokens = self.restarted(boot, on_start, FREEZE)
+        pair.turn(300)
+        assert not pair.answered(*tokens)
+        assert pair.near.core.writable is Writes.HELD
+        pair.mend()
+        pair.replicating()
+        pair.turn(5)
+        assert pair.answered(*tokens)
+
+    def test_with_async_links_only_the_peers_are_asked_for_a_while(self) -> None:
+        pair, tokens = self.restarted("boot-2", "wait", ASYNC)
+        assert not pair.answered(*tokens)
+        pair.turn(120)
+        assert pair.answered(*tokens)
+
+    def test_a_peer_that_answers_lets_writes_flow_at_once(self) -> None:
+        pair = running()
+        pair.kill_near(lose_cache=True)
+        pair.start_near("boot-2")
+        tokens = pair.write(0)
+        pair.turn(5)
+        assert pair.answered(*tokens)
+
+    def test_links_whose_peer_was_never_met_are_not_waited_for(self) -> None:
+        pair = Pair(start=False)
+        pair.cut()
+        pair.start_near("boot-9")
+        tokens = pair.write(0)
+        pair.turn(2)
+        assert pair.answered(*tokens)
+
+
+class TestNewerPeers:
+    """Rules D2, D3, D6: nothing that might be newer is overwritten, and nobody writes beside it."""
+
+    def met_again(self, boot: str, change: Callable[[Pair], None], *links: LinkOptions) -> Pair:
+        """The primary starts again and finds a peer that is another one than it was."""
+        pair = running(*links)
+        pair.kill_near(lose_cache=boot != "boot-1")
+        change(pair)
+        pair.restart_far("boot-7")
+        pair.checked = False
+        pair.start_near(boot)
+        return pair
+
+    @staticmethod
+    def promote(pair: Pair) -> None:
+        """The peer took writes of its own: its history forks from what it held."""
+        held = pair.far.core.history()
+        newest = held.stretches[-1]
+        promoted = History((*held.stretches, Stretch(new_id(), newest.last + 5)))
+        pair.far.header = replace(pair.far.header, history=promoted, clean=True)
+        pair.far.durable = promoted.head
+        pair.far.applied = None
+
+    @pytest.mark.parametrize(("boot", "mode"), list(product(("boot-1", "boot-2"), (SYNC, ASYNC))))
+    def test_d6_a_former_primary_that_finds_a_promoted_peer_never_takes_writes(
+        self, boot: str, mode: LinkOptions
+    ) -> None:
+        pair = self.met_again(boot, self.promote, mode)
+        before = bytes(pair.far.disk.seen[1])
+        tokens = pair.write(0)
+        pair.turn(300)
+        assert [pair.near.replies.get(token) for token in tokens] not in ([0], [None])
+        assert pair.near.core.writable is Writes.REFUSED
+        assert pair.is_in(LinkState.DIVERGED)
+        assert pair.near.core.fenced
+        assert bytes(pair.far.disk.seen[1]) == before
+
+    def test_d6_a_primary_restored_from_an_old_backup_never_takes_writes(self) -> None:
+        pair = running()
+        pair.stop_near()
+        backup = (pair.near.header, dict(pair.near.disk.safe))
+        pair.start_near("boot-1")
+        pair.replicating()
+        pair.write(0, 512)
+        pair.turn(20)
+        pair.kill_near()
+        pair.near.header, pair.near.disk.safe = backup
+        pair.near.disk.lose_cache()
+        pair.checked = False
+        pair.start_near("boot-2")
+        tokens = pair.write(0)
+        pair.turn(300)
+        assert not pair.answered(*tokens)
+        assert pair.is_in(LinkState.DIVERGED)
+
+    def test_d3_a_peer_that_was_wiped_diverges(self) -> None:
+        def wipe(pair: Pair) -> None:
+            pair.far.header = replace(pair.far.header, history=History(), resync=None)
+            pair.far.durable, pair.far.applied = None, None
+            pair.far.disk.safe[1] = bytes(64 * KIB)
+
+        pair = self.met_again("boot-1", wipe)
+        pair.turn(100)
+        assert pair.is_in(LinkState.DIVERGED)
+        assert pair.feeder.standing.reason is Reason.IDENTITY_CHANGED
+        assert pair.far.disk.seen[1] == bytearray(64 * KIB)
+
+    def test_d3_another_copy_in_its_place_diverges(self) -> None:
+        def exchange(pair: Pair) -> None:
+            pair.far.header = replace(pair.far.header, copy=new_id())
+
+        pair = self.met_again("boot-1", exchange)
+        pair.turn(100)
+        assert pair.is_in(LinkState.DIVERGED)
+
+    def test_a_diverged_link_stays_so_through_lost_lines_and_retries_only_on_demand(self) -> None:
+        pair = self.met_again("boot-1", self.promote)
+        pair.turn(50)
+        connects = len(pair.near.carried(a.Connect))
+        pair.turn(200)
+        assert len(pair.near.carried(a.Connect)) == connects
+        pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))
+        pair.turn(50)
+        assert pair.is_in(LinkState.DIVERGED)

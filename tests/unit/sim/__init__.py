@@ -1,0 +1,1 @@
+"""The simulator's own rooms: that they break what they say, and nothing else."""
