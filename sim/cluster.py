@@ -129,6 +129,8 @@ class Cluster:
 
     def _during(self, site: Site) -> str:
         """What a death has interrupted."""
+        if not site.was_up:
+            return ""
         if isinstance(site, SecondarySite):
             return " in a resync" if site.header_file.header.resync is not None else ""
         feeders = self.primary.core.feeders.values()
@@ -229,6 +231,8 @@ class Cluster:
     @property
     def _stuck(self) -> bool:
         """A peer that was tampered with keeps writes from flowing until somebody makes a plan."""
+        if not self.primary.was_up:
+            return False
         core = self.primary.core
         return bool(core.fenced) or any(
             follower.tampered and core.feeders[link].state is LinkState.DIVERGED
@@ -246,7 +250,7 @@ class Cluster:
         for site in self.sites:
             site.disk.strikes.clear()
             site.life.stalled_until = 0.0
-            if site.running:
+            if site.running and self.options.faults:
                 site.steps.doom = None
 
     def _converged(self) -> bool:

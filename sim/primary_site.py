@@ -166,6 +166,7 @@ class PrimarySite(Site):
         )
         self.witness.starting(self, setup)
         self.core = Primary(setup)
+        self.was_up = True
         self.turn(self.core.start)
         self.witness.started(self)
         self.world.after(TICK, self.life, self._tick)

@@ -139,6 +139,7 @@ class SecondarySite(Site):
                 empty=self.empty,
             )
         )
+        self.was_up = True
         self.turn(self.core.start)
         self.witness.resumed(self)
         self.net.listeners[self.plan.link] = (self.life, self)

@@ -63,6 +63,8 @@ class Site:
         self.steps: Steps
         self.volumes: Volumes
         self.header_file: HeaderFile
+        self.was_up = False
+        """A process has come as far as having a core."""
         self.power_failed = False
         """A sync has failed since the last loss of power: the cache may show what the disk lacks."""
         self.next_doom: Doom | None = None

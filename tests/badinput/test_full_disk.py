@@ -67,15 +67,12 @@ def test_a_place_on_a_full_disk(scene: Scene, disk: SmallDisk) -> None:
     client.close()
     here = scene.a.until("wide", lambda group: group.health == "unprotected", "the link to have stopped")
     assert here.writes == "flowing"
-    assert "ENOSPC" in str(here.why)
+    assert "no space is left" in str(here.why)
     assert scene.a.link("wide").dirty_bytes
     assert scene.a.farshore("check", "wide").returncode == 2
-    there = scene.c.group("wide")
-    assert (there.health, "ENOSPC" in str(there.why)) == ("failed", True)
     assert scene.a.group("orders").health == "protected"
     disk.remount("size=16m")
-    scene.c.done("node", "stop", "--engines")
-    scene.c.start()
+    scene.a.done("resync", "wide")  # or it would be tried again a little later
     scene.cluster.equal("wide", scene.c)
     scene.a.done("link", "delete", "wide", "c")
     scene.a.done("group", "delete", "wide")

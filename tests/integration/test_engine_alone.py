@@ -99,6 +99,7 @@ def test_fio_verifies_what_eight_connections_wrote(sites: Sites, tmp_path: Path)
         "--size=8m",
         "--offset_increment=8m",
         "--verify=crc32c",
+        "--verify_state_save=0",
         "--verify_fatal=1",
         "--fsync=64",
         f"--aux-path={tmp_path}",

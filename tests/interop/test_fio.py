@@ -25,6 +25,7 @@ def _fio(pair: Pair, *words: str) -> None:
         f"--size={part}",
         f"--offset_increment={part}",
         "--verify=crc32c",
+        "--verify_state_save=0",
         "--do_verify=1",
         "--verify_fatal=1",
         "--iodepth=16",

@@ -73,6 +73,24 @@ class TestResync:
         pair.replicating()
         assert pair.equal()
 
+    def test_e4_writes_are_held_briefly_however_slow_the_resync_is_allowed_to_be(self) -> None:
+        """A read that waits for its rate holds nobody up."""
+        pair = Pair(Wish(links=(replace(ASYNC, max_rate=8 * KIB),), sizes={1: REGION}, extent=REGION))
+        pair.near.hold.add(a.Issue)
+        held = longest = 0
+        for _ in range(1500):
+            pair.write(0)
+            if pair.near.held(a.Issue) > 1 or pair.near.core.path.waiting:
+                pair.near.let(a.Issue, min(1, pair.near.held(a.Issue)))
+            pair.turn()
+            held = held + 1 if pair.near.core.path.waiting else 0
+            longest = max(longest, held)
+            if pair.feeder.board.dirty.count() == 0:
+                break
+        assert pair.feeder.board.dirty.count() == 0
+        assert longest
+        assert longest <= 20
+
     def test_e4_a_write_that_waited_for_a_read_is_issued_although_its_extent_cooled(self) -> None:
         pair = Pair(Wish(content=CONTENT))
         pair.near.hold.add(a.ReadRegion)
