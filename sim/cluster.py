@@ -30,8 +30,6 @@ from sim.world import BrokenRule, Life, World
 _STEPS_BETWEEN_CHECKS: Final = 25
 _LONGEST: Final = 400_000
 """Steps of the longest run: more is a run that gets nowhere."""
-_MORE_TO_TAMPER_WITH: Final = 60
-"""Changes that a run with tampering sends besides: it strikes late."""
 _STORM: Final = 300.0
 """Seconds after which a storm has to have come to its end."""
 
@@ -225,8 +223,9 @@ class Cluster:
     @property
     def _written(self) -> bool:
         """As much as the run asks for; a freeze link whose peer diverged lets nothing more through."""
-        more = _MORE_TO_TAMPER_WITH if self.options.tampering else 0
-        return self.app.writes >= self.options.writes + more or self._stuck
+        if self.options.tampering and not any(each.tampered for each in self.oracle.followers.values()):
+            return False
+        return self.app.writes >= self.options.writes or self._stuck
 
     @property
     def _stuck(self) -> bool:

@@ -60,7 +60,7 @@ class Faults:
         if not self.cluster.options.tampering:
             return []
         tampering = Tampering(self.cluster)
-        return [(14, tampering.back_up), (3, tampering.strike)]
+        return [(14, tampering.back_up), (14, tampering.strike)]
 
     @property
     def enough(self) -> bool:

@@ -7,9 +7,12 @@ of a Unix socket ends after 107 bytes.
 
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -23,11 +26,18 @@ pytest_plugins = ["tests.cluster"] if Path(__file__).with_name("cluster.py").exi
 
 
 def pytest_configure() -> None:
-    """Puts `tmp_path` into memory, unless somebody has chosen a place already."""
+    """Puts `tmp_path` into memory, unless somebody has chosen a place; a terminated run ends in order."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupted)
     if "PYTEST_DEBUG_TEMPROOT" in os.environ or not os.access(_MEMORY, os.W_OK):
         return
     if shutil.disk_usage(_MEMORY).free >= _ENOUGH:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """As Ctrl-C: fixtures end what tests have started. Without it nodes and engines would outlive the run."""
+    raise KeyboardInterrupt
 
 
 @pytest.fixture

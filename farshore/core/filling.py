@@ -68,6 +68,8 @@ class Filling:
 
     def _may_read(self) -> bool:
         feeder, cursor, outbox = self._feeder, self.cursor, self._feeder.shared.outbox
+        if self._barriers and not cursor.reading:
+            return True  # writes wait for this read: neither rate nor queue may lengthen that
         sequence = feeder.shared.path.sequence
         if sequence != self._sequence_seen:
             self._sequence_seen, self._busy_at = sequence, outbox.now

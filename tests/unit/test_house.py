@@ -25,10 +25,6 @@ _FUNCTION_LINES = 60
 _LARGER: dict[str, str] = {
     "farshore/core/feeder.py": "a link's states, queue, stops and messages meet here",
     "farshore/core/primary.py": "one method for each input of the copy, most of them three lines",
-    "tests/unit/core/pair.py": "the two-copy driver that the scenarios share",
-    "tests/unit/core/test_feeder.py": "scenarios of one room",
-    "tests/unit/core/test_primary.py": "scenarios of one room",
-    "tests/unit/core/test_secondary.py": "scenarios of one room",
 }
 """Files and functions over the limits, each with its reason."""
 
