@@ -132,10 +132,23 @@ class Application:
             return
         self._later(connection)
 
+    def write(self, volume: int, offset: int, length: int) -> Request:
+        """One write of the caller's choosing, on the first connection; the server must be there."""
+        assert self.server is not None
+        self._next += 1
+        self.writes += 1
+        data = stamps.payload(volume, offset, length, self._next)
+        operation = (volume, WRITE, offset, length)
+        request = Request(self._next, 0, operation, data, False, self.world.now, self.answers)
+        self._hand_over(self.server, request)
+        return request
+
     def _send(self, server: Server, connection: int) -> None:
         self._next += 1
-        request = self._make(self._next, connection)
-        self.in_flight[connection][request.id] = request
+        self._hand_over(server, self._make(self._next, connection))
+
+    def _hand_over(self, server: Server, request: Request) -> None:
+        self.in_flight[request.connection][request.id] = request
         self._sent(request)
         server.request(request)
 

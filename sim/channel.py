@@ -35,7 +35,8 @@ class Channel:
         self.reported = -1
         """The backlog that the core was last told of; -1 once more was queued since, which the core
         counts by itself until it is told."""
-        self.fill_bytes = 0
+        self.queued = 0
+        """Bytes of all units so far."""
         self.closing = False
         self._out: deque[Unit] = deque()
         self._in: deque[tuple[int, memoryview, int]] = deque()
@@ -57,6 +58,7 @@ class Channel:
             return
         self._out.append(Unit(data, frame, len(data)))
         self.backlog += len(data)
+        self.queued += len(data)
         self.reported = -1
         self.pump()
 
