@@ -22,7 +22,6 @@ CAUGHT_BY = {
     "fills count once they are applied": 19,
     "regions read while written are sent": 4,
     "any base will do": 3,
-    "the base is not moved": 3,
     "the base moves to what was sent": 1,
     "a flush covers its connection only": 11,
     "a flush does not wait for peers": 24,
