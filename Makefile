@@ -4,7 +4,7 @@
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
-CODE   := farshore sim bench tests scripts
+CODE   := farshore sim bench tests scripts examples
 # More arguments for pytest or the benchmark, as in: make test PYTEST_ARGS="-k frame"
 PYTEST_ARGS ?=
 BENCH_ARGS  ?=
@@ -25,7 +25,7 @@ test: setup ## Run all tests but the long ones (as root: installs Debian package
 check: setup docs ## Format, lint, types, import contracts, fast tests
 	@echo '== format' && $(VENV)/bin/ruff format --check $(CODE)
 	@echo '== lint' && $(VENV)/bin/ruff check $(CODE)
-	@echo '== types' && $(VENV)/bin/mypy farshore sim bench tests scripts
+	@echo '== types' && $(VENV)/bin/mypy $(CODE)
 	@echo '== import contracts' && $(VENV)/bin/lint-imports --no-logo
 	@echo '== fast tests' && $(PYTHON) -m pytest tests/unit -q $(PYTEST_ARGS)
 

@@ -38,6 +38,11 @@ def default_state(environ: Mapping[str, str], uid: int) -> str:
     return base + "/farshore"
 
 
+def run_base(uid: int) -> str:
+    """Below it every node has its directory of sockets: short, and not one that a logout takes away."""
+    return "/run/farshore" if uid == 0 else f"/tmp/farshore-{uid}"
+
+
 def state_of(target: Target, environ: Mapping[str, str], uid: int) -> str:
     """The absolute path of the state directory that `target` means."""
     chosen = target.state or environ.get("FARSHORE_STATE") or default_state(environ, uid)

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from farshore.errors import ProtocolError
-from farshore.model.messages import Message
+from farshore.model.messages import Buffer, Message
 from farshore.wire import session
 from sim.net import End
 
@@ -49,9 +49,9 @@ class Channel:
         """Queues a message."""
         self._push(b"".join(session.encode(message)), False)
 
-    def send_frame(self, data: bytes) -> None:
+    def send_frame(self, data: Buffer) -> None:
         """Queues an encoded frame."""
-        self._push(session.frame_prefix(len(data)) + data, True)
+        self._push(session.frame_prefix(len(data)) + bytes(data), True)
 
     def _push(self, data: bytes, frame: bool) -> None:
         if self.closing or self.end.closed:

@@ -54,7 +54,7 @@ class Cluster:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.world = World(options.seed)
-        self.net = Net(self.world, options.slow_line)
+        self.net = Net(self.world, options.slow_line, options.window)
         self.calm = False
         self.faults = 0
         self.operator = Life("operator")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 
 from farshore.errors import FarshoreError
 from farshore.model.messages import Buffer
@@ -57,6 +58,13 @@ class SimFile:
         end = self._disk.random.randint(first, last) * SECTOR
         if end > offset:
             self._node.write(memoryview(data)[: end - offset], offset)
+
+    def pwrite_many(self, pieces: Sequence[Buffer], offset: int) -> int:
+        return self.pwrite(b"".join(pieces), offset)
+
+    def settle(self) -> None:
+        self.fdatasync()
+        self._node.drop_clean()
 
     def fdatasync(self) -> None:
         self.end_sync(self.begin_sync())

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from sim.world import Life, World
 
 WINDOW: Final = 192 << 10
-"""Bytes that one direction takes before its reader has read them."""
+"""Bytes that one direction of a wide line takes before its reader has read them."""
 _RECORDED: Final = 256 << 10
 _FOREVER: Final = 1e9
 
@@ -62,7 +62,7 @@ class End:
 
     def room(self) -> int:
         """How many bytes the other direction takes right now."""
-        return 0 if self.closed else max(0, WINDOW - self.other.unread)
+        return 0 if self.closed else max(0, self.connection.net.window - self.other.unread)
 
     def send(self, data: bytes) -> None:
         """Towards the other end. The caller keeps to `room`."""
@@ -72,7 +72,7 @@ class End:
     def used(self, count: int) -> None:
         """`count` bytes that were taken out of the inbox need no room any more."""
         before, self.unread = self.unread, self.unread - count
-        if before >= WINDOW > self.unread and self.other.life.alive:
+        if before >= self.connection.net.window > self.unread and self.other.life.alive:
             net = self.connection.net
             net.world.after(net.delay(), self.other.life, net.roomy, self.other)
 
@@ -152,10 +152,12 @@ class Line:
 class Net:
     """All lines of a run."""
 
-    def __init__(self, world: World, slow: float) -> None:
+    def __init__(self, world: World, slow: float, window: int = WINDOW) -> None:
         self.world = world
         self.slow = slow
         """The longest ordinary delay, in seconds."""
+        self.window = window
+        """Bytes that one direction of a connection takes before its reader has read them."""
         self.lines: dict[bytes, Line] = {}
         self.listeners: dict[bytes, tuple[Life, Listener]] = {}
 

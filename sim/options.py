@@ -38,6 +38,8 @@ class Options:
     habits: Habits
     slow_line: float
     """The longest ordinary delay of a line, in seconds."""
+    window: int
+    """Bytes that a line takes before they are read at its end."""
     slow_disk: float
     """The longest ordinary durable step, in seconds."""
     prefilled: bool
@@ -77,6 +79,7 @@ def drawn(seed: int) -> Options:
         on_start=random.choice(("wait", "wait", "alone")),
         habits=habits,
         slow_line=random.choice((0.001, 0.005, 0.02, 0.08)),
+        window=random.choice((2, 8, 192)) * _KIB,
         slow_disk=random.choice((0.0005, 0.004, 0.02)),
         prefilled=random.random() < 0.7,
         tampering=random.random() < 0.1,

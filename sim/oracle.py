@@ -11,7 +11,7 @@ from farshore.core import actions as a
 from farshore.core.feeder import Feeder
 from farshore.core.primary import PrimarySetup
 from farshore.model.header import Header
-from farshore.model.messages import DigestQuery, Fill, Welcome
+from farshore.model.messages import Ack, DigestQuery, Fill, Welcome
 from farshore.model.options import AckLevel, LinkState, Mode, OnOutage
 from farshore.model.positions import Position
 from sim import dirt
@@ -42,10 +42,18 @@ class Follower:
         """Nonce of each session -> boot of the machine that it began under."""
         self.session = 0
         """Nonce of the session that the primary is in."""
+        self.told: dict[int, int] = {}
+        """Nonce of each session -> the newest sequence that was said to be applied in it."""
         self.tampered = False
         """Its state was rolled back or wiped: it promises nothing any more."""
         self.stranger = False
         """It came back as another copy: it must end as diverged."""
+
+    def had_and_lost(self, sequence: int) -> bool:
+        """Whether it said in the primary's session that it had applied this write, and its machine lost
+        power since then: what was acknowledged by that was not acknowledged alone."""
+        lost_power = self.sessions.get(self.session) != self.site.boots
+        return lost_power and self.told.get(self.session, 0) >= sequence
 
 
 class Oracle(Witness, FollowerWitness):
@@ -101,6 +109,8 @@ class Oracle(Witness, FollowerWitness):
             if feeder.spec.options.mode is not Mode.SYNC or feeder.state is LinkState.REPLICATING:
                 continue
             if follower.tampered or not self.truth.peer_lacks(request, follower.site.images()):
+                continue
+            if feeder.spec.options.ack is not AckLevel.DURABLE and follower.had_and_lost(request.sequence):
                 continue
             raise_floors(self.truth.promise(feeder.id).alone, request)
             record = self.primary.header_file.header.link(feeder.id)
@@ -210,6 +220,8 @@ class Oracle(Witness, FollowerWitness):
     def said(self, site: SecondarySite, message: object) -> None:
         if isinstance(message, Welcome):
             self._by_site[site].sessions[message.session] = site.boots
+        elif isinstance(message, Ack):
+            self._by_site[site].told[message.session] = message.applied
 
     def recorded(self, site: SecondarySite, header: Header) -> None:
         follower, head = self._by_site[site], header.history.head

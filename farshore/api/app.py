@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeAlias
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farshore import __version__
 from farshore.api import problems
@@ -37,11 +38,42 @@ class LocalHostOnly:
         await self._app(scope, receive, send)
 
 
+class EndsWithTheNode:
+    """Answers a request that the node's stop cuts off; without it the server calls that a defect."""
+
+    def __init__(self, app: ASGIApp, stopping: asyncio.Event) -> None:
+        self._app = app
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = False
+
+        async def sending(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if answered or scope["type"] != "http" or not self._stopping.is_set():
+                raise
+            error = FarshoreError(
+                "unreachable",
+                "the node has stopped before the request was done",
+                means="it may be done in part; engines are not affected",
+                next_step="farshore node start; farshore status",
+            )
+            response = JSONResponse(problems.document(error), error.code.http, media_type=problems.MEDIA_TYPE)
+            await response(scope, receive, send)
+
+
 def make_app(node: Node) -> Application:
     """The application for a node."""
     app = FastAPI(title="Farshore", version=__version__, openapi_url="/v1/openapi.json")
     app.state.node = node
     app.add_middleware(LocalHostOnly)
+    app.add_middleware(EndsWithTheNode, stopping=node.stopping)
     problems.install(app)
     for noun in (host, nodes, groups, links, exports, status, events):
         app.include_router(noun.router, prefix="/v1")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from farshore.cli import output, polling, status_text
-from farshore.cli.options import DURATION, RATE, SIZE, Unit, connect, json_option, target_options
+from farshore.cli.options import DSCP, DURATION, RATE, SIZE, Unit, connect, json_option, target_options
 from farshore.model import units
 
 _ONE_OF: dict[str, tuple[str, ...]] = {
@@ -17,8 +17,9 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
     "on-outage": ("continue", "freeze"),
     "first": ("full", "digest"),
     "wire": ("tls", "plain"),
+    "compress": ("none", "zstd"),
 }
-_WITH_UNIT: dict[str, Unit] = {"queue-memory": SIZE, "rpo": DURATION, "max-rate": RATE}
+_WITH_UNIT: dict[str, Unit] = {"queue-memory": SIZE, "rpo": DURATION, "max-rate": RATE, "dscp": DSCP}
 _HELP = {
     "mode": "Whether a write waits for the peer (sync) or not (async, the default).",
     "ack": "What a sync peer has done when a write returns; default applied.",
@@ -28,6 +29,8 @@ _HELP = {
     "queue-memory": "Most bytes queued in memory; default 64MiB.",
     "rpo": "The lag that is still fine; default 30s.",
     "max-rate": "Most bytes per second, as in 10MiB/s or 100Mbit/s; 0 is no bound.",
+    "compress": "Compression on the line; default none. Holds from the next connection on.",
+    "dscp": "Traffic class of the packets: 0 to 63, or a name such as af21 or cs1.",
 }
 
 

@@ -164,14 +164,11 @@ def set_node(name: str, setting: str) -> None:
 @json_option
 @target_options
 def rotate_key(as_json: bool) -> None:
-    """Give this node a new key; peers that answer learn of it at once."""
-    document = connect().rotate_key()
-    if as_json:
-        output.emit(document)
-    else:
-        output.note(
-            f"the node's fingerprint is now {document.get('id', 'another one; see farshore node show')}"
-        )
+    """Not available yet: always refused, and changes nothing.
+
+    The way to a new key goes through a new node: docs/cli.md lists the steps.
+    """
+    output.emit(connect().rotate_key())
 
 
 @node.command()

@@ -75,3 +75,4 @@ def _rate(text: str) -> int:
 SIZE = Unit("size", units.parse_size)
 RATE = Unit("rate", _rate)
 DURATION = Unit("duration", units.parse_duration)
+DSCP = Unit("dscp", units.parse_dscp)

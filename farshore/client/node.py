@@ -66,7 +66,7 @@ class Node:
         self.call("POST", "/v1/node/stop", {"engines": engines})
 
     def rotate_key(self) -> Mapping[str, Any]:
-        """Gives the node a new key and tells its peers."""
+        """Would give the node a new key; nodes of this version refuse it (`wrong-state`)."""
         return self.call("POST", "/v1/node/rotate-key", {})
 
     def invite(self, ttl: float = 600.0) -> answers.Invitation:

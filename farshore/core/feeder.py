@@ -1,8 +1,9 @@
 """The feeder: the near end of one outgoing link (rules A1, A4, A5, B5, C4, D2, G).
 
 It streams frames, keeps the link's state and gate, and folds what was not acknowledged durable into
-the scoreboard when the link stops. How a session comes about is in `feeder_session`, the resync
-that runs inside one in `filling`, a pause in `pausing`; the states are in `link`.
+the scoreboard when the link stops. How a session comes about is in `feeder_session`, how a resync
+begins and ends in `completing`, what it does in between in `filling`, a pause in `pausing`; the
+states are in `link`.
 
 Always true: a write that this link's peer may lack is in the ledger (streamed, not acknowledged
 durable), in one of the scoreboard's maps, or both.
@@ -11,22 +12,22 @@ durable), in one of the scoreboard's maps, or both.
 from __future__ import annotations
 
 import errno as errnos
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from farshore.core import pausing
+from farshore.core import completing, pausing
 from farshore.core.actions import Close, Send
 from farshore.core.feeder_session import FeederSession, Phase
 from farshore.core.filling import Filling
 from farshore.core.gate import Acknowledged, LinkGate
-from farshore.core.handshake import Course, kind_for
+from farshore.core.handshake import Course
 from farshore.core.link import LinkEvent, Standing, step
 from farshore.core.pausing import Pause
 from farshore.core.scoreboard import Scoreboard
 from farshore.core.shared import Shared
 from farshore.core.write_path import NO_LIMIT
 from farshore.model import messages as m
-from farshore.model.header import LinkRecord, OpenResync
+from farshore.model.header import LinkRecord
 from farshore.model.options import (
     LinkOptions,
     LinkSpec,
@@ -40,6 +41,19 @@ from farshore.model.volumes import Operation
 
 _NOT_PROMOTED = ("faulted", "io-error", "disk-full", "size-mismatch", "protocol")
 """Refusals by a peer that still follows us: it has answered, as far as rule D5 is concerned."""
+_ASKED_IN_VAIN = (LinkEvent.LOST, LinkEvent.REFUSED, LinkEvent.PEER_ERROR)
+_LEFT_US = ("wrong-feeder", "wrong-role")
+"""Refusals by a copy that was pointed at another feeder (rule B8), or has become a primary."""
+
+_REMEDIES = {
+    "io-error": "replace or free the disk at the peer, then restart the engine there",
+    "faulted": "replace or free the disk at the peer, then restart the engine there",
+    "disk-full": "free space at the peer; the link then goes on by itself",
+    "size-mismatch": "give the peer's volumes the size of ours, or farshore link delete and create",
+    "wrong-feeder": "farshore status at the peer shows which link that copy follows",
+    "protocol": "run the same version of Farshore on both nodes",
+}
+"""What an operator can do about a refusal; the link tries again all the while."""
 
 
 class Feeder:
@@ -52,7 +66,7 @@ class Feeder:
         self.filling: Filling | None = None
         self.standing = Standing(LinkState.LOGGING, self._first_reason())
         self.since = shared.outbox.wall
-        self.why = ""
+        self.why = self.next_step = ""
         sequence = shared.path.sequence
         self.acked = Acknowledged(sequence, sequence, sequence, sequence)
         self.streaming = False
@@ -61,6 +75,8 @@ class Feeder:
         self.fill_bytes = 0
         self.wanted: ResyncKind | None = None
         self.once = False
+        self.unanswered_cut: Position | None = None
+        """The completion cut that was sent and whose answer has not come."""
         self.pause: Pause | None = None
         self.retired = False
         """True once the link was removed."""
@@ -163,10 +179,7 @@ class Feeder:
         if self.gate.closed or self.queue + size <= self.spec.options.queue_memory or not self.queue:
             return False
         if self.filling is not None and not self.filling.cursor.ending:
-            # The resync goes on while writes only mark (rule E4). What was sent and is not durable yet
-            # is marked anew here, since nobody follows it in the ledger from now on.
-            for entry in self.shared.ledger.after(self.acked.durable):
-                self.filling.cursor.live(entry.operations, False)
+            self.filling.order_lost()
             self._fold()
             self.streaming = False
             return True
@@ -196,11 +209,12 @@ class Feeder:
         """The peer lacks nothing: ordered frames follow from here."""
         position = self.shared.position()
         self.wanted = None
-        self._start_stream(position)
+        self.start_stream(position)
         self.gate.close()
         self.session.prepare(m.Resume(self.session.nonce, self.shared.history(), position))
 
-    def _start_stream(self, position: Position) -> None:
+    def start_stream(self, position: Position) -> None:
+        """Frames follow from `position`."""
         sequence = position.sequence
         self.acked = Acknowledged(sequence, sequence, sequence, sequence)
         self.streaming = True
@@ -224,58 +238,22 @@ class Feeder:
         )
         self.session.retry.slow(self.shared.outbox.now)
 
-    def begin_resync(self, course: Course) -> None:
-        """Open a resync, or go on with the one that the peer proved to be open (rule A4)."""
-        board, record = self.board, self.record
-        kind = kind_for(course, self.wanted, self.spec.options.first)
-        if course is not Course.CONTINUE:
-            board.or_back()
-        board.prepare(kind)
-        position = self.shared.position()
-        going_on = course is Course.CONTINUE and kind is ResyncKind.UPDATE
-        resync = record.open_resync if going_on else None
-        if resync is None:
-            resync = OpenResync(self.shared.new_id(), kind, position)
-            self.remember(open_resync=resync)
-        self.wanted = None
-        board.open = True
-        if kind is not ResyncKind.UPDATE:
-            self.shared.persist(self.id)
-        self._start_stream(position)
-        self.filling = Filling(self, resync)
-        self.session.prepare(
-            m.ResyncBegin(self.session.nonce, resync.id, resync.kind, self.shared.history(), position)
-        )
-
     def went_live(self) -> None:
         """The peer has made durable what we asked for."""
         if self.filling is None:
             if self.streaming:  # else the queue overflowed meanwhile: back to order by an update
                 self.enter(LinkEvent.RESUME)
-                self._replicating()
+                self.replicates()
         else:
             self.enter(LinkEvent.BEGIN, Reason(self.filling.cursor.resync.kind.value))
             self.filling.pump()
 
-    def completed(self, position: Position) -> None:
-        """The completion cut is durable at the peer (rules A4, A5)."""
-        self.filling = None
-        self.board.forget_second()
-        self.board.base = position
-        self.acked.reached(position.sequence)
-        self.remember(open_resync=None)
-        self.shared.persist(self.id)
-        if not self.streaming and not self.once:
-            self.begin_resync(Course.UPDATE)  # writes only marked since the cut
-            return
-        self.enter(LinkEvent.COMPLETE)
-        if self.once:
-            self.once = False
-            pausing.complete(self, position, True)
-        else:
-            self._replicating()
+    def completed(self, cut: Position) -> None:
+        """The peer says that the completion cut is durable there."""
+        completing.complete(self, cut)
 
-    def _replicating(self) -> None:
+    def replicates(self) -> None:
+        """Everything goes in order and nothing else is owed."""
         if not self.record.ever_replicated:
             self.remember(ever_replicated=True)
         self.gate.close(replicating=True)
@@ -285,7 +263,9 @@ class Feeder:
 
     def received(self, message: m.Message) -> None:
         """One message of the peer. Anything of another session is ignored (rule B7)."""
-        match message:
+        match message:  # the first case is by far the most frequent one
+            case m.Ack(session=session) if session == self.session.nonce:
+                self._acknowledged(message)
             case m.Heartbeat():
                 echo = self.session.liveness.take(message, self.shared.outbox.now)
                 if echo is not None:
@@ -294,8 +274,6 @@ class Feeder:
                 self.session.welcome(message)
             case m.Refusal(code=code, text=text):
                 self._refused(code, text)
-            case m.Ack(session=session) if session == self.session.nonce:
-                self._acknowledged(message)
             case m.Ready(session=session) if session == self.session.nonce:
                 self.session.ready()
             case m.DigestReply(session=session, ordinal=ordinal, differing=differing) if (
@@ -328,6 +306,12 @@ class Feeder:
             self.pause.advance()
         self.shared.progressed()
 
+    def dirty_extents(self, volume: int, offset: int, length: int) -> Iterator[tuple[int, bool]]:
+        """(length in bytes, dirty) runs of a byte range, by all that rule A1 counts."""
+        entries = self.shared.ledger.after(self.acked.durable) if self.following else iter(())
+        operations = (operation for entry in entries for operation in entry.operations)
+        return self.board.dirty_extents((volume, offset, length), operations)
+
     def settle_base(self) -> None:
         """Rule A5: the scoreboard is complete from what the peer has durable. Called whenever the base is
         about to count, so that an acknowledgement need not touch it."""
@@ -337,8 +321,11 @@ class Feeder:
     def _refused(self, code: str, text: str) -> None:
         self.close("", "")
         self.session.met = self.session.met or code in _NOT_PROMOTED
-        if code in ("identity-changed", "diverged"):
-            if self.shared.path.held:
+        known, held = self.record.peer_copy is not None, self.shared.path.held
+        if code in ("identity-changed", "diverged") or (code in _LEFT_US and known and held):
+            # Rules D5, D6: where writes do not flow yet, a peer that follows somebody else by now, or
+            # nobody, may have a promoted copy beside it or be one: nothing is written next to that.
+            if held:
                 self.shared.fence(text)
             self.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
         elif code in ("io-error", "faulted", "disk-full"):
@@ -346,6 +333,7 @@ class Feeder:
             self.session.retry.slow(self.shared.outbox.now)
         else:
             self.stop(LinkEvent.LOST if code == "session-live" else LinkEvent.REFUSED, text)
+        self.next_step = _REMEDIES.get(code, "")
 
     # -- stopping ---------------------------------------------------------------------------
 
@@ -372,12 +360,18 @@ class Feeder:
             self.queue = 0
             self.session.ended()
         if self.state not in (LinkState.DIVERGED, LinkState.FAILED):
-            self.why = why
-            self.enter(event)
+            self._fall(event, why)
         if was.state in (LinkState.REPLICATING, LinkState.RESYNCING):
             self.remember(stopped_at=at or self.shared.position(), stopped_time=self.shared.outbox.wall)
         self.gate.open()
         self.shared.progressed()
+
+    def _fall(self, event: LinkEvent, why: str) -> None:
+        if self.record.paused and event in _ASKED_IN_VAIN:
+            self.enter(LinkEvent.STOP)  # a paused link whose peer was only asked (D5) stays what it was
+        else:
+            self.why, self.next_step = why, ""
+            self.enter(event)
 
     def enter(self, event: LinkEvent, reason: Reason | None = None) -> None:
         """Take the transition of the table and tell the operator when the state is another."""
@@ -388,7 +382,7 @@ class Feeder:
             return
         self.since = self.shared.outbox.wall
         if after.state is LinkState.REPLICATING:
-            self.why = ""
+            self.why = self.next_step = ""
         self.shared.outbox.note(
             "link-state",
             link=self.spec.name,
@@ -398,14 +392,19 @@ class Feeder:
             sequence=self.shared.path.sequence,
         )
 
-    def disconnected(self, why: str) -> None:
-        """The channel is gone."""
+    def disconnected(self, why: str, next_step: str = "") -> None:
+        """The channel is gone. What the operator can do about it changes nothing else: nobody has
+        proved it."""
         if self.session.phase is Phase.IDLE:
             return
         if self.pause is not None:
             self.pause.advance(ended=True)
         else:
+            news = bool(next_step) and why != self.why
             self.stop(LinkEvent.LOST, why)
+            self.next_step = next_step
+            if news:
+                self.shared.outbox.note("link-refused", link=self.spec.name, why=why, next=next_step)
 
     # -- operator ---------------------------------------------------------------------------
 
@@ -423,6 +422,7 @@ class Feeder:
         if self.session.phase in (Phase.LIVE, Phase.PREPARING):
             self.close("", "a resync was asked for")
             self.stop(LinkEvent.STOP, "a resync was asked for")
+        completing.require(self, kind)
         self.peer_back()
 
     def peer_back(self) -> None:
@@ -474,7 +474,7 @@ class Feeder:
             self.standing.reason is Reason.QUEUE_FULL and self.live and not self.queue and self.session.wanted
         ):
             self.board.base = Position(self.shared.path.generation, self.acked.durable)
-            self.begin_resync(Course.UPDATE)
+            completing.begin(self, Course.UPDATE)
 
     def tick(self) -> None:
         """Heartbeats, limits, retries."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from farshore.core import completing
 from farshore.core.actions import Close, Connect
-from farshore.core.handshake import Course, decide
+from farshore.core.handshake import Course, decide, kind_for
 from farshore.core.link import LinkEvent
 from farshore.core.liveness import Liveness, Retry
 from farshore.model import messages as m
@@ -53,13 +54,21 @@ class FeederSession:
         return self.phase is Phase.LIVE
 
     @property
+    def greeting(self) -> bool:
+        """True between our hello and the message that asks the follower to make ready."""
+        return self.phase is Phase.GREETING
+
+    @property
     def wanted(self) -> bool:
         """Whether there should be a session now."""
         feeder = self._feeder
         if feeder.shared.keeper.header.fault:
             return False  # a faulted copy feeds nobody: its peer's content may be the better one
-        if feeder.retired or feeder.record.paused or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
+        if feeder.retired or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
             return False
+        if feeder.record.paused:
+            # Rule D5 asks every peer, as long as writes wait for that; a pause only keeps it from being fed.
+            return not self.met and feeder.shared.path.held and feeder.record.peer_copy is not None
         return feeder.wanted is not None or feeder.spec.options.autosync or not self.met
 
     def connect(self) -> None:
@@ -102,10 +111,17 @@ class FeederSession:
         self.nonce = peer.session
         self.met = True
         self.retry.succeeded()
-        decision = decide(feeder.record, feeder.board, feeder.shared.history(), peer)
+        if completing.learn(feeder, peer):
+            return
+        blank_gets = kind_for(Course.FIRST, feeder.wanted, feeder.spec.options.first)
+        decision = decide(feeder.record, feeder.board, feeder.shared.history(), peer, blank_gets)
         course = decision.course
         if course in (Course.NEWER, Course.CONFLICT, Course.CHANGED):
             feeder.diverge(course, decision.why)
+            return
+        if feeder.record.paused:
+            feeder.close("", "the link is paused")  # it was only asked what it holds (rule D5)
+            feeder.stop(LinkEvent.STOP, "paused by the operator")
             return
         known = feeder.record.peer_copy is not None
         if not known:
@@ -117,7 +133,7 @@ class FeederSession:
             feeder.close("", "autosync is off")
             feeder.stop(LinkEvent.STOP, "autosync is off")
         else:
-            feeder.begin_resync(course)
+            completing.begin(feeder, course)
 
     def prepare(self, message: m.Resume | m.ResyncBegin) -> None:
         """Ask the follower to make ready; frames flow behind this message."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farshore.core.actions import ReadRegion
-from farshore.core.resync import WINDOW, Piece, ResyncCursor
+from farshore.core.resync import CHUNK, WINDOW, Piece, ResyncCursor
 from farshore.model import messages as m
 from farshore.model.header import OpenResync
 from farshore.model.positions import Position
@@ -30,8 +30,45 @@ LOW_WATER = 4
 """Ordered sending resumes when the queue has fallen to 1/LOW_WATER of its limit (rule E4)."""
 FEW_REGIONS = 8
 """Regions left to copy that never keep ordered sending from resuming."""
+LONGEST_TURN = 64
+"""Limits of the queue, in bytes of fills, that a pass goes first at most before order is tried again."""
+PIECES = 8
+"""A piece is at most 1/PIECES of the queue's limit, so that fills alone never fill a small queue."""
 FILL_HEAD = 64
 """Bytes that a fill costs on the line besides its data, for accounting only."""
+
+
+class Turns:
+    """How long fills go first after the queue has overflowed in a resync (rule E4).
+
+    With order, live writes travel themselves and mark nothing anew: a load that the line carries
+    should have it back soon. A load beyond the line overflows again, and what it had sent in order
+    was lost for the pass; so each further overflow doubles the fills that have to leave first, and
+    order that lasts for as many fills as were asked for last starts from the beginning.
+    """
+
+    __slots__ = ("_needed", "_overflows", "_since")
+
+    def __init__(self) -> None:
+        self._overflows = 0
+        self._needed = 0
+        self._since = 0
+
+    def overflowed(self, fill_bytes: int, limit: int) -> None:
+        """The stream was given up when so many bytes of fills had been sent."""
+        if fill_bytes - self._since >= self._needed:
+            self._overflows = 0
+        self._needed = limit * min(1 << self._overflows, LONGEST_TURN)
+        self._overflows += 1
+        self._since = fill_bytes
+
+    def resumed(self, fill_bytes: int) -> None:
+        """Ordered frames follow again."""
+        self._since = fill_bytes
+
+    def over(self, fill_bytes: int) -> bool:
+        """Whether enough fills have gone first."""
+        return fill_bytes - self._since >= self._needed
 
 
 class Filling:
@@ -39,9 +76,13 @@ class Filling:
 
     def __init__(self, feeder: Feeder, resync: OpenResync) -> None:
         self._feeder = feeder
-        self.cursor = ResyncCursor(feeder.board, resync)
+        longest = min(CHUNK, feeder.spec.options.queue_memory // PIECES)
+        self.cursor = ResyncCursor(feeder.board, resync, longest)
+        self._turns = Turns()
         self._cut: Position | None = None
         self._recording = False
+        self._hastened = 0
+        """The newest fill that the peer was asked to make durable at once."""
         self._allowance = 0.0
         self._began_at = self._paid_at = feeder.shared.outbox.now
         self._busy_at = 0.0
@@ -61,6 +102,7 @@ class Filling:
         while self._may_read():
             piece = cursor.next_piece()
             if piece is None:
+                self._hasten()
                 break
             self._read(piece)
         if feeder.streaming and cursor.exhausted:
@@ -83,8 +125,8 @@ class Filling:
                 return False
         allowed = min(allowed, feeder.spec.options.queue_memory // LOW_WATER)
         reading = sum(cursor.length(piece) for piece in cursor.reading.values())
-        if not (reading or cursor.fills or cursor.queries):
-            return True  # one piece is always under way, however long the queue: so it ends (rule E4)
+        if cursor.in_flight < cursor.longest:
+            return True  # as much as one piece is always under way, however long the queue: so it ends (E4)
         return len(cursor.reading) < READS and cursor.in_flight < WINDOW and feeder.queue + reading <= allowed
 
     def _read(self, piece: Piece) -> None:
@@ -140,13 +182,36 @@ class Filling:
         feeder.fill_bytes += on_wire
         feeder.send(m.Fill(feeder.session.nonce, ordinal, sequence, piece.volume, offset, length, data))
 
+    def _hasten(self) -> None:
+        """Nothing is left to read: ask the peer once to make the last fills durable without its usual wait,
+        so that the cut follows before the queue can fill again."""
+        cursor = self.cursor
+        waits = cursor.fills and not cursor.reading and not cursor.queries
+        if self._feeder.streaming and waits and self._hastened < cursor.fill_ordinal:
+            self._hastened = cursor.fill_ordinal
+            self._feeder.send(m.SyncNow(self._feeder.session.nonce))
+
+    def order_lost(self) -> None:
+        """The queue is full: the resync goes on while writes only mark (rule E4). What was sent and is not
+        durable yet is marked anew here, since nobody follows it in the ledger from now on."""
+        feeder = self._feeder
+        for entry in feeder.shared.ledger.after(feeder.acked.durable):
+            self.cursor.live(entry.operations, False)
+        self._turns.overflowed(self.cursor.sent_bytes, feeder.spec.options.queue_memory)
+
     def _stream_again(self) -> None:
-        """Ordered frames follow from here once the queue has room and little is left to copy (rule E4)."""
+        """Ordered frames follow from here once the queue has room and either little is left to copy, or
+        fills have gone first for long enough (rule E4)."""
         feeder, board = self._feeder, self._feeder.board
         low = feeder.spec.options.queue_memory // LOW_WATER
-        left = board.dirty.count() * board.geometry.region
-        if feeder.queue > low or left > max(low, FEW_REGIONS * board.geometry.region):
+        if feeder.queue > low:
             return
+        left = board.dirty.count() * board.geometry.region
+        if left > max(low, FEW_REGIONS * board.geometry.region) and not self._turns.over(
+            self.cursor.sent_bytes
+        ):
+            return
+        self._turns.resumed(self.cursor.sent_bytes)
         position = feeder.shared.position()
         feeder.restart_stream(position)
         feeder.send(m.Skip(feeder.session.nonce, position))
@@ -191,7 +256,7 @@ class Filling:
 
     def _send_cut(self) -> None:
         feeder = self._feeder
-        self._cut = feeder.shared.position()
+        self._cut = feeder.unanswered_cut = feeder.shared.position()
         self.cursor.ending = True
         if feeder.once:
             feeder.streaming = False

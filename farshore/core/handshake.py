@@ -47,8 +47,11 @@ class Decision:
     why: str
 
 
-def decide(record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome) -> Decision:
-    """The course for a session. `mine` reaches exactly to our newest sequence."""
+def decide(
+    record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome, first: ResyncKind
+) -> Decision:
+    """The course for a session. `mine` reaches exactly to our newest sequence; `first` is how a blank
+    peer would be filled."""
     if record.peer_copy is not None and peer.copy != record.peer_copy:
         return Decision(Course.CHANGED, "another copy answers at the peer than the one this link knew")
     proved = (
@@ -58,12 +61,13 @@ def decide(record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome) 
     if relation is Relation.DIVERGED and mine.begun_only:
         relation = compare(mine.parent, peer.history)
     if relation is Relation.BLANK:
-        return _blank(board, proved)
+        return _blank(board, peer, proved, first)
     if relation is Relation.DESCENDANT:
         return Decision(Course.NEWER, "the peer's copy continues ours and holds later writes")
     if relation is Relation.DIVERGED:
         return Decision(Course.CONFLICT, "both copies were written independently")
-    if board.base is None and record.peer_copy is None:
+    if board.base is None and record.open_resync is None:
+        # Nor does it where the peer is known: no resync was opened since, so that nothing may be marked.
         return Decision(Course.DIGEST, "the peer's copy is older and no scoreboard covers it")
     head = peer.history.head
     if board.base is None:
@@ -81,11 +85,14 @@ def decide(record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome) 
     return Decision(Course.UPDATE, "the peer lacks the marked regions")
 
 
-def _blank(board: Scoreboard, proved: bool) -> Decision:
+def _blank(board: Scoreboard, peer: Welcome, proved: bool, first: ResyncKind) -> Decision:
     if board.base is not None:
         return Decision(Course.CHANGED, "the peer's copy came back without any history")
     if proved:
         return Decision(Course.CONTINUE, "the interrupted first copy goes on")
+    if not peer.empty and peer.resync is None and first is not ResyncKind.DIGEST:
+        # What an interrupted first copy left there is ours, and the peer says that one is open.
+        return Decision(Course.CHANGED, "the peer's volumes hold data that is not of this group")
     return Decision(Course.FIRST, "the peer is blank")
 
 

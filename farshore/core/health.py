@@ -36,6 +36,8 @@ class LinkFacts:
     lag: float | None
     rpo: float
     autosync: bool
+    next_step: str = ""
+    """What to do about a peer that will not come back by itself."""
 
 
 def of_link(group: str, link: LinkFacts) -> Verdict:
@@ -65,8 +67,10 @@ def of_link(group: str, link: LinkFacts) -> Verdict:
 def _logging(group: str, link: LinkFacts) -> Verdict:
     name = f"link {link.name}"
     why = f"{name} only logs what changes ({link.reason}{': ' + link.why if link.why else ''})"
-    if link.reason is Reason.OPERATOR or not link.autosync:
+    if link.reason is Reason.OPERATOR or not (link.autosync or link.next_step):
         return Verdict(Health.UNPROTECTED, why, f"farshore resync {group} --link {link.name}")
+    if link.next_step:
+        return Verdict(Health.UNPROTECTED, why, link.next_step)
     return Verdict(Health.UNPROTECTED, why, "the link goes on by itself when its peer answers")
 
 

@@ -37,4 +37,4 @@ class Opening:
 
 
 def _must_be_asked(feeder: Feeder) -> bool:
-    return not feeder.session.met and feeder.record.peer_copy is not None and not feeder.record.paused
+    return not feeder.session.met and feeder.record.peer_copy is not None

@@ -306,9 +306,9 @@ class Primary:
         """A message of the peer."""
         return self._of(link, lambda feeder: feeder.received(message))
 
-    def disconnected(self, link: bytes, why: str) -> list[Action]:
-        """The channel ended, or could not be opened."""
-        return self._of(link, lambda feeder: feeder.disconnected(why))
+    def disconnected(self, link: bytes, why: str, next_step: str = "") -> list[Action]:
+        """The channel ended, or could not be opened; `next_step` where waiting would not help."""
+        return self._of(link, lambda feeder: feeder.disconnected(why, next_step))
 
     def backlog(self, link: bytes, size: int) -> list[Action]:
         """Bytes that wait on the channel at the end of a turn."""
@@ -449,8 +449,8 @@ class Primary:
         ):
             self.boards.cool(self.activity, self.path, self.ledger)
 
-    def _persist(self, link: bytes) -> None:
-        self.boards.write(self.feeders[link], lambda: None)
+    def _persist(self, link: bytes, then: Callable[[], None]) -> None:
+        self.boards.write(self.feeders[link], then)
 
     # -- trouble ----------------------------------------------------------------------------
 

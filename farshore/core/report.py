@@ -53,6 +53,7 @@ def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
         lag_seconds(primary, feeder),
         options.rpo,
         options.autosync,
+        feeder.next_step,
     )
 
 
@@ -67,7 +68,7 @@ def lag_seconds(primary: Primary, feeder: Feeder) -> float | None:
 def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
     """One link."""
     filling, record, acked = feeder.filling, feeder.record, feeder.acked
-    unacknowledged = primary.ledger.bytes_after(acked.durable) if feeder.streaming or feeder.pause else 0
+    unacknowledged = primary.ledger.bytes_after(acked.durable) if feeder.following else 0
     replicating = feeder.state is LinkState.REPLICATING
     usable, as_of, why = peer_usable(feeder, primary.outbox.wall, lag_seconds(primary, feeder))
     stopped = record.stopped_at
@@ -79,6 +80,7 @@ def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
         "state": feeder.state.value,
         "reason": feeder.standing.reason.value,
         "why": feeder.why,
+        "next": feeder.next_step,
         "since": moment(feeder.since),
         "direction": "forward",
         "progress": filling.cursor.progress if filling is not None else None,

@@ -42,11 +42,13 @@ class Piece:
 
 
 class ResyncCursor:
-    """One open resync of one link. `resync` names it to both ends."""
+    """One open resync of one link. `resync` names it to both ends; no piece has more than `longest` bytes,
+    or one region."""
 
-    def __init__(self, board: Scoreboard, resync: OpenResync) -> None:
+    def __init__(self, board: Scoreboard, resync: OpenResync, longest: int = CHUNK) -> None:
         self.board = board
         self.resync = resync
+        self.longest = max(longest, board.geometry.region)
         self.reading: dict[int, Piece] = {}
         """ticket -> piece whose read has not been reported."""
         self.fills: dict[int, Piece] = {}
@@ -100,7 +102,7 @@ class ResyncCursor:
         """The first run of marked regions from `start` that is not under way (nor, for a digest, to be
         filled anyway), at most CHUNK long."""
         bits, busy, dirty = region_map.bits[volume], self._busy.bits[volume], self.board.dirty.bits[volume]
-        longest = max(1, CHUNK // self.board.geometry.region)
+        longest = self.longest // self.board.geometry.region
         while (first := bits.find(1, start)) >= 0:
             if busy[first] or (digest and dirty[first]):
                 blocker = busy if busy[first] else dirty

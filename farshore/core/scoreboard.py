@@ -3,7 +3,7 @@
 A `RegionMap` is one bit per region and volume. A `Scoreboard` holds a link's three maps:
 `dirty` (to be filled), `suspect` (to be compared, A3) and `second` (A4: what an open resync has
 cleared, resolved or passed on live; still counted dirty until the completion cut is durable),
-besides `queued`, the marks of frames that are only waiting for their acknowledgement.
+besides `queued` and `spooled`, the marks of frames that are only waiting for their acknowledgement.
 
 On disk a bit may be set that is clear here, never the other way round: while a resync is open the
 written dirty and suspect pages contain `second` as well, so that a crash ORs it back by itself.
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from bitarray import bitarray
 
 from farshore.core.geometry import PAGE_BITS, PAGE_BYTES, Geometry
+from farshore.core.queued_marks import QueuedMarks
 from farshore.model.options import ResyncKind
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
@@ -74,17 +75,37 @@ class RegionMap:
         self.bits[volume][first:stop] = value
         self.changed.update((volume, page) for page in range(first // PAGE_BITS, -(-stop // PAGE_BITS)))
 
+    def clear(self) -> None:
+        """Clear every region; only pages that held a bit count as changed."""
+        self.changed |= self.pages()
+        for bits in self.bits.values():
+            bits.setall(0)
+
+    def pages(self) -> frozenset[tuple[int, int]]:
+        """(volume, page) of every page that holds a bit."""
+        found: list[tuple[int, int]] = []
+        for volume, bits in self.bits.items():
+            first = bits.find(1)
+            while first >= 0:
+                number = first // PAGE_BITS
+                found.append((volume, number))
+                first = bits.find(1, (number + 1) * PAGE_BITS)
+        return frozenset(found)
+
     def set_all(self, value: int) -> None:
         """Set or clear every region."""
+        if not value:
+            self.clear()
+            return
         for volume, bits in self.bits.items():
-            self.set(volume, 0, len(bits), value)
+            if not bits.all():
+                self.set(volume, 0, len(bits), 1)
 
     def merge(self, other: RegionMap) -> None:
         """Set every bit that is set in `other`."""
         for volume, bits in other.bits.items():
-            if bits.any():
-                self.bits[volume] |= bits
-                self.changed.update((volume, page) for page in range(-(-len(bits) // PAGE_BITS)))
+            self.bits[volume] |= bits
+        self.changed |= other.pages()
 
     def any(self) -> bool:
         """True when any bit is set."""
@@ -113,13 +134,15 @@ class BoardImage:
 class Scoreboard:
     """All that is known of one link's differences, and the base from which it is complete (A5)."""
 
-    __slots__ = ("base", "dirty", "geometry", "open", "peer_copy", "queued", "second", "suspect")
+    __slots__ = ("base", "dirty", "geometry", "open", "peer_copy", "queued", "second", "spooled", "suspect")
 
     def __init__(self, geometry: Geometry, image: BoardImage | None) -> None:
         self.geometry = geometry
         self.dirty, self.suspect, self.second = (RegionMap(geometry) for _ in MAPS)
         self.queued: dict[tuple[int, int], int] = {}
         """(volume, region) -> highest sequence of a queued frame that touches it (A4)."""
+        self.spooled = QueuedMarks(geometry)
+        """The same for frames that lie in the disk queue."""
         self.base: Position | None = None
         self.peer_copy: bytes | None = None
         self.open = False
@@ -143,7 +166,9 @@ class Scoreboard:
         """How many regions are dirty by any of the maps."""
         total = 0
         for volume, bits in self.dirty.bits.items():
-            total += (bits | self.suspect.bits[volume] | self.second.bits[volume]).count()
+            marked = bits | self.suspect.bits[volume] | self.second.bits[volume]
+            spooled = self.spooled.merged(volume)
+            total += (marked if spooled is None else marked | spooled).count()
         return total
 
     def dirty_bytes(self) -> int:
@@ -151,12 +176,9 @@ class Scoreboard:
         total = self.regions() * self.geometry.region
         for volume, size in self.geometry.sizes.items():
             last = self.geometry.regions(volume) - 1
-            marked = (
-                self.dirty.bits[volume][last]
-                or self.suspect.bits[volume][last]
-                or self.second.bits[volume][last]
-            )
-            if marked:
+            maps = (self.dirty.bits[volume], self.suspect.bits[volume], self.second.bits[volume])
+            spooled = self.spooled.merged(volume)
+            if any(bits[last] for bits in maps) or (spooled is not None and spooled[last]):
                 total -= (last + 1) * self.geometry.region - size
         return total
 
@@ -170,21 +192,28 @@ class Scoreboard:
     def or_back(self) -> None:
         """Rule A4: the resync cannot be proved to be still open, so nothing that it did counts."""
         self.dirty.merge(self.second)
-        self.second.set_all(0)
+        self.second.clear()
 
-    def prepare(self, kind: ResyncKind) -> None:
-        """Mark what a resync of this kind has to look at, besides what is marked already."""
+    def require(self, kind: ResyncKind) -> None:
+        """Mark what a resync of this kind would look at, for whichever resync comes next."""
         if kind is ResyncKind.FULL:
             self.dirty.set_all(1)
         elif kind is ResyncKind.DIGEST:
-            self.second.merge(self.dirty)  # no order among pages may show a mark in neither map
             self.suspect.set_all(1)
+
+    def prepare(self, kind: ResyncKind) -> None:
+        """Mark what a resync of this kind has to look at, besides what is marked already."""
+        self.require(kind)
+        if kind is ResyncKind.DIGEST:
+            self.second.merge(self.dirty)  # no order among pages may show a mark in neither map
             self.dirty.set_all(0)
 
     def forget_second(self) -> None:
         """Rule A4: the completion cut is durable at the peer."""
-        self.every_page()  # what stands on disk contains `second`
-        self.second.set_all(0)
+        pages = self.second.pages()
+        for region_map in (self.dirty, self.suspect, self.second):
+            region_map.changed |= pages  # on disk, the pages of all three contain `second`
+        self.second.clear()
         self.open = False
 
     def mark_queued(self, operations: Iterable[Operation], sequence: int) -> None:
@@ -205,6 +234,14 @@ class Scoreboard:
         for volume, region in self.queued:
             self.dirty.set(volume, region, region + 1, 1)
         self.queued.clear()
+        for volume, region in self.spooled.regions():
+            self.dirty.set(volume, region, region + 1, 1)
+        self.spooled.clear()
+
+    def adopt_spooled(self, sequence: int) -> None:
+        """After a clean stop with a whole disk queue: its frames, up to `sequence`, are all that is marked."""
+        self.spooled.adopt(self.dirty.bits, sequence)
+        self.dirty.clear()
 
     def pages(self, exact: bool = False) -> list[Page]:
         """Every page that changed since the last call, as it should stand on disk.
@@ -216,6 +253,8 @@ class Scoreboard:
             self.every_page()
         elif self.open:
             self.dirty.changed |= self.second.changed
+        self.dirty.changed |= self.spooled.changed
+        self.spooled.changed.clear()
         found: list[Page] = []
         for name in MAPS:
             region_map = self._map(name)
@@ -242,6 +281,10 @@ class Scoreboard:
             for owner, region in self.queued
             if owner == volume and region // PAGE_BITS == number
         ]
+        spooled = self.spooled.merged(volume)
+        if spooled is not None:
+            part = spooled[number * PAGE_BITS : (number + 1) * PAGE_BITS]
+            data = _either(data, part.tobytes().ljust(PAGE_BYTES, b"\0"))
         if not wanted:
             return data
         merged = bytearray(data)
@@ -249,20 +292,36 @@ class Scoreboard:
             merged[bit >> 3] |= 1 << (bit & 7)
         return bytes(merged)
 
-    def dirty_extents(self, volume: int, offset: int, length: int) -> Iterator[tuple[int, bool]]:
-        """(length in bytes, dirty) runs of a byte range, for block status."""
-        bits = self.dirty.bits[volume] | self.suspect.bits[volume] | self.second.bits[volume]
-        for owner, region in self.queued:
-            if owner == volume:
-                bits[region] = 1
+    def dirty_extents(
+        self, span: tuple[int, int, int], unacknowledged: Iterable[Operation] = ()
+    ) -> Iterator[tuple[int, bool]]:
+        """(length in bytes, dirty) runs of a (volume, offset, length), for block status. Dirty is what
+        rule A1 calls so; `unacknowledged` are the operations that the peer has not made durable."""
+        volume, offset, length = span
         region_size, end = self.geometry.region, offset + length
+        first, stop = offset // region_size, -(-end // region_size)
+        bits = self.dirty.bits[volume][first:stop]
+        bits |= self.suspect.bits[volume][first:stop]
+        bits |= self.second.bits[volume][first:stop]
+        for owner, region in self.queued:
+            if owner == volume and first <= region < stop:
+                bits[region - first] = 1
+        spooled = self.spooled.merged(volume)
+        if spooled is not None:
+            bits |= spooled[first:stop]
+        for owner, _, at, size in unacknowledged:
+            if owner == volume:
+                touched = self.geometry.regions_of(at, size)
+                begin, until = max(touched.start, first), min(touched.stop, stop)
+                if begin < until:
+                    bits[begin - first : until - first] = 1
         while offset < end:
-            region = offset // region_size
+            region = offset // region_size - first
             state = bits[region]
             change = bits.find(0 if state else 1, region)
-            stop = end if change < 0 else min(end, change * region_size)
-            yield stop - offset, bool(state)
-            offset = stop
+            until = end if change < 0 else min(end, (first + change) * region_size)
+            yield until - offset, bool(state)
+            offset = until
 
 
 def _either(left: bytes, right: bytes) -> bytes:

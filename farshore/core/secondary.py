@@ -54,6 +54,8 @@ class Secondary:
         self.since = 0.0
         """When a feeder came or went last, wall seconds."""
         self._stopping = False
+        self._pointing = False
+        """True while a new upstream is not durable."""
 
     # -- start and stop ---------------------------------------------------------------------
 
@@ -165,6 +167,21 @@ class Secondary:
         )
         return self.outbox.take()
 
+    def point_at(self, link: bytes, epoch: int) -> list[Action]:
+        """Rule B8: another feeder from now on, or the same one anew. Whoever feeds under a lower epoch is
+        cut off at once, and nobody is met under the raised one before it is durable."""
+        header = self.keeper.header
+        if header.upstream is not None and epoch <= header.upstream.epoch:
+            return self.outbox.take()
+
+        def durable() -> None:
+            self._pointing = False
+
+        self.end_session("wrong-feeder", "this copy was pointed at another feeder")
+        self._pointing = True
+        self.keeper.put(replace(self.keeper.header, upstream=Upstream(link, epoch)), durable)
+        return self.outbox.take()
+
     def _objection(self, hello: m.Hello) -> tuple[str, str] | None:
         header = self.keeper.header
         upstream: Upstream | None = header.upstream
@@ -172,8 +189,8 @@ class Secondary:
             return "protocol", f"protocol {hello.protocol} is not known here, {m.PROTOCOL} is"
         if self.fault:
             return "faulted", self.fault
-        if not self.started or self._stopping:
-            return "session-live", "the copy is starting or stopping"
+        if not self.started or self._stopping or self._pointing:
+            return "session-live", "the copy is starting, stopping or being pointed at another feeder"
         if hello.group != header.group or upstream is None or upstream.link != hello.link:
             return "wrong-feeder", "this copy follows another link"
         if hello.epoch != upstream.epoch or upstream.copy not in (None, hello.copy):

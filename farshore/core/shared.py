@@ -29,8 +29,8 @@ class Shared:
     """A peer acknowledged something, or a link stopped."""
     fence: Callable[[str], None]
     """Rule D6: a newer copy exists; refuse writes from now on."""
-    persist: Callable[[bytes], None]
-    """Write the scoreboard of this link soon."""
+    persist: Callable[[bytes, Callable[[], None]], None]
+    """Write the scoreboard of this link, then go on."""
 
     def position(self) -> Position:
         """Our newest position."""

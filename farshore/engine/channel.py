@@ -32,11 +32,20 @@ class Channel(Protocol):
     """One connection of a link, after its handshake."""
 
     outbound: Outbound
-    sent_total: int
-    """Bytes handed to the socket, those of the handshake not counted."""
-    received_total: int
     wire: str
     """`tls` or `plain`."""
+
+    @property
+    def sent_total(self) -> int:
+        """Bytes handed to the socket, those of the handshake not counted."""
+
+    @property
+    def received_total(self) -> int:
+        """Bytes taken from the socket."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be sent, here and in channels below this one."""
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
@@ -65,16 +74,30 @@ class Channel(Protocol):
 
 
 def prepare(sock: socket.socket) -> None:
-    """Options of every link's socket."""
+    """Options of every link's socket. Its buffers are left to the kernel, which fits them to the line
+    (`docs/decisions/0013-the-line.md`)."""
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LIMIT)
 
 
+def mark(sock: socket.socket, dscp: int) -> None:
+    """Gives what this socket sends a traffic class, 0 to 63; 0 leaves the system's own."""
+    if not dscp:
+        return
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
+    if sock.family in (
+        socket.AF_INET,
+        socket.AF_INET6,
+    ):  # IPv4 addresses are reached through IPv6 sockets too
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+
+
 class PlainChannel:
     """`Channel` on the socket itself."""
 
-    __slots__ = ("_arrived", "_sock", "outbound", "received_total", "sent_total")
+    __slots__ = ("_arrived", "_sock", "outbound", "packs", "received_total", "sent_total")
     wire = "plain"
 
     def __init__(self, sock: socket.socket, arrived: bytes = b"") -> None:
@@ -82,11 +105,17 @@ class PlainChannel:
         self._sock = sock
         self._arrived = arrived
         self.outbound = Outbound()
+        self.packs = False
+        """The peer expects blocks of `farshore.wire.compression`, and not bare units."""
         self.sent_total = 0
         self.received_total = 0
 
     def fileno(self) -> int:
         return self._sock.fileno()
+
+    @property
+    def backlog(self) -> int:
+        return self.outbound.size
 
     def recv_into(self, view: memoryview) -> int:
         if self._arrived:
@@ -148,6 +177,7 @@ class TlsChannel:
         "_sock",
         "_tls",
         "outbound",
+        "packs",
         "received_total",
         "sent_total",
     )
@@ -163,11 +193,17 @@ class TlsChannel:
         self._cipher_in = bytearray(_CIPHER_BYTES)
         self._cipher_out = memoryview(b"")
         self.outbound = Outbound()
+        self.packs = False
+        """As in `PlainChannel`."""
         self.sent_total = 0
         self.received_total = 0
 
     def fileno(self) -> int:
         return self._sock.fileno()
+
+    @property
+    def backlog(self) -> int:
+        return self.outbound.size
 
     def recv_into(self, view: memoryview) -> int:
         filled = 0

@@ -18,7 +18,7 @@ from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.secondary import Secondary, SecondarySetup
 from farshore.engine.intents import addresses_of, check_unchangeable, uri_of
 from farshore.engine.journal import Journal, to_stderr
-from farshore.engine.line import Identity
+from farshore.engine.line import Identity, Manner
 from farshore.engine.link_runner import Route
 from farshore.engine.pool import Pool
 from farshore.engine.primary_copy import PrimaryCopy, Workshop
@@ -121,7 +121,8 @@ class RunningCopy:
     def _route(self, intent: LinkIntent) -> Route:
         spec = intent.spec
         identity = self._identity(spec.peer, spec.options.wire)
-        return Route(self.config.group, spec.id, intent.address, identity)
+        manner = Manner(spec.options.compress, spec.options.dscp)
+        return Route(self.config.group, spec.id, intent.address, identity, manner)
 
     def _identity(self, peer: str, wire: str) -> Identity:
         pem = f"{self._stored.directory}/peers/{peer}.pem"
@@ -198,7 +199,6 @@ class RunningCopy:
         changed: list[str] = []
         for link in before.keys() - after.keys():
             copy.remove_link(link)
-            self._stored.remove_board(link)
             changed.append(f"link {before[link].spec.name} removed")
         for link, intent in after.items():
             if link not in before:
@@ -215,6 +215,8 @@ class RunningCopy:
         upstream = new.upstream
         copy.feeder_name = upstream.peer_name if upstream else ""
         copy.identity = self._identity(upstream.peer, upstream.wire) if upstream else None
+        if upstream is not None:
+            copy.carrier.do(copy.core.point_at(upstream.link, upstream.epoch))
 
     # -- status -----------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """Digests of regions, computed by a process beside the engine (`digest_process`) and awaited here.
 
-The process is started with the first request and ends with the engine. Requests that it can no
-longer answer, because it died, end with EIO; the next request starts another one. What waits is
-bounded by the core, which has few reads under way at once.
+The process is started with the first request and ends with the engine. When it dies (memory was short,
+say) that is no error of a disk: another one is started and asked the same once more; what that one
+cannot answer either ends with EIO. What waits is bounded by the core, which has few reads under way
+at once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from farshore.engine.digest_process import ANSWER, DIGEST_BYTES, REQUEST
@@ -27,6 +29,16 @@ Done: TypeAlias = Callable[[bytes, int], None]
 """Takes the digests and an errno."""
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A request that waits for its answer."""
+
+    request: bytes
+    done: Done
+    again: bool = False
+    """It was put to a second process."""
+
+
 class Digests:
     """See the module."""
 
@@ -37,7 +49,7 @@ class Digests:
         self._sock: socket.socket | None = None
         self._outbound = Outbound()
         self._arrived = bytearray()
-        self._waiting: dict[int, Done] = {}
+        self._waiting: dict[int, _Asked] = {}
         self._last = 0
 
     def request(self, volume: int, offset: int, length: int, region: int, done: Done) -> None:
@@ -50,8 +62,9 @@ class Digests:
                 self._reactor.soon(lambda: done(b"", code))
                 return
         self._last += 1
-        self._waiting[self._last] = done
-        self._outbound.append(REQUEST.pack(self._last, volume, region, offset, length))
+        request = REQUEST.pack(self._last, volume, region, offset, length)
+        self._waiting[self._last] = _Asked(request, done)
+        self._outbound.append(request)
         self._flush()
 
     @property
@@ -127,13 +140,25 @@ class Digests:
                 return
             found = bytes(self._arrived[ANSWER.size : end])
             del self._arrived[:end]
-            self._waiting.pop(number)(found, code)
+            self._waiting.pop(number).done(found, code)
 
     def _lost(self) -> None:
         self._stop()
         waiting, self._waiting = self._waiting, {}
-        for done in waiting.values():
-            done(b"", errno.EIO)
+        again = {number: asked for number, asked in waiting.items() if not asked.again}
+        if again:
+            try:
+                self._start()
+            except OSError:
+                again = {}  # all of them end below
+        for number, asked in again.items():
+            asked.again = True
+            self._waiting[number] = asked
+            self._outbound.append(asked.request)
+        self._flush()
+        for number, asked in waiting.items():
+            if number not in again:
+                asked.done(b"", errno.EIO)
 
     def _stop(self) -> None:
         if self._sock is not None:

@@ -64,6 +64,14 @@ class DurableRecords:
         job = partial(board.write, action.base, action.peer_copy, action.pages)
         self._write(("board", action.link), job, action.ticket, report)
 
+    def discard_board(self, link: bytes) -> None:
+        """The scoreboard's file of a link that is gone. A write to it may be under way, so it is closed in
+        the same lane: its descriptor's number could be another file's by then."""
+        board = self._stored.boards.pop(link, None)
+        if board is not None:
+            job = partial(self._stored.discard_board, link, board)
+            self._pool.submit(("board", link), job, _left_behind)
+
     def write_durable(self, action: WriteDurable, report: Report) -> None:
         """Records the durable position."""
         position = self._stored.position
@@ -72,3 +80,7 @@ class DurableRecords:
 
     def _write(self, lane: object, job: Callable[[], None], ticket: int, report: Report) -> None:
         self._pool.submit(lane, job, lambda result: report(ticket, errno_of(result)))
+
+
+def _left_behind(_: object) -> None:
+    """A file that could not be removed harms nobody: its link's id is never used again."""

@@ -6,14 +6,16 @@ Whoever waits for events that do not exist yet is told when the next one comes.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import sys
+import os
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 MOST_EVENTS: Final = 1024
+_STDERR: Final = 2
 
 Event = dict[str, Any]
 """{"id", "time", "kind", "text", "fields"}"""
@@ -66,9 +68,10 @@ class Journal:
 
 
 def to_stderr(line: str) -> None:
-    """One write for a line, so that lines of threads do not mix."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    """One write for a line, so that lines of threads do not mix. A log that cannot be written, on a disk
+    that is full say, must not end the data path: that line is lost, and the ring still has the event."""
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, (line + "\n").encode())
 
 
 def _sentence(kind: str, fields: dict[str, object]) -> str:

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
-from farshore.engine.channel import Channel
-from farshore.engine.line import Address, Identity, connect
+from farshore.engine.channel import Channel, PlainChannel, TlsChannel
+from farshore.engine.line import Address, Identity, Manner, connect
 from farshore.engine.link_connection import LinkConnection
 from farshore.engine.opening import Opening, reason
+from farshore.engine.pace import Pace, PacedChannel
+from farshore.engine.packing import PackingChannel
 from farshore.engine.pool import Pool
 from farshore.engine.reactor import Reactor
 from farshore.errors import ProtocolError
@@ -32,7 +34,7 @@ class Events(Protocol):
     """What the core is told of a link."""
 
     def connected(self, link: bytes) -> None: ...
-    def disconnected(self, link: bytes, why: str) -> None: ...
+    def disconnected(self, link: bytes, why: str, next_step: str = "") -> None: ...
     def received(self, link: bytes, message: Message) -> None: ...
     def heard(self, link: bytes) -> None: ...
     def backlog(self, link: bytes, size: int) -> None: ...
@@ -47,6 +49,7 @@ class Route:
     address: str
     """HOST:PORT."""
     identity: Identity
+    manner: Manner = Manner()
 
 
 class LinkRunner:
@@ -68,6 +71,10 @@ class LinkRunner:
         self._unsent = False
         self._sent_before = 0
         self._received_before = 0
+        self._pace = Pace()
+        self._paced: PacedChannel | None = None
+        self._packing: PackingChannel | None = None
+        self._packers: Pool | None = None
 
     # -- what the core asks for -------------------------------------------------------------
 
@@ -108,6 +115,22 @@ class LinkRunner:
         if connection is not None:
             connection.abort()
         self._abandon()
+        self.end()
+
+    def end(self) -> None:
+        """The link is not used any more: its thread ends."""
+        if self._packers is not None:
+            self._packers.close()
+            self._packers = None
+
+    def bound(self, own: int | None = None, share: int | None = None) -> None:
+        """What the link may send from now on, in bytes per second: its own bound, its share of the
+        node's; 0 is no bound, None leaves it as it is."""
+        pace = self._pace
+        pace.own = pace.own if own is None else own
+        pace.share = pace.share if share is None else share
+        if self.connection is not None and pace.rate and self._paced is None:
+            self._dress(self.connection)
 
     def end_turn(self) -> None:
         """Sends what this turn has queued and tells the core what could not go."""
@@ -117,7 +140,7 @@ class LinkRunner:
         if self._unsent:
             self._unsent = False
             connection.flush()
-        if self._unreported > _REPORT_EVERY or connection.channel.outbound.size != self._reported:
+        if self._unreported > _REPORT_EVERY or connection.channel.backlog != self._reported:
             self.report()
 
     def report(self) -> None:
@@ -125,9 +148,9 @@ class LinkRunner:
         connection = self.connection
         if connection is None:
             return
-        if self._unreported or connection.channel.outbound.size != self._reported:
+        if self._unreported or connection.channel.backlog != self._reported:
             self._unreported = 0
-            self._reported = connection.channel.outbound.size
+            self._reported = connection.channel.backlog
             self._events.backlog(self.route.link, self._reported)
 
     # -- facts ------------------------------------------------------------------------------
@@ -141,6 +164,22 @@ class LinkRunner:
     def received_total(self) -> int:
         """Bytes received since the engine started."""
         return self._received_before + (self.connection.channel.received_total if self.connection else 0)
+
+    @property
+    def rate(self) -> int:
+        """Bytes per second that count now, 0 without a bound."""
+        return self._pace.rate
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be sent."""
+        return self.connection.channel.backlog if self.connection else 0
+
+    @property
+    def packed(self) -> tuple[int, int] | None:
+        """(bytes before, bytes after packing) on this connection; None where nothing is packed."""
+        packing = self._packing if self.connection is not None else None
+        return (packing.raw_total, packing.packed_total) if packing is not None else None
 
     # -- opening ----------------------------------------------------------------------------
 
@@ -158,19 +197,41 @@ class LinkRunner:
             return
         hello = preface.encode(preface.Preface(preface.PrefaceKind.LINK, self.route.group, self.route.link))
         self._opening = Opening(
-            self._reactor, connect(found, hello, self.route.identity), self._opened, self._failed
+            self._reactor,
+            connect(found, hello, self.route.identity, self.route.manner),
+            self._opened,
+            self._failed,
         )
         self._opening.start()
 
     def _opened(self, channel: Channel) -> None:
         self._opening = None
         self._reported = self._unreported = 0
+        self._paced = self._packing = None
         self.connection = LinkConnection(self._reactor, channel, self, _WINDOW)
+        if isinstance(channel, PlainChannel | TlsChannel) and channel.packs:
+            self._packers = self._packers or Pool(self._reactor, "packing", 1)
+            self._packing = PackingChannel(channel, self._packers)
+            self._packing.when_ready = self.connection.flush
+            self.connection.channel = self._packing
+        if self._pace.rate:
+            self._dress(self.connection)
         self._events.connected(self.route.link)
 
-    def _failed(self, why: str) -> None:
+    def _dress(self, connection: LinkConnection) -> None:
+        """Puts the link's pace right above the socket, below the packing if there is any."""
+        packing = self._packing
+        inner = connection.channel if packing is None else packing.inner
+        self._paced = PacedChannel(inner, self._pace, self._reactor)
+        self._paced.when_ready = connection.flush
+        if packing is None:
+            connection.channel = self._paced
+        else:
+            packing.inner = self._paced
+
+    def _failed(self, why: str, next_step: str) -> None:
         self._opening = None
-        self._events.disconnected(self.route.link, why)
+        self._events.disconnected(self.route.link, why, next_step)
 
     # -- the connection's handler -----------------------------------------------------------
 

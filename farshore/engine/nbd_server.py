@@ -92,9 +92,13 @@ class NbdServer:
             self._listeners[address] = (listener, Catalogue(self._link_names))
         for address, offered in exports.items():
             self._listeners[address][1].offer(offered)
-        kept = {(each.id, each.read_only) for offered in exports.values() for each in offered}
+        kept = {
+            _name(address): {(each.id, each.read_only) for each in offered}
+            for address, offered in exports.items()
+        }
         for client in list(self.clients):
-            if client.export is not None and (client.export.id, client.export.read_only) not in kept:
+            here, export = kept.get(client.name), client.export
+            if here is None or (export is not None and (export.id, export.read_only) not in here):
                 client.close()
 
     def _take(self, address: Address, sock: socket.socket) -> None:
@@ -107,7 +111,7 @@ class NbdServer:
         else:
             # What a client of a Unix socket may queue is its own affair; our answers are ours.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-        client = Connection(self, sock, self._listeners[address][1], ":".join(address))
+        client = Connection(self, sock, self._listeners[address][1], _name(address))
         if not client.closed:
             self.clients.add(client)
 
@@ -171,6 +175,11 @@ class NbdServer:
             self._close_listener(address)
         for client in list(self.clients):
             client.close()
+
+
+def _name(address: Address) -> str:
+    """As connections show where they came in."""
+    return ":".join(address)
 
 
 def _listen(address: Address) -> socket.socket:

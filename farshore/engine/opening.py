@@ -9,25 +9,27 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from typing import Final
 
 from farshore.engine.channel import Channel
 from farshore.engine.line import Steps
 from farshore.engine.reactor import Reactor
 from farshore.errors import FarshoreError
 
-LIMIT = 10.0
+LIMIT: Final = 10.0
 """Seconds from the first step to the channel."""
+PAIR_AGAIN: Final = "pair the two nodes again: farshore node invite at one, farshore node join at the other"
 
 
 class Opening:
-    """One attempt."""
+    """One attempt. `on_failure` is told why, and the next command where waiting would not help."""
 
     def __init__(
         self,
         reactor: Reactor,
         steps: Steps,
         on_open: Callable[[Channel], None],
-        on_failure: Callable[[str], None],
+        on_failure: Callable[[str, str], None],
         limit: float = LIMIT,
     ) -> None:
         self._reactor = reactor
@@ -63,7 +65,7 @@ class Opening:
             self._on_open(stop.value)
         except (OSError, FarshoreError) as error:
             self._end()
-            self._on_failure(reason(error))
+            self._on_failure(reason(error), remedy(error))
         else:
             self._wait_on(sock, events)
 
@@ -78,7 +80,7 @@ class Opening:
 
     def _too_late(self) -> None:
         self._end()
-        self._on_failure("no answer within the time for opening a link")
+        self._on_failure("no answer within the time for opening a link", "")
 
     def _end(self) -> None:
         self._ended = True
@@ -108,3 +110,13 @@ def reason(error: OSError | FarshoreError) -> str:
         return f"TLS failed: {error.reason or error}"
     text = error.strerror or str(error)
     return f"{text}: {error.filename}" if error.filename else text
+
+
+def remedy(error: OSError | FarshoreError) -> str:
+    """The next command for the operator; empty where time alone may help."""
+    if isinstance(error, FarshoreError):
+        return error.next_step
+    alert = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
+    if isinstance(error, ssl.SSLCertVerificationError) or ("ALERT" in alert and "CA" in alert):
+        return PAIR_AGAIN
+    return ""

@@ -61,7 +61,7 @@ class PrimaryCopy:
         stored, self._group = shop.stored, core.setup.header.group
         self._volumes = stored.volumes
         self.writes = LocalWrites(stored.volumes, shop.durable_pool)
-        records = DurableRecords(stored, shop.durable_pool, self.writes)
+        self._records = records = DurableRecords(stored, shop.durable_pool, self.writes)
         self.carrier = carrier = Carrier(core, records, shop.journal)
         self.digests = Digests(shop.reactor, stored.volumes)
         self.links: dict[bytes, LinkRunner] = {}
@@ -152,7 +152,7 @@ class PrimaryCopy:
     def _dirty_extents(self, link: str, volume: int, offset: int, length: int) -> Iterable[tuple[int, bool]]:
         for feeder in self.core.feeders.values():
             if feeder.spec.name == link:
-                return feeder.board.dirty_extents(volume, offset, length)
+                return feeder.dirty_extents(volume, offset, length)
         return [(length, True)]  # a link that is gone: nothing is known to be equal anywhere
 
     def _link_names(self) -> list[str]:
@@ -162,18 +162,23 @@ class PrimaryCopy:
 
     def add_link(self, spec: LinkSpec, route: Route, *, known: bool) -> None:
         """A link of the operator's intent; `known` when the core has it already."""
-        self.links[spec.id] = LinkRunner(self._shop.reactor, self._shop.read_pool, route, self)
+        self.links[spec.id] = runner = LinkRunner(self._shop.reactor, self._shop.read_pool, route, self)
+        runner.bound(own=spec.options.max_rate)
         if not known:
             self.carrier.do(self.core.add_link(spec))
 
     def remove_link(self, link: bytes) -> None:
-        """A link that is no longer wanted."""
+        """A link that is no longer wanted, with its scoreboard."""
         self.carrier.do(self.core.remove_link(link))
-        self.links.pop(link).close()
+        runner = self.links.pop(link)
+        runner.close()
+        runner.end()
+        self._records.discard_board(link)
 
     def change_link(self, spec: LinkSpec) -> None:
         """Other options for a link."""
         self.carrier.do(self.core.change_link(spec))
+        self.links[spec.id].bound(own=spec.options.max_rate)
 
     def _close(self, action: a.Close) -> None:
         runner = self.links.get(action.channel)
@@ -188,9 +193,9 @@ class PrimaryCopy:
     def connected(self, link: bytes) -> None:
         self.carrier.do(self.core.connected(link))
 
-    def disconnected(self, link: bytes, why: str) -> None:
+    def disconnected(self, link: bytes, why: str, next_step: str = "") -> None:
         self._shop.tidy()
-        self.carrier.do(self.core.disconnected(link, why))
+        self.carrier.do(self.core.disconnected(link, why, next_step))
 
     def received(self, link: bytes, message: Message) -> None:
         self.carrier.do(self.core.received(link, message))
@@ -254,6 +259,8 @@ class PrimaryCopy:
             runner = self.links[bytes.fromhex(entry["id"])]
             entry["sent_bytes_total"] = runner.sent_total
             entry["received_bytes_total"] = runner.received_total
+            entry["max_rate"] = runner.rate or None
+            entry |= _packing(runner)
         return document
 
     def buffers(self) -> dict[str, int]:
@@ -262,10 +269,17 @@ class PrimaryCopy:
         return {
             "clients": len(self.nbd.clients),
             "clients_bytes": self.nbd.outstanding(),
-            "links_unsent_bytes": sum(each.channel.outbound.size for each in links),
+            "links_unsent_bytes": sum(each.channel.backlog for each in links),
             "receive_bytes": len(self.nbd.arena.view) + sum(each.buffered for each in links),
             "digests_waiting": self.digests.waiting,
         }
+
+
+def _packing(runner: LinkRunner) -> dict[str, Any]:
+    if runner.packed is None:
+        return {"compress": "none", "compress_ratio": None}
+    raw, packed = runner.packed
+    return {"compress": "zstd", "compress_ratio": round(raw / packed, 3) if packed else None}
 
 
 def _read(volume: Volume, offset: int, length: int) -> bytes | None:

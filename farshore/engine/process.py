@@ -9,6 +9,7 @@ traceback; the next start recovers as after any crash.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ import signal
 import sys
 from typing import Final
 
+from farshore.config import run_base
 from farshore.engine.control_server import ControlServer
 from farshore.engine.copy import RunningCopy, adopt_upstream, read_config
 from farshore.engine.journal import to_stderr
@@ -62,6 +64,7 @@ def _start(directory: str, opened: contextlib.ExitStack) -> tuple[RunningCopy, R
     lock = take_lock(RealFiles(), directory)
     opened.callback(lock.release)
     config = read_config(directory)
+    opened.callback(_leave, config.control)
     reactor = Reactor()
     opened.callback(reactor.close)
     stored = open_copy(directory, config, lock)
@@ -73,6 +76,22 @@ def _start(directory: str, opened: contextlib.ExitStack) -> tuple[RunningCopy, R
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: reactor.post(copy.stop))
     return copy, reactor
+
+
+def _leave(control: str) -> None:
+    """The last engine of a node that has stopped takes the directory of their sockets along."""
+    directory = os.path.dirname(control)
+    if os.path.dirname(directory) != run_base(os.geteuid()):
+        return
+    with contextlib.suppress(
+        OSError
+    ):  # a node runs or starts there, others have sockets there or were quicker
+        held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rmdir(directory)
+        finally:
+            os.close(held)
 
 
 def _prepare_process() -> None:

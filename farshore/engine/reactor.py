@@ -27,6 +27,14 @@ BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
 
 STALL: Final = 0.25
 """Seconds. What a turn takes beyond this, or comes late by, is not counted in `now`."""
+SPIN: Final = 100e-6
+"""Seconds. To put a thread to sleep and wake it again takes longer than the answer of a peer on a fast
+line. So a loop that was needed again within moments looks for events that long, giving way to whoever
+wants the processor, before it sleeps (`docs/decisions/0011-looking-before-sleeping.md`)."""
+_LOOKS: Final = 1_000
+"""More than fit into that time."""
+_WORTH_IT: Final = 2 * SPIN
+_MAY_SPIN: Final = len(os.sched_getaffinity(0)) > 1
 _RESOLUTION: Final = 0.001
 _LONGEST_WAIT: Final = 60.0
 _EVENTS: Final = 256
@@ -34,6 +42,7 @@ _EVENTS: Final = 256
 
 Callback: TypeAlias = Callable[[], None]
 OnEvent: TypeAlias = Callable[[int], None]
+Events: TypeAlias = list[tuple[int, int]]
 
 
 class Timer:
@@ -68,6 +77,7 @@ class Reactor:
         self._turn_starts: list[Callback] = []
         self._turn_ends: list[Callback] = []
         self._running = False
+        self._eager = False
         self._woke = clock()
         self.stalled = 0.0
         """Seconds in which this process stood still, in all."""
@@ -146,7 +156,9 @@ class Reactor:
             due_in = timers[0][0] + self.stalled - waits_from
             if due_in < wait:
                 wait = max(0.0, due_in)
-        events = self._poll(wait, _EVENTS)
+        events = self._poll(0.0, _EVENTS)
+        if not events and wait > 0.0:
+            events = self._spin(waits_from, wait) if self._eager else self._sleep(waits_from, wait)
         woke = self._woke = clock()
         if woke - waits_from - wait > STALL:
             self._count_stall(woke - waits_from - wait)
@@ -167,6 +179,26 @@ class Reactor:
             self._run_timers()
         for callback in self._turn_ends:
             callback()
+
+    def _spin(self, since: float, wait: float) -> Events:
+        """Looks again and again for a moment before it sleeps; see `SPIN`."""
+        clock, poll, give_way = self._clock, self._poll, os.sched_yield
+        limit = since + min(wait, SPIN)
+        for _ in range(_LOOKS):
+            if clock() >= limit:
+                break
+            give_way()
+            events = poll(0.0, _EVENTS)
+            if events:
+                return events
+        self._eager = False
+        return self._sleep(since, wait)
+
+    def _sleep(self, since: float, wait: float) -> Events:
+        """Waits; when something came so soon that looking for it would have found it, the next turn looks."""
+        events = self._poll(wait, _EVENTS)
+        self._eager = _MAY_SPIN and self._clock() - since < _WORTH_IT
+        return events
 
     def close(self) -> None:
         """Ends the use of the loop; descriptors that were added stay open."""

@@ -120,7 +120,7 @@ class SecondaryCopy:
             self._shop.reactor,
             accept(sock, self.identity),
             lambda channel: self._opened(opening, channel),
-            lambda why: self._refused(opening, why),
+            lambda why, _: self._refused(opening, why),
         )
         self._openings.append(opening)
         opening.start()

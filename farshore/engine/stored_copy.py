@@ -7,8 +7,10 @@ until `close`, or until the process ends.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -67,13 +69,11 @@ class StoredCopy:
         board = self.boards[link] = ScoreboardFile.create(self.layer, self.board_path(link), self.geometry)
         return board
 
-    def remove_board(self, link: bytes) -> None:
-        """Of a link that is gone."""
-        board = self.boards.pop(link, None)
-        if board is not None:
-            board.close()
-            self.layer.remove(self.board_path(link))
-            self.layer.fsync_dir(f"{self.directory}/links")
+    def discard_board(self, link: bytes, board: ScoreboardFile) -> None:
+        """Of a link that is gone, and that `boards` no longer has; behind all writes to it. May block."""
+        board.close()
+        self.layer.remove(self.board_path(link))
+        self.layer.fsync_dir(f"{self.directory}/links")
 
     def close(self) -> None:
         """Gives everything back."""
@@ -100,13 +100,28 @@ def take_lock(layer: FileLayer, directory: str) -> Lock:
 
 
 def open_copy(directory: str, config: CopyConfig, lock: Lock) -> StoredCopy:
-    """Claims the volumes, then opens or makes the files. Raises FarshoreError or OSError."""
+    """Claims the volumes, then opens or makes the files.
+
+    Raises FarshoreError or OSError; everything but the lock is given back then.
+    """
+    with contextlib.ExitStack() as undo:
+        volumes: dict[int, Volume] = {}
+        for each in config.volumes:
+            volumes[each.id] = volume = open_volume(each.path, each.size)
+            undo.callback(volume.close)
+        copy = _open_files(directory, config, lock, volumes)
+        undo.pop_all()
+    return copy
+
+
+def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[int, Volume]) -> StoredCopy:
     layer = RealFiles()
-    volumes = {each.id: open_volume(each.path, each.size) for each in config.volumes}
     geometry = Geometry({number: each.size for number, each in volumes.items()}, config.region, config.extent)
     boot = boot_id()
     fresh = not layer.exists(f"{directory}/header")
     header = _create(layer, directory, config, boot) if fresh else _open_header(layer, directory, config)
+    if not fresh and (header.header.fault or not header.header.clean):
+        _settle(volumes, header)
     copy = StoredCopy(
         directory,
         layer,
@@ -126,6 +141,23 @@ def open_copy(directory: str, config: CopyConfig, lock: Lock) -> StoredCopy:
         else:
             copy.create_board(intent.spec.id)
     return copy
+
+
+def _settle(volumes: dict[int, Volume], header: HeaderFile) -> None:
+    """Rules C1 and C3, before anything of the volumes is read, compared or acknowledged. A failure is
+    recorded first: the start after this one then believes no scoreboard and no unsynced position."""
+    for volume in volumes.values():
+        try:
+            volume.settle()
+        except OSError as error:
+            fault = f"disk error {errno.errorcode.get(error.errno or 0, 'EIO')} at the start"
+            header.write(replace(header.header, fault=fault, clean=False))
+            raise FarshoreError(
+                "io-error",
+                f"{volume.path}: what was written before the stop cannot be made durable: {error.strerror}",
+                means="The engine did not start. Everything will be compared with the peers when it does.",
+                next_step="dmesg, and smartctl on the disk",
+            ) from error
 
 
 def _create(layer: FileLayer, directory: str, config: CopyConfig, boot: str) -> HeaderFile:
@@ -169,5 +201,6 @@ def _open_header(layer: FileLayer, directory: str, config: CopyConfig) -> Header
 
 
 def reads_as_blank(volumes: dict[int, Volume]) -> bool:
-    """Whether all volumes are known to hold nothing but zeroes; False where that takes long to say."""
+    """Whether no volume shows anything but zeroes; not all is read where that would take long, since the
+    node has looked more closely before it placed the copy."""
     return all(volume.is_blank(BLANK_READ_LIMIT) for volume in volumes.values())

@@ -15,6 +15,7 @@ from farshore.model.options import (
     DEFAULT_EXTENT,
     DEFAULT_HOT_EXTENTS,
     DEFAULT_REGION,
+    MOST_HOT_EXTENTS,
     AckLevel,
     LinkOptions,
     LinkSpec,
@@ -90,6 +91,20 @@ def least_hot_extents(extent: int) -> int:
     return MAX_REQUEST // extent + 2
 
 
+def check_extents(region: int, extent: int, hot_extents: int) -> None:
+    """Whether a copy can be laid out like this, its own or one that a peer asks for.
+
+    Raises ValueError with the reason.
+    """
+    if extent < region or region < 1 or extent % region:
+        raise ValueError(f"an extent of {extent} bytes is not made of whole regions of {region}")
+    if not least_hot_extents(extent) <= hot_extents <= MOST_HOT_EXTENTS:
+        raise ValueError(
+            f"hot_extents is {hot_extents}, and must be between {least_hot_extents(extent)} and"
+            f" {MOST_HOT_EXTENTS} with extents of {extent} bytes"
+        )
+
+
 def to_json(config: CopyConfig) -> dict[str, Any]:
     """The document, ready for `json.dumps`; ids as lowercase hex."""
     document: dict[str, Any] = asdict(config)
@@ -126,10 +141,9 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             upstream=_upstream(document.get("upstream")),
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
         )
+        check_extents(config.region, config.extent, config.hot_extents)
     except (KeyError, TypeError, ValueError) as error:
         raise FarshoreError("state-damaged", f"copy.json is malformed: {error!r}") from error
-    if config.hot_extents < least_hot_extents(config.extent):
-        raise FarshoreError("usage", f"hot_extents must be at least {least_hot_extents(config.extent)}")
     return config
 
 

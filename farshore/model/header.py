@@ -53,6 +53,9 @@ class LinkRecord:
     stopped_at: Position | None = None
     stopped_time: float | None = None
     """When the link last stopped sending (rule B5), seconds since the epoch."""
+    queue_whole: bool = False
+    """Set by a clean stop only: the disk queue reaches to the head of the history, and every mark of the
+    scoreboard is one of a frame in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ Sequences are of the generation of the feeder's current history head.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from farshore.model.header import OpenResync
 from farshore.model.options import ResyncKind
@@ -154,9 +154,9 @@ class ResyncDone:
     resync: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """Cumulative; sequences, and ordinals of fills (rule C2). At most one per loop turn."""
+class Ack(NamedTuple):
+    """Cumulative; sequences, and ordinals of fills (rule C2). At most one per loop turn. (A tuple, as
+    the head of a frame is: they are made for each frame.)"""
 
     session: int
     received: int
@@ -200,14 +200,14 @@ Message: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FrameHead:
+class FrameHead(NamedTuple):
     """What the core needs of a frame; payload and records stay with the shell (design: the frame)."""
 
     group: bytes
     generation: bytes
     first: int
-    count: int
+    operations: int
+    """How many."""
     follows: Position
     timestamp: int
     """Nanoseconds since the epoch at the primary."""
@@ -219,4 +219,4 @@ class FrameHead:
     @property
     def last(self) -> int:
         """The sequence of the last record."""
-        return self.first + self.count - 1
+        return self.first + self.operations - 1

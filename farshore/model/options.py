@@ -13,6 +13,7 @@ MIN_REGION = 4 << 10
 MAX_REGION = 1 << 20
 DEFAULT_EXTENT = 4 << 20
 DEFAULT_HOT_EXTENTS = 1024
+MOST_HOT_EXTENTS = 65536
 
 
 class Role(StrEnum):
@@ -42,6 +43,13 @@ class OnOutage(StrEnum):
 
     CONTINUE = "continue"
     FREEZE = "freeze"
+
+
+class OnFull(StrEnum):
+    """What a link does when its last queue is full (rule F1)."""
+
+    LOG = "log"
+    BLOCK = "block"
 
 
 class LinkState(StrEnum):
@@ -112,12 +120,19 @@ class LinkOptions:
     ack: AckLevel = AckLevel.APPLIED
     on_outage: OnOutage = OnOutage.CONTINUE
     queue_memory: int = 64 << 20
+    queue_disk: int = 0
+    """Bytes of the disk queue; 0 for none."""
+    on_full: OnFull = OnFull.LOG
     autosync: bool = True
     first: ResyncKind = ResyncKind.FULL
     wire: str = "tls"
     max_rate: int = 0
     """Bytes per second for the whole link; 0 is unbounded."""
     rpo: float = 30.0
+    compress: str = "none"
+    """`none` or `zstd`; holds from the link's next connection on."""
+    dscp: int = 0
+    """Traffic class of the link's packets, 0 to 63; 0 leaves the system's own. From the next connection on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,16 @@ What two histories mean to each other is decided in `farshore.core.history`, not
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 GENERATION_BYTES = 16
 MAX_STRETCHES = 512
 """Older generations are forgotten; a copy that stands in one of them counts as diverged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """One point of a history: everything up to `sequence` of `generation`."""
+class Position(NamedTuple):
+    """One point of a history: everything up to `sequence` of `generation`. (A tuple, because some are
+    made for each frame and a frozen dataclass takes four times as long.)"""
 
     generation: bytes
     sequence: int

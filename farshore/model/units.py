@@ -64,6 +64,20 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_DURATION_PART, stripped))
 
 
+def parse_dscp(text: str) -> int:
+    """A traffic class: a number from 0 to 63, or a name of RFC 2474, 2597, 3246 or 8622 such as `af21`."""
+    word = text.strip().lower()
+    named = {"none": 0, "default": 0, "le": 1, "ef": 46, "va": 44}
+    named |= {f"cs{number}": number * 8 for number in range(8)}
+    named |= {f"af{high}{low}": high * 8 + low * 2 for high in range(1, 5) for low in range(1, 4)}
+    found = named.get(word, int(word) if re.fullmatch(r"\d{1,2}", word) else -1)
+    if not 0 <= found <= 63:
+        raise ValueError(
+            f"{text!r} is not a traffic class; write 0 to 63, cs0 to cs7, af11 to af43, ef or le"
+        )
+    return found
+
+
 def parse_time(text: str) -> datetime:
     """The moment of an RFC 3339 time; one without a zone is refused, because sites lie in different ones."""
     from datetime import datetime

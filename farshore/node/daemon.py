@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.errors import FarshoreError
-from farshore.node import announce, feeds, settings
+from farshore.node import announce, feeds, run_directory, settings
 from farshore.node.addresses import Address, parse
 from farshore.node.background import Background
 from farshore.node.copies import CopyStore, StoredCopy
@@ -28,7 +28,7 @@ from farshore.node.invitations import Invitations
 from farshore.node.listener import Listener, bind
 from farshore.node.node import Node
 from farshore.node.os_errors import as_farshore_error
-from farshore.node.paths import Paths, locate, make_run_directory
+from farshore.node.paths import Paths, locate
 from farshore.node.peers import PeerBook
 from farshore.node.settings import Said, Settings
 from farshore.node.supervisor import Supervisor
@@ -48,7 +48,8 @@ class Opened:
     doors: list[socket.socket]
     """Sockets that the API is to listen on."""
     port: socket.socket
-    lock: int
+    locks: tuple[int, int]
+    """Of the state directory, and of the run directory."""
     settings: Settings
 
 
@@ -56,11 +57,12 @@ async def open_node(said: Said, command: Sequence[str] = ENGINE_COMMAND) -> Open
     """Takes the state directory, reads its records, listens. Raises FarshoreError; nothing runs then."""
     paths = locate(said.state)
     _make_state(paths)
-    lock = await _lock(paths)
+    held = [await _lock(paths)]
     opened: list[socket.socket] = []
     try:
         settled = settings.settle(paths, said)
-        make_run_directory(paths)
+        held.append(run_directory.make(paths))
+        run_directory.sweep(paths)
         identity = open_identity(paths, settled.name)
         peers = PeerBook(paths.peers, settled.name, identity.fingerprint)
         invitations = Invitations(paths.invitations)
@@ -74,7 +76,8 @@ async def open_node(said: Said, command: Sequence[str] = ENGINE_COMMAND) -> Open
     except BaseException:
         for each in opened:
             each.close()
-        os.close(lock)
+        for descriptor in held:
+            os.close(descriptor)
         raise
     background = Background()
     node = Node(
@@ -95,7 +98,7 @@ async def open_node(said: Said, command: Sequence[str] = ENGINE_COMMAND) -> Open
             command,
         ),
     )
-    return Opened(node, Listener(node, port), doors, port, lock, settled)
+    return Opened(node, Listener(node, port), doors, port, (held[0], held[1]), settled)
 
 
 def begin(opened: Opened) -> None:
@@ -126,9 +129,10 @@ async def end(opened: Opened) -> None:
     for path in (node.paths.api_socket, _unix_path(node.api)):
         if path is not None:
             path.unlink(missing_ok=True)
-    if not any(node.paths.run.iterdir()):  # sockets of engines that go on stay where they are
-        node.paths.run.rmdir()
-    os.close(opened.lock)
+    state, run = opened.locks
+    os.close(run)
+    run_directory.remove_if_left(node.paths.run)  # sockets of engines that go on stay where they are
+    os.close(state)
 
 
 def raise_file_limit() -> None:
@@ -192,7 +196,7 @@ def _listen_unix(path: Path) -> socket.socket:
     """Raises FarshoreError `address-in-use` where somebody answers there, or something else lies there."""
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if path.is_socket() and not _answers(path):
+        if path.is_socket() and not run_directory.listened_on(path):
             path.unlink()  # left behind by a process that was killed
         mask = os.umask(0o177)
         try:
@@ -205,15 +209,6 @@ def _listen_unix(path: Path) -> socket.socket:
         door.close()
         raise as_farshore_error(error, path) from error
     return door
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
 
 
 def _unix_path(api: str) -> Path | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from farshore.errors import FarshoreError
@@ -16,6 +17,9 @@ from farshore.node.peer_client import ask
 from farshore.node.peers import Peer
 
 PING_SECONDS = 3.0
+SKEW_SECONDS = 2.0
+"""Between two clocks, beyond what the line may account for. No decision hangs on clocks; people compare the
+times that both nodes report, and an invitation ends by the clock of the node that made it."""
 _GRACE_SECONDS = 1.0
 
 
@@ -25,7 +29,8 @@ async def checks(node: Node) -> list[dict[str, Any]]:
     found = [_finding("peer port", "ok", f"listens on {node.listening}")]
     if not peers:
         found.append(_finding("peers", "warn", "paired with no other node", "farshore node invite"))
-    found += await asyncio.gather(*(_peer(node, peer) for peer in peers))
+    for each in await asyncio.gather(*(_peer(node, peer) for peer in peers)):
+        found += each
     found += [_engine(node, stored.key, stored.config.group_name) for stored in node.copies.all()]
     for path, error in node.copies.unreadable.items():
         found.append(_finding("copy", "fail", f"{path}: {error.what}", error.next_step))
@@ -43,30 +48,48 @@ async def connected(node: Node, seconds: float = 1.0) -> dict[str, bool]:
 async def _answers(node: Node, peer: Peer, seconds: float) -> FarshoreError | None:
     """Why a peer does not answer, None when it does."""
     try:
-        async with asyncio.timeout(seconds):
-            await ask(node.identity, peer, "ping", {}, seconds)
+        await _asked(node, peer, "ping", seconds)
     except FarshoreError as error:
         return error
-    except TimeoutError:
-        return FarshoreError(
-            "timeout",
-            f"{peer.address} did not answer within {seconds:g} s",
-            next_step="see whether the line is up",
-        )
     return None
 
 
-async def _peer(node: Node, peer: Peer) -> dict[str, Any]:
-    began = time.monotonic()
-    error = await _answers(node, peer, PING_SECONDS)
+async def _asked(node: Node, peer: Peer, op: str, seconds: float) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(seconds):
+            return await ask(node.identity, peer, op, {}, seconds)
+    except TimeoutError as error:
+        raise FarshoreError(
+            "timeout",
+            f"{peer.address} did not answer within {seconds:g} s",
+            next_step="see whether the line is up",
+        ) from error
+
+
+async def _peer(node: Node, peer: Peer) -> list[dict[str, Any]]:
+    began, wall = time.monotonic(), time.time()
+    name = f"peer {peer.name}"
+    try:
+        about = await _asked(node, peer, "describe", PING_SECONDS)
+    except FarshoreError as error:
+        return [_finding(name, "fail", error.what, error.next_step)]
     took = time.monotonic() - began
-    if error is not None:
-        return _finding(f"peer {peer.name}", "fail", error.what, error.next_step)
     slow = took > _GRACE_SECONDS
     text = f"answers at {peer.address} within {took * 1000:.0f} ms"
-    return _finding(
-        f"peer {peer.name}", "warn" if slow else "ok", text, "farshore status shows the lag" if slow else ""
-    )
+    following = "farshore status shows the lag" if slow else ""
+    return [_finding(name, "warn" if slow else "ok", text, following), clock(peer.name, about, wall, took)]
+
+
+def clock(peer: str, about: Mapping[str, Any], asked: float, took: float) -> dict[str, Any]:
+    """How far a peer's clock is from ours; it was asked at `asked` by ours, and `took` so many seconds."""
+    name, told = f"clock of {peer}", about.get("time")
+    if not isinstance(told, int | float):
+        return _finding(name, "ok", "not told: the node there is of an earlier version")
+    off = told - (asked + took / 2)
+    text = f"{abs(off):.1f} s {'ahead of' if off > 0 else 'behind'} ours, give or take {took / 2:.1f} s"
+    if abs(off) - took / 2 <= SKEW_SECONDS:
+        return _finding(name, "ok", text)
+    return _finding(name, "warn", text, "let both hosts keep the time by NTP: timedatectl set-ntp true")
 
 
 def _engine(node: Node, key: str, group: str) -> dict[str, Any]:

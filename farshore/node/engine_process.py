@@ -135,3 +135,14 @@ class Watch:
             self._child.wait()  # it has ended: this only collects it
         self._let_go()
         self.ended.set()
+
+
+def start_watched(directory: Path, command: Sequence[str] = ENGINE_COMMAND) -> Watch:
+    """`start`, with its end watched for. Raises FarshoreError or OSError; no process is left then."""
+    child = start(directory, command)
+    try:
+        return Watch(child.pid, child)
+    except OSError:
+        child.kill()
+        child.wait()
+        raise

@@ -9,6 +9,7 @@ last line after a power loss is dropped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import os
@@ -126,7 +127,8 @@ class Journal:
 
     def _turn_over(self) -> None:
         self._file.close()
-        self._path.replace(self._path.with_name("events.1"))
+        with contextlib.suppress(FileNotFoundError):  # moved already, and then no new one could be made
+            self._path.replace(self._path.with_name("events.1"))
         self._file = open(self._path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - see above
         self._size = 0
 

@@ -139,7 +139,11 @@ async def _adopt(node: Node, wish: Placement, peer: Peer, known: StoredCopy) -> 
     before = config.upstream.epoch if config.upstream is not None else 0
     fresh = replace(config, upstream=_upstream(wish, peer, max(wish.epoch, before + 1)))
     await node.supervisor.take_down(known)
-    stored = node.copies.put(fresh, (peer,))
+    try:
+        stored = node.copies.put(fresh, (peer,))
+    except FarshoreError:
+        node.supervisor.want(known)  # the copy that stands goes on as it was
+        raise
     await node.supervisor.bring_up(stored)
     return stored
 

@@ -18,6 +18,7 @@ from farshore.node import names
 
 LEAST_QUEUE = 1 << 20
 MOST_QUEUE = 1 << 40
+MOST_DSCP = 63
 MOST_VOLUMES = 1024
 
 
@@ -128,6 +129,10 @@ def _check_options(options: LinkOptions) -> None:
         raise ValueError("wire is tls or plain")
     if options.max_rate < 0:
         raise ValueError("max-rate is not negative")
+    if options.compress not in ("none", "zstd"):
+        raise ValueError("compress is none or zstd")
+    if not 0 <= options.dscp <= MOST_DSCP:
+        raise ValueError(f"dscp is between 0 and {MOST_DSCP}")
     if not options.rpo > 0:
         raise ValueError("rpo is more than nothing")
     if options.first.value == "update":

@@ -3,7 +3,7 @@
 Strangers cost little: a connection has ten seconds for its 64 bytes and ten for its handshake, at most
 `MOST_HALF_OPEN` may be on their way at once, and one more pushes out the oldest. The preface is read to the
 byte, so that whoever takes the socket over misses nothing. Nothing is believed of it: a link's session is
-checked again inside TLS by the engine.
+checked again inside TLS by the engine. A link that cannot be handed on is told why in 32 bytes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from farshore.wire.preface import Preface, PrefaceKind
 MOST_HALF_OPEN = 1024
 MOST_CONVERSATIONS = 256
 PREFACE_SECONDS = 10.0
+REFUSAL_SECONDS = 2.0
+_MOST_UNREAD = 16
+"""Reads of what a refused end has sent already; a handshake's first record takes one or two."""
 _PAUSE_SECONDS = 0.2
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _log = logging.getLogger(__name__)
@@ -110,7 +113,11 @@ class Listener:
                 data = await _exactly(connection, preface.PREFACE_BYTES)
             greeting = preface.decode(data)
             if greeting.kind is PrefaceKind.LINK:
-                await self._hand_over(connection, greeting, data)
+                try:
+                    await self._hand_over(connection, greeting, data)
+                except FarshoreError as error:
+                    await _refuse(connection, error)
+                    raise
             else:
                 await self._converse(connection, greeting.kind, source)
         except (FarshoreError, OSError, TimeoutError) as error:
@@ -123,6 +130,9 @@ class Listener:
         upstream = stored.config.upstream
         if upstream is None or self._node.peers.by_id(upstream.peer) is None:
             raise FarshoreError("unknown-peer", "the pairing with the node that feeds that copy was ended")
+        seen = self._node.supervisor.seen(stored.key)
+        if seen is not None and seen.error is not None:
+            raise seen.error
         await stored.engine.adopt(greeting.link, data, connection)
 
     async def _converse(self, connection: socket.socket, kind: PrefaceKind, source: str) -> None:
@@ -162,6 +172,17 @@ async def _exactly(connection: socket.socket, count: int) -> bytes:
             raise FarshoreError("protocol", f"closed after {len(data)} bytes of its preface")
         data += piece
     return data
+
+
+async def _refuse(connection: socket.socket, error: FarshoreError) -> None:
+    """Says why, and reads until the other end closes: to close over unread bytes would take it back."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(REFUSAL_SECONDS):
+        await loop.sock_sendall(connection, preface.encode_refusal(error.code.name))
+        connection.shutdown(socket.SHUT_WR)
+        for _ in range(_MOST_UNREAD):
+            if not await loop.sock_recv(connection, 4096):
+                return
 
 
 async def _secure(connection: socket.socket, context: ssl.SSLContext, kind: PrefaceKind) -> Conversation:

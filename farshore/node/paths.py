@@ -2,20 +2,18 @@
 
 A socket path ends at 107 bytes and has to outlive the login of whoever started the node, so sockets
 lie neither in the state directory (which may be long) nor in the session's XDG_RUNTIME_DIR (which goes
-away at logout while engines stay). Others learn the API's address from `node.json`. This file makes the
-run directory safely; nothing else is created or opened here.
+away at logout while engines stay). Others learn the API's address from `node.json`. Nothing is created or
+opened here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from farshore import config
-from farshore.errors import FarshoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +85,6 @@ def locate(state: str | None = None) -> Paths:
     """The places of the node whose state directory is `state`; makes nothing."""
     uid = os.geteuid()
     chosen = config.state_of(config.Target(state), os.environ, uid)
-    base = Path("/run/farshore") if uid == 0 else Path(f"/tmp/farshore-{uid}")
+    base = Path(config.run_base(uid))
     short = hashlib.sha256(os.fsencode(chosen)).hexdigest()[:10]
     return Paths(Path(chosen), base / short)
-
-
-def make_run_directory(paths: Paths) -> None:
-    """Makes the directory of the sockets for this user alone.
-
-    Raises FarshoreError `permission` where somebody else made it first or can write to it: /tmp is shared.
-    """
-    for directory in (paths.run.parent, paths.run):
-        directory.mkdir(mode=0o700, exist_ok=True)
-        found = directory.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise FarshoreError(
-                "permission",
-                f"{directory} is not a directory that only this user can write to",
-                means="sockets there could be replaced by somebody else, so the node does not start",
-                next_step=f"look at it with: ls -ld {directory}; remove it if it is not yours",
-            )

@@ -7,6 +7,7 @@ its next request.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -54,7 +55,7 @@ async def _describe(node: Node, peer: Peer, args: Mapping[str, Any], source: str
         for stored in node.copies.all()
         if stored.config.upstream is not None and stored.config.upstream.peer == peer.id
     ]
-    return {**node.about(), "version": __version__, "copies": held}
+    return {**node.about(), "version": __version__, "time": time.time(), "copies": held}
 
 
 async def _place_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from farshore.errors import FarshoreError, ProtocolError
+from farshore.model.copy_config import check_extents
 from farshore.model.options import ResyncKind
 from farshore.node import intent, names
 from farshore.node.disks import SECTOR
 
 MOST_BYTES = 1 << 60
+MOST_IDS = 1 << 16
+"""Volume ids have two bytes in a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,10 @@ def _shape(value: Mapping[str, Any]) -> VolumeShape:
 def _check(wish: Placement) -> None:
     intent.check_region(wish.region)
     known = {volume.name for volume in wish.volumes}
-    fitting = all(0 < each.size <= MOST_BYTES and each.size % SECTOR == 0 for each in wish.volumes)
+    fitting = all(
+        0 <= each.id < MOST_IDS and 0 < each.size <= MOST_BYTES and each.size % SECTOR == 0
+        for each in wish.volumes
+    )
     if (
         not known
         or len(wish.volumes) > intent.MOST_VOLUMES
@@ -117,8 +123,12 @@ def _check(wish: Placement) -> None:
         raise ProtocolError("a malformed wish for a copy: volumes or wire")
     if len(known) != len(wish.volumes) or len({volume.id for volume in wish.volumes}) != len(wish.volumes):
         raise ProtocolError("a malformed wish for a copy: a volume appears twice")
-    if wish.epoch < 1 or wish.extent < wish.region or wish.extent % wish.region or wish.hot_extents < 1:
-        raise ProtocolError("a malformed wish for a copy: epoch or extents")
+    if wish.epoch < 1:
+        raise ProtocolError("a malformed wish for a copy: its epoch")
+    try:
+        check_extents(wish.region, wish.extent, wish.hot_extents)
+    except ValueError as error:
+        raise ProtocolError(f"a malformed wish for a copy: {error}") from error
     unknown = sorted(set(wish.places) - known)
     if unknown:
         raise FarshoreError(

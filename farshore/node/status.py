@@ -104,6 +104,8 @@ def _silent_link(config: CopyConfig, link: LinkIntent, failed: bool) -> dict[str
         "wire": options.wire,
         "state": state.value,
         "reason": reason.value,
+        "why": None,
+        "next": None,
         "since": None,
         **dict.fromkeys(_UNKNOWN_FIGURES),
         "queue": {

@@ -18,6 +18,7 @@ from farshore.errors import FarshoreError
 from farshore.node import engine_process, reconcile
 from farshore.node.background import Background
 from farshore.node.copies import StoredCopy
+from farshore.node.os_errors import as_farshore_error
 
 POLL_SECONDS = 0.05
 READY_SECONDS = 30.0
@@ -133,6 +134,9 @@ class Supervisor:
             except FarshoreError as error:
                 await self._ended(one, error)
                 done = False
+            except OSError as error:  # no descriptor for its pidfd, say: tried again like any start
+                await self._ended(one, as_farshore_error(error, one.stored.directory))
+                done = False
             if done:
                 return
 
@@ -142,8 +146,8 @@ class Supervisor:
         seen = reconcile.Seen(holder, one.watch is not None, one.failures, one.ended, one.stop_asked)
         match reconcile.decide(one.wanted, seen, monotonic()):
             case reconcile.Start():
-                child = engine_process.start(directory, self._command)
-                await self._until_ready(one, engine_process.Watch(child.pid, child), adopted=False)
+                watch = engine_process.start_watched(directory, self._command)
+                await self._until_ready(one, watch, adopted=False)
             case reconcile.Adopt(pid):
                 await self._adopt(one, pid)
             case reconcile.AskStop():

@@ -86,7 +86,9 @@ def _put_id(value: bytes | None) -> str | None:
 
 
 def _put_link(record: LinkRecord) -> _Json:
+    whole: _Json = {"queue_whole": True} if record.queue_whole else {}
     return {
+        **whole,
         "link": record.link.hex(),
         "epoch": record.epoch,
         "peer_copy": _put_id(record.peer_copy),
@@ -132,6 +134,7 @@ def _take_link(value: _Json) -> LinkRecord:
         paused=_bool(value["paused"]),
         stopped_at=_take_position(value["stopped_at"]),
         stopped_time=time,
+        queue_whole=_bool(value.get("queue_whole", False)),
     )
 
 

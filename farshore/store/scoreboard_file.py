@@ -1,7 +1,8 @@
 """A link's scoreboard on disk: a small record of what it is bound to, and pages of its bitmaps.
 
 False dirty is allowed, false clean never (rule A1): a page that does not hold its checksum reads as
-all ones, and a file that is missing, of another size or bound to other volumes reads as damaged.
+all ones, and a file that is missing, of another size or bound to other sizes reads as damaged.
+Where volumes of the group came or went since, the marks of those that stayed are carried over.
 A base that moves is durable before any page that it allows to clear (rule A5). Pages hold a valid
 checksum from the creation of the file on, so a page of nothing but zeroes is damage as well.
 What the bits mean is decided by `farshore.core.scoreboard`. Format: `docs/formats.md`.
@@ -22,7 +23,14 @@ from farshore.core.scoreboard import DIRTY, MAPS, BoardImage, Page
 from farshore.errors import FarshoreError
 from farshore.model.positions import Position
 from farshore.store.platform import File, FileLayer
-from farshore.store.slots import RecordKind, SlotPair, damaged, slot_bytes_for
+from farshore.store.slots import (
+    SLOT_HEAD,
+    RecordKind,
+    SlotPair,
+    damaged,
+    slot_bytes_for,
+    slot_bytes_of,
+)
 
 KIND: Final = RecordKind(b"FShrBord", 1)
 PAGE_ON_DISK: Final = 4096
@@ -89,6 +97,11 @@ class ScoreboardFile:
     ) -> ScoreboardFile:
         """Makes the file, with no base, and no region marked or (`dirty`, reads as damaged) every region
         dirty. Takes the place of a file of that name, if any; all of it is durable on return."""
+        return cls._make(layer, path, geometry, BoardImage(None, None, {}, damaged=dirty))
+
+    @classmethod
+    def _make(cls, layer: FileLayer, path: str, geometry: Geometry, image: BoardImage) -> ScoreboardFile:
+        """A file with this content, in the place of the one of that name."""
         beside = path + ".new"
         if layer.exists(beside):
             layer.remove(beside)
@@ -96,33 +109,48 @@ class ScoreboardFile:
         try:
             board._file.allocate_zeroed(board._size())
             for name, volume, count in board._runs():
-                bitmap = _ONES if dirty and name == DIRTY else _ZEROES
-                board._fill(name, volume, count, bitmap)
-            board._pair.write(board._record(None, None))
+                unknown = _ONES if image.damaged and name == DIRTY else _ZEROES
+                board._fill(name, volume, count, image.maps.get((name, volume), unknown * count))
+            board._pair.write(board._record(image.base, image.peer_copy))
             layer.rename(beside, path)
             layer.fsync_dir(posixpath.dirname(path))
         except OSError:
             board.close()
             raise
-        board._image = BoardImage(None, None, {}, damaged=dirty)
+        board._bound = (image.base, image.peer_copy)
+        board._image = image
         return board
 
     def _fill(self, name: str, volume: int, count: int, bitmap: bytes) -> None:
         for first in range(0, count, _CHUNK_PAGES):
             numbers = range(first, min(first + _CHUNK_PAGES, count))
-            pages = [encode_page(page_seed(name, volume, number), bitmap, 0) for number in numbers]
+            pages = [
+                encode_page(
+                    page_seed(name, volume, number), bitmap[number * PAGE_BYTES : (number + 1) * PAGE_BYTES], 0
+                )
+                for number in numbers
+            ]
             self._file.pwrite(b"".join(pages), self._starts[name, volume] + first * PAGE_ON_DISK)
 
     @classmethod
     def open(cls, layer: FileLayer, path: str, geometry: Geometry) -> ScoreboardFile:
-        """A file that is missing, damaged as a whole or of other volumes is replaced by one in which
-        everything is dirty, and reads as damaged. Raises FarshoreError `state-newer`."""
+        """A file of a group that has gained or lost volumes since is replaced by one in which the new ones
+        are dirty and the others as they were. One that is missing or damaged as a whole is replaced by
+        one in which everything is dirty, and reads as damaged. Raises FarshoreError `state-newer`."""
         try:
             return cls._open(layer, path, geometry)
         except FarshoreError as reason:
             if reason.code.name != "state-damaged":
                 raise
-        return cls.create(layer, path, geometry, dirty=True)
+        try:
+            earlier = cls._open(layer, path, _recorded(layer, path, geometry))
+        except FarshoreError as reason:
+            if reason.code.name != "state-damaged":
+                raise
+            return cls.create(layer, path, geometry, dirty=True)
+        image = earlier.read()
+        earlier.close()
+        return cls._make(layer, path, geometry, _carried_over(image, geometry))
 
     @classmethod
     def _open(cls, layer: FileLayer, path: str, geometry: Geometry) -> ScoreboardFile:
@@ -225,6 +253,40 @@ class ScoreboardFile:
     def close(self) -> None:
         """Ends the use of the file."""
         self._file.close()
+
+
+def _recorded(layer: FileLayer, path: str, geometry: Geometry) -> Geometry:
+    """What a file was made for, if that is `geometry` but for volumes that came or went. A group may have
+    had any number of them, so that the slots' size is the file's own. Raises FarshoreError `state-damaged`."""
+    if not layer.exists(path):
+        raise damaged(path, "the file is missing")
+    file = layer.open(path)
+    try:
+        size = slot_bytes_of(file.pread(SLOT_HEAD, 0))
+        record = SlotPair(file, KIND, size).load(path) if size else None
+    finally:
+        file.close()
+    try:
+        value = json.loads(record or b"")
+        sizes, region = {int(volume): int(size) for volume, size in value["volumes"]}, int(value["region"])
+    except (ValueError, KeyError, TypeError) as reason:
+        raise damaged(path, f"the record cannot be read: {reason}") from reason
+    stayed = sizes.keys() & geometry.sizes.keys()
+    if region != geometry.region or any(sizes[volume] != geometry.sizes[volume] for volume in stayed):
+        raise damaged(path, "the scoreboard is of volumes of other sizes, or of other regions")
+    return Geometry(sizes, region, geometry.extent)
+
+
+def _carried_over(image: BoardImage, geometry: Geometry) -> BoardImage:
+    """What is known of the volumes that stayed; of a new one, that all of it is dirty."""
+    maps = {(name, volume): data for (name, volume), data in image.maps.items() if volume in geometry.sizes}
+    for volume in geometry.sizes:
+        if (DIRTY, volume) not in maps:
+            regions = geometry.regions(volume)
+            size = -(-regions // 8)
+            maps |= {(name, volume): bytes(size) for name in MAPS}
+            maps[DIRTY, volume] = _cut(b"\xff" * size, regions)
+    return BoardImage(image.base, image.peer_copy, maps)
 
 
 def _cut(bitmap: bytes, regions: int) -> bytes:

@@ -40,6 +40,12 @@ def slot_bytes_for(payload: int) -> int:
     return -(-(SLOT_HEAD + payload) // ALIGNMENT) * ALIGNMENT
 
 
+def slot_bytes_of(head: bytes) -> int:
+    """The size of the slots of which `head` begins the first one; 0 where that is no size of a slot."""
+    size: int = _HEAD.unpack_from(head)[4] if len(head) >= _HEAD.size else 0
+    return size if size <= _MAX_SLOT and not size % ALIGNMENT else 0
+
+
 def damaged(path: str, what: str) -> FarshoreError:
     """The error for a record that cannot be trusted."""
     return FarshoreError(

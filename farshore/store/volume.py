@@ -202,14 +202,13 @@ class Volume:
             return offset if whence == os.SEEK_DATA else end
 
     def is_blank(self, limit: int | None = None) -> bool:
-        """Whether all of it reads as zeroes. Reads data only, no holes, and answers False as soon as it
-        finds anything else, or has read `limit` bytes without having come to the end."""
+        """Whether nothing but zeroes is found. Reads data only, no holes, and no more than `limit` bytes."""
         offset = read = 0
         for length, hole in self.extents(0, self.size):
             at, offset = offset, offset + length
             while not hole and at < offset:
                 if limit is not None and read >= limit:
-                    return False
+                    return True
                 data = self.read(at, min(_PIECE, offset - at))
                 if data != _ZEROES and data != _ZEROES[: len(data)]:
                     return False
@@ -220,6 +219,14 @@ class Volume:
     def fdatasync(self) -> None:
         """All writes that returned are durable when this returns (rule C3: after an error, none is)."""
         os.fdatasync(self.fd)
+
+    def settle(self) -> None:
+        """After an unclean stop: makes durable what an earlier process left in the page cache, then lets
+        go of that cache (rules C1, C3). An fdatasync that failed has marked pages clean that never reached
+        the disk; whoever saw it may have died before saying so. What is read afterwards is on the disk."""
+        if not self.memory:
+            os.fdatasync(self.fd)
+            os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """Ends the use of the volume and the claim on it. Closing twice has no effect."""

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from xxhash import xxh3_64, xxh3_64_intdigest
+from xxhash import xxh3_64_intdigest
 
 from farshore.errors import ProtocolError
 from farshore.model.messages import Buffer, FrameHead
@@ -26,13 +25,16 @@ VERSION: Final = 1
 KIND_BATCH: Final = 1
 FLAG_FLUSH: Final = 1
 
-_HEADER: Final = struct.Struct("<4sBBHII16s16sQQ16sQQ")
+_HEADER: Final = struct.Struct("<4sBBHQII16s16sQQ16sQ")
 _RECORD: Final = struct.Struct("<HBBIQ")
+_SEED: Final = struct.Struct("<QQ")
+"""The first eight bytes as a number, and the checksum behind them, which covers all that follows and has
+that number as its seed: one call then digests a frame."""
 _CHECKSUM: Final = struct.Struct("<Q")
 HEADER_BYTES: Final = _HEADER.size
 RECORD_BYTES: Final = _RECORD.size
-_CHECKSUM_AT: Final = HEADER_BYTES - _CHECKSUM.size
-_NO_CHECKSUM: Final = bytes(_CHECKSUM.size)
+_CHECKSUM_AT: Final = 8
+_COVERED: Final = _SEED.size
 
 MAX_BODY: Final = 40 << 20
 """Records and payloads of one frame, in bytes."""
@@ -45,8 +47,7 @@ Record: TypeAlias = tuple[int, int, int, int, int, memoryview | None]
 """(volume id, operation, flags, offset, length, payload or None)"""
 
 
-@dataclass(frozen=True, slots=True)
-class FrameStamp:
+class FrameStamp(NamedTuple):
     """What a frame says of itself besides its operations. `timestamp` is nanoseconds since the epoch;
     `follows` is the position of the last operation before it, below `first`."""
 
@@ -62,10 +63,12 @@ def payload_offset(count: int) -> int:
     return HEADER_BYTES + RECORD_BYTES * count
 
 
-def encode(stamp: FrameStamp, operations: Sequence[Operation], payloads: Sequence[Buffer | None]) -> bytes:
-    """The frame of these operations, in order. `payloads` has one entry for each of them: the bytes of
-    a WRITE (as long as the operation says, one byte per item), None for all others. Payloads are
-    copied exactly once.
+def encode(
+    stamp: FrameStamp, operations: Sequence[Operation], payloads: Sequence[Buffer | None]
+) -> bytearray:
+    """The frame of these operations, in order; nobody changes it any more. `payloads` has one entry for
+    each of them: the bytes of a WRITE (as long as the operation says, one byte per item), None for all
+    others. Payloads are copied exactly once.
 
     Raises ValueError where the operations and payloads do not fit together or exceed `MAX_BODY`.
     """
@@ -74,18 +77,12 @@ def encode(stamp: FrameStamp, operations: Sequence[Operation], payloads: Sequenc
     records = b"".join(
         [pack(v, op, 0, n, at) if op != RESIZE else pack(v, op, 0, 0, n) for v, op, at, n in operations]
     )
-    pieces = [piece for piece in payloads if piece is not None]
     body = sum([n for _, op, _, n in operations if op == WRITE]) + len(records)
     header = _header(stamp, len(operations), operations[-1][1] == FLUSH, body)
-    checksum = xxh3_64(header)
-    checksum.update(_NO_CHECKSUM)
-    checksum.update(records)
-    update = checksum.update
-    for piece in pieces:
-        update(piece)
-    frame = b"".join((header, _CHECKSUM.pack(checksum.intdigest()), records, *pieces))
+    frame = bytearray().join([header, records, *[piece for piece in payloads if piece is not None]])
     if len(frame) != HEADER_BYTES + body:
         raise ValueError("the payloads are not as long as the operations say")
+    _seal(frame)
     return frame
 
 
@@ -99,15 +96,20 @@ def encode_into(buffer: bytearray, stamp: FrameStamp, operation: Operation) -> N
     start = HEADER_BYTES + RECORD_BYTES
     if op != WRITE or len(buffer) != start + length:
         raise ValueError("the buffer does not hold one write of the operation's length")
-    header = _header(stamp, 1, False, RECORD_BYTES + length)
-    buffer[:_CHECKSUM_AT] = header
-    buffer[_CHECKSUM_AT:HEADER_BYTES] = _NO_CHECKSUM
+    buffer[:HEADER_BYTES] = _header(stamp, 1, False, RECORD_BYTES + length)
     _RECORD.pack_into(buffer, HEADER_BYTES, volume, op, 0, length, offset)
-    _CHECKSUM.pack_into(buffer, _CHECKSUM_AT, xxh3_64_intdigest(buffer))
+    _seal(buffer)
+
+
+def _seal(frame: bytearray) -> None:
+    """Puts the checksum in."""
+    view = memoryview(frame)
+    seed, _ = _SEED.unpack_from(view)
+    _CHECKSUM.pack_into(view, _CHECKSUM_AT, xxh3_64_intdigest(view[_COVERED:], seed))
 
 
 def _header(stamp: FrameStamp, count: int, flush: bool, body: int) -> bytes:
-    """The header without its checksum."""
+    """The header, its checksum still zero."""
     follows = stamp.follows
     if body > MAX_BODY or len(stamp.group) != 16 or len(stamp.generation) != 16:
         raise ValueError("the frame is too long or an id of its stamp is not 16 bytes")
@@ -118,6 +120,7 @@ def _header(stamp: FrameStamp, count: int, flush: bool, body: int) -> bytes:
         VERSION,
         KIND_BATCH,
         FLAG_FLUSH if flush else 0,
+        0,
         count,
         body,
         stamp.group,
@@ -126,8 +129,7 @@ def _header(stamp: FrameStamp, count: int, flush: bool, body: int) -> bytes:
         stamp.timestamp,
         follows.generation,
         follows.sequence,
-        0,
-    )[:_CHECKSUM_AT]
+    )
 
 
 def decode_head(buffer: Buffer, offset: int = 0) -> FrameHead:
@@ -138,7 +140,7 @@ def decode_head(buffer: Buffer, offset: int = 0) -> FrameHead:
     if len(buffer) - offset < HEADER_BYTES:
         raise ProtocolError("a frame is shorter than its header")
     fields = _HEADER.unpack_from(buffer, offset)
-    magic, version, kind, flags, count, body, group, generation, first, timestamp, parent, before, _ = fields
+    magic, version, kind, flags, _, count, body, group, generation, first, timestamp, parent, before = fields
     if magic != MAGIC:
         raise ProtocolError("a frame does not begin with the magic of a frame")
     if version != VERSION or kind != KIND_BATCH or flags & ~FLAG_FLUSH:
@@ -178,10 +180,8 @@ def check(data: Buffer) -> Frame:
     head = decode_head(view)
     if head.size != len(view):
         raise ProtocolError(f"a frame of {head.size} bytes came as {len(view)}")
-    checksum = xxh3_64(view[:_CHECKSUM_AT])
-    checksum.update(_NO_CHECKSUM)
-    checksum.update(view[HEADER_BYTES:])
-    if checksum.intdigest() != _CHECKSUM.unpack_from(view, _CHECKSUM_AT)[0]:
+    seed, checksum = _SEED.unpack_from(view)
+    if xxh3_64_intdigest(view[_COVERED:], seed) != checksum:
         raise ProtocolError(f"the frame at sequence {head.first} fails its checksum")
     return Frame(head, view, _records(head, view))
 
@@ -189,7 +189,7 @@ def check(data: Buffer) -> Frame:
 def _records(head: FrameHead, view: memoryview) -> list[Record]:
     records: list[Record] = []
     add = records.append
-    at = payload_offset(head.count)
+    at = payload_offset(head.operations)
     for volume, op, flags, length, offset in _RECORD.iter_unpack(view[HEADER_BYTES:at]):
         if flags or offset + length > MAX_OFFSET:
             raise ProtocolError(f"a record has flags {flags:#x}, offset {offset} and length {length}")
@@ -198,7 +198,7 @@ def _records(head: FrameHead, view: memoryview) -> list[Record]:
             at += length
         elif op in (ZERO, TRIM):
             add((volume, op, flags, offset, length, None))
-        elif op == FLUSH and len(records) != head.count - 1:
+        elif op == FLUSH and len(records) != head.operations - 1:
             raise ProtocolError("a flush is not the last record of its frame")
         else:
             add((volume, op, flags, *_bare(op, volume, offset, length), None))

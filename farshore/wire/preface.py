@@ -2,7 +2,9 @@
 
 It says what the connection is for, so that the node can hand its socket to the right engine before
 any TLS record. Nothing in it is trusted: group, link and peer are checked again inside the session.
-Format: `docs/formats.md`.
+A node that cannot hand a link's connection on answers with a refusal of 32 bytes, in the clear and in
+place of TLS, that names a code of the error catalogue. It proves nothing either: it may be shown to
+people, and changes nothing that a lost connection would not. Format: `docs/formats.md`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,12 @@ NO_ID: Final = bytes(16)
 
 _LAYOUT: Final = struct.Struct("<4sBBH16s16s24x")
 assert _LAYOUT.size == PREFACE_BYTES
+
+REFUSAL_MAGIC: Final = b"FShx"
+"""No TLS record begins like this."""
+REFUSAL_BYTES: Final = 32
+_REFUSAL: Final = struct.Struct("<4sB3x24s")
+assert _REFUSAL.size == REFUSAL_BYTES
 
 
 class PrefaceKind(IntEnum):
@@ -61,3 +69,21 @@ def decode(data: Buffer) -> Preface:
     if kind is not PrefaceKind.LINK and (group != NO_ID or link != NO_ID):
         raise ProtocolError("a preface that is not a link's names a group or a link")
     return Preface(kind, group, link)
+
+
+def encode_refusal(code: str) -> bytes:
+    """The answer to a link's preface that cannot be served; `code` is one of the error catalogue."""
+    return _REFUSAL.pack(REFUSAL_MAGIC, VERSION, code.encode("ascii"))
+
+
+def decode_refusal(data: Buffer) -> str:
+    """The code. Raises ProtocolError for anything that `encode_refusal` would not produce."""
+    if len(data) != REFUSAL_BYTES:
+        raise ProtocolError(f"a refusal has {REFUSAL_BYTES} bytes, not {len(data)}")
+    magic, version, padded = _REFUSAL.unpack(data)
+    code = padded.rstrip(b"\0")
+    if magic != REFUSAL_MAGIC or version != VERSION or any(data[5:8]):
+        raise ProtocolError("the answer to the preface is neither TLS nor a refusal")
+    if not code or not code.replace(b"-", b"").isalpha():
+        raise ProtocolError("the answer to the preface names no code")
+    return str(code, "ascii")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from xxhash import xxh3_64
+from xxhash import xxh3_64, xxh3_64_intdigest
 
 from farshore.errors import ProtocolError
 from farshore.model.messages import (
@@ -82,12 +82,16 @@ def encode(message: Message) -> list[Buffer]:
     if length > _BOUNDS[number]:
         raise ValueError(f"a message of {length} bytes is too long")
     prefix = _PREFIX.pack(length, number)
-    checksum = xxh3_64(prefix)
-    checksum.update(body)
     if data is None:
-        return [b"".join((prefix, U64.pack(checksum.intdigest()), body))]
+        return [b"".join((prefix, U64.pack(xxh3_64_intdigest(body, _seed(length, number))), body))]
+    checksum = xxh3_64(body, _seed(length, number))
     checksum.update(data)
     return [b"".join((prefix, U64.pack(checksum.intdigest()), body)), data]
+
+
+def _seed(length: int, kind: int) -> int:
+    """The prefix as one number: the checksum of a message covers it as its seed."""
+    return kind << 32 | length
 
 
 def decode(kind: int, body: memoryview) -> Message:
@@ -100,9 +104,8 @@ def decode(kind: int, body: memoryview) -> Message:
         raise ProtocolError(f"unknown message type {kind}")
     if not _CHECKSUM_BYTES <= len(body) <= _BOUNDS[kind]:
         raise ProtocolError(f"a message of type {kind} cannot have {len(body)} bytes")
-    checksum = xxh3_64(_PREFIX.pack(len(body), kind))
-    checksum.update(body[_CHECKSUM_BYTES:])
-    if checksum.intdigest() != U64.unpack_from(body)[0]:
+    checksum = xxh3_64_intdigest(body[_CHECKSUM_BYTES:], _seed(len(body), kind))
+    if checksum != U64.unpack_from(body)[0]:
         raise ProtocolError(f"a message of type {kind} fails its checksum")
     return take(body)
 

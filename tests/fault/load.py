@@ -31,6 +31,8 @@ class Habits:
     """For each volume."""
     depth: int = 8
     """Requests that a connection has under way."""
+    rest: float = 0.0
+    """Seconds, at most, between an answer and the next request, unless the load is in a hurry."""
 
 
 class Load:
@@ -40,8 +42,10 @@ class Load:
         self, application: Application, volumes: Mapping[int, tuple[str, int]], habits: Habits
     ) -> None:
         self.application = application
+        self.hurry = threading.Event()
+        """While set nobody rests. Elsewhen rests leave processor time to what has to recover."""
         self._writers = [
-            _Writer(application, (volume, *place), habits, f"{volume}.{number}")
+            _Writer(self, (volume, *place), habits, f"{volume}.{number}")
             for volume, place in volumes.items()
             for number in range(habits.connections)
         ]
@@ -86,18 +90,18 @@ class Load:
 class _Writer(threading.Thread):
     """One connection at a time to one volume (number, address, sectors)."""
 
-    def __init__(
-        self, application: Application, volume: tuple[int, str, int], habits: Habits, name: str
-    ) -> None:
+    def __init__(self, load: Load, volume: tuple[int, str, int], habits: Habits, name: str) -> None:
         super().__init__(name=f"writer {name}", daemon=True)
         self.leaving = threading.Event()
         self.answered = 0
         self.breaks = 0
         self.failure = ""
-        self._application = application
+        self._application = load.application
+        self._hurry = load.hurry
         self._volume, self._uri, self._sectors = volume
         self._random = random.Random(f"{habits.seed} {name}")
         self._depth = habits.depth
+        self._rest = habits.rest
         self._under_way: dict[int, Write | None] = {}
         """By cookie; None for a flush."""
 
@@ -134,6 +138,8 @@ class _Writer(threading.Thread):
             while len(self._under_way) < self._depth:
                 self._send(connection)
             self._take_answer(connection)
+            if self._rest and not self._hurry.is_set():
+                self.leaving.wait(self._random.uniform(0.0, self._rest))
         while self._under_way:
             self._take_answer(connection)
 

@@ -26,7 +26,7 @@ class Looks:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class Look:
     """The images of one group at one moment, and the tick just before it."""
 
     subject: Subject
@@ -39,20 +39,20 @@ def check_prefixes(cluster: Cluster, subjects: Sequence[Subject], *, checks: int
 
     Images are kept and compared at the end: comparing them meanwhile would take the writers' time.
     """
-    looks, chosen, taken = Looks(), random.Random(seed), list[_Look]()
+    looks, chosen, taken = Looks(), random.Random(seed), list[Look]()
     for subject in subjects:
         subject.begin(chosen.getrandbits(32), connections=1)
     for _ in range(checks):
         chosen.choice(subjects).under_load.until_answered(chosen.randint(1, _MOST_BETWEEN))
         with still(cluster.processes, running(cluster.b.state, ENGINE)):
-            taken += [_Look(each, each.application.tick(), each.read_b()) for each in subjects]
+            taken += [Look(each, each.application.tick(), each.read_b()) for each in subjects]
     for subject in subjects:
         subject.under_load.stop()
         assert subject.replicated, f"the link of {subject.name} stopped by itself"
         looks.answered += subject.under_load.answered
     youngest = dict.fromkeys((each.name for each in subjects), 0)
     for look in taken:
-        newest = _compare(look, looks)
+        newest = compare(look, looks)
         looks.distinct += newest > youngest[look.subject.name]
         youngest[look.subject.name] = newest
     for subject in subjects:
@@ -61,7 +61,7 @@ def check_prefixes(cluster: Cluster, subjects: Sequence[Subject], *, checks: int
     return looks
 
 
-def _compare(look: _Look, looks: Looks) -> int:
+def compare(look: Look, looks: Looks) -> int:
     """Compares one look; the youngest write in it."""
     subject = look.subject
     image = subject.parse(look.images)

@@ -34,7 +34,8 @@ class _Feeder:
         host, port = address.split(":")
         addresses = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
         opened: list[Channel] = []
-        opening = Opening(self.reactor, connect(addresses, _PREFACE, identity), opened.append, pytest.fail)
+        steps = connect(addresses, _PREFACE, identity)
+        opening = Opening(self.reactor, steps, opened.append, lambda why, _: pytest.fail(why))
         opening.start()
         turn_until(self.reactor, lambda: opened)
         self.channel = opened[0]

@@ -1,6 +1,7 @@
 """The node keeps one engine per copy: started, found again, restarted, stopped, and never two."""
 
 import asyncio
+import errno
 import os
 import signal
 from functools import partial
@@ -245,5 +246,28 @@ def test_volumes_are_exported_from_the_start_and_exports_can_be_changed(tmp_path
             with pytest.raises(FarshoreError) as caught:
                 await exports.create(node, "orders", "other")
             assert caught.value.code.name == "not-found"
+
+    asyncio.run(scenario())
+
+
+def test_a_node_that_is_short_of_descriptors_for_a_moment_keeps_its_engines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path / "a", "a") as opened:
+            node = opened.node
+            stored = await make(node, tmp_path)
+            refusals: list[int] = []
+
+            def short_of_files(pid: int) -> int:
+                refusals.append(pid)
+                raise OSError(errno.EMFILE, "too many open files")
+
+            before = pid_of(node, stored)
+            with monkeypatch.context() as short:
+                short.setattr(os, "pidfd_open", short_of_files)
+                os.kill(before, signal.SIGKILL)
+                await until(lambda: refusals)
+            await until(partial(runs_as_another, node, stored, before))
 
     asyncio.run(scenario())

@@ -200,6 +200,32 @@ def test_a_retry_adopts_what_an_interrupted_request_left_at_the_peer(tmp_path: P
     asyncio.run(scenario())
 
 
+def test_a_peer_whose_disk_is_full_keeps_the_copy_that_it_was_to_adopt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path) as (a, b):
+            stored = await make_group(a, tmp_path / "data.img")
+            await links.create(a, "orders", LinkWish("b"))
+            (copy,) = b.copies.all()
+            a.put(stored)  # as if the node had died before it wrote the link down
+
+            def full(*_: object) -> StoredCopy:
+                raise FarshoreError("disk-full", "no space for copy.json")
+
+            with monkeypatch.context() as filled:
+                filled.setattr(b.copies, "put", full)
+                await refused("disk-full", a, LinkWish("b"))
+
+            def runs() -> bool:
+                seen = b.supervisor.seen(copy.key)
+                return seen is not None and seen.running
+
+            await until(runs, what="its engine runs again")
+
+    asyncio.run(scenario())
+
+
 def test_options_are_changed_and_nonsense_changes_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with pair(tmp_path) as (a, _):

@@ -53,7 +53,7 @@ def test_a_links_socket_reaches_its_engine_and_no_byte_is_lost(tmp_path: Path) -
             assert await reader.readexactly(8 + 64) == b"adopted " + greeting
             writer.close()
             # the primary's own node is no follower of that link
-            assert await answer(a, greeting) == b""
+            assert preface.decode_refusal(await answer(a, greeting)) == "not-found"
 
     asyncio.run(scenario())
 
@@ -128,6 +128,22 @@ def test_an_oversized_message_of_a_stranger_is_cut_off(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_an_engine_that_cannot_start_is_named_to_the_peers_that_would_feed_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path) as (a, b):
+            stored = await groups.create(a, GroupWish("g", (VolumeWish("v", str(tmp_path / "v.img"), MIB),)))
+            link = await links.create(a, "g", LinkWish("b"))
+            (placed,) = b.copies.all()
+            seen = b.supervisor.seen(placed.key)
+            assert seen is not None
+            seen.error = FarshoreError("size-mismatch", "the volume was cut")
+            greeting = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, link.spec.id))
+            # What a feeder sends next is on its way already, and does not push the answer out.
+            assert preface.decode_refusal(await answer(b, greeting + b"\x16" * 600)) == "size-mismatch"
+
+    asyncio.run(scenario())
+
+
 def test_a_forgotten_peer_feeds_no_copy_any_more(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with pair(tmp_path) as (a, b):
@@ -139,7 +155,7 @@ def test_a_forgotten_peer_feeds_no_copy_any_more(tmp_path: Path) -> None:
             assert caught.value.code.name == "wrong-role"
             await membership.forget(b, "a")
             greeting = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, link.spec.id))
-            assert await answer(b, greeting) == b""
+            assert preface.decode_refusal(await answer(b, greeting)) == "unknown-peer"
             assert size_of(placed.config.volumes[0].path) == MIB
             await groups.delete(b, "g")
             assert size_of(placed.config.volumes[0].path) == MIB

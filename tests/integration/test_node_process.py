@@ -6,6 +6,8 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,51 @@ def test_the_node_raises_its_own_limit_of_open_files(tmp_path: Path, processes: 
     pid = start(processes, tmp_path / "a").show().pid
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     assert soft == min(hard, 65536) or soft >= 65536
+
+
+@pytest.mark.parametrize("engines", [False, True])
+def test_a_stop_answers_those_who_wait_for_events(
+    tmp_path: Path, processes: Processes, *, engines: bool
+) -> None:
+    client = start(processes, tmp_path / "a")
+    newest = client.events().next
+    answers: list[object] = []
+
+    def poll(number: int) -> None:
+        # Some wait already when the stop comes, others come back for more in the middle of it.
+        for _ in range(number):
+            try:
+                answers.append(client.events(newest, wait=20.0).events)
+            except FarshoreError as error:
+                answers.append(error.code.name)
+
+    waiting = [threading.Thread(target=poll, args=(1 + number % 3,)) for number in range(6)]
+    for each in waiting:
+        each.start()
+    pid = client.show().pid
+    wait_until(lambda: len(_connections(pid)) >= len(waiting), 20, what="all of them wait")
+    began = time.monotonic()
+    client.stop(engines=engines)
+    for each in waiting:
+        each.join(20)
+    assert time.monotonic() - began < 10
+    assert answers.count(()) >= len(waiting)
+    assert set(answers) <= {(), "unreachable"}
+
+
+def _connections(pid: int) -> list[str]:
+    """The established connections of a process's Unix sockets."""
+    own = {
+        target.name
+        for entry in Path(f"/proc/{pid}/fd").iterdir()
+        if (target := _target(entry)).name.startswith("socket:")
+    }
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return [words[6] for words in lines if words[5] == "03" and f"socket:[{words[6]}]" in own]
+
+
+def _target(entry: Path) -> Path:
+    try:
+        return entry.readlink()
+    except FileNotFoundError:  # closed meanwhile
+        return Path()

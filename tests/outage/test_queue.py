@@ -46,6 +46,27 @@ def test_a_queue_that_is_large_enough_keeps_order_over_a_slow_line(pair: MakePai
     assert made.link()["resent_bytes_total"] == before
 
 
+def test_one_overflow_within_a_resync_does_not_keep_order_away(pair: MakePair) -> None:
+    """The application dirties regions faster than the line could copy each of them again, but what it
+    writes the line carries with ease."""
+    made = pair(32, mode="async", wire="plain", region="128KiB", queue_memory="1MiB")
+    with made.client() as client:
+        client.write_all((at, bytes([1 + at % 251]) * MIB) for at in range(0, made.size, MIB))
+    made.clean()
+    made.line.rate(64 * MIB)
+    with made.client() as client, writing(client, anywhere(made.size, 7, longest=4096)) as application:
+        application.go_on(100)
+        made.line.stall()
+        made.wait("logging")
+        made.line.heal()
+        made.wait("resyncing")
+        made.line.stall()
+        application.go_on(600)
+        made.line.heal()
+        made.a.until(made.group, lambda seen: seen.links[0].state == "replicating", "the return to order")
+    made.equal()
+
+
 def _states(made: Pair) -> list[str]:
     """The states that the link has been in, with the reasons for logging."""
     return [

@@ -20,8 +20,11 @@ CAUGHT_BY = {
     "suspects are resolved before a local sync": 15,
     "a live write cleans its region": 1,
     "fills count once they are applied": 19,
+    "cleared bits are forgotten at once": 89,
+    "an interrupted resync is not taken back": 75,
     "regions read while written are sent": 4,
-    "any base will do": 3,
+    "any base will do": 2,
+    "the base is not moved": 60,
     "the base moves to what was sent": 1,
     "a flush covers its connection only": 11,
     "a flush does not wait for peers": 24,
@@ -49,6 +52,10 @@ def test_a_broken_rule_is_caught(name: str) -> None:
             assert not run_seed(seed, tampering=tampering).broken
             return
     pytest.fail(f"no seed from {CAUGHT_BY[name]} on notices that {name}")
+
+
+def test_every_variant_is_tried() -> None:
+    assert set(CAUGHT_BY) == set(VARIANTS)
 
 
 def test_each_rule_that_exists_so_far_is_broken_in_some_variant() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
-_ROOMS = ("farshore", "sim", "bench", "tests", "scripts")
+_ROOMS = ("farshore", "sim", "bench", "tests", "scripts", "examples")
 _SOURCES = sorted(path for room in _ROOMS for path in (_ROOT / room).rglob("*.py"))
 
 _FILE_LINES = 400

@@ -48,7 +48,7 @@ async def rotate_key(node: TheNode, body: schema.Empty) -> dict[str, Any]:
         "wrong-state",
         "the key of a node cannot be replaced yet",
         means="nothing was changed",
-        next_step="if the key is lost or known to others, set the node up anew and pair it again",
+        next_step="if others may know the key: docs/cli.md, Nodes, has the steps to a new one",
     )
 
 

@@ -25,6 +25,10 @@ class Line:
         self.up = True
         self.room: int | None = None
         """How many units the peer's end takes in a turn; None is all."""
+        self.rate: int | None = None
+        """How many bytes the line carries in a turn; None is all."""
+        self.credit = 0
+        """What is left of that; below zero while a unit is longer."""
         self.stops: Callable[[Unit], bool] = lambda unit: False
         self.key = b""
         self.open = False

@@ -189,9 +189,14 @@ class Pair:
 
     def _deliver_far(self, line: Line, far: Far) -> None:
         room = line.room if line.room is not None else len(line.to_far) + 100
+        if line.rate is not None:
+            line.credit = min(line.credit, 0) + line.rate
         while room and line.to_far and not far.core.holding and not line.stops(line.to_far[0][1]):
-            key, unit, _ = line.to_far.popleft()
+            if line.rate is not None and line.credit <= 0:
+                break
+            key, unit, size = line.to_far.popleft()
             room -= 1
+            line.credit -= size
             match unit:
                 case a.Issue():
                     far.core.heard(key)

@@ -127,6 +127,11 @@ class Shell:
             self._held.remove(held)
             self.run(held[1]())
 
+    def let_next(self) -> None:
+        """Complete what has been held longest, if anything is."""
+        if self._held:
+            self.run(self._held.popleft()[1]())
+
     def let_all(self) -> None:
         """Complete everything that is held, and hold nothing more. Of one kind nothing overtakes."""
         for _ in range(1000):

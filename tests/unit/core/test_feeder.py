@@ -10,7 +10,7 @@ from farshore.model.options import LinkState, Reason, ResyncKind
 from farshore.model.positions import Position
 from tests.unit.core.line import Unit
 from tests.unit.core.pair import ASYNC, KIB, REGION, SYNC, Pair, Wish
-from tests.unit.core.scenes import CONTENT, begins, filled, overflow
+from tests.unit.core.scenes import CONTENT, begins, filled, overflow, running
 
 
 class TestFirstCopy:
@@ -247,3 +247,49 @@ class TestSeveralLinks:
 def test_every_unit_of_a_line_is_one_that_the_model_knows() -> None:
     """The pair's own types, so that a new message is not forgotten here."""
     assert set(m.Message.__args__) <= set(Unit.__args__)
+
+
+class TestBlockStatus:
+    """What an application is told to be dirty is what rule A1 calls so, at any moment."""
+
+    def _told(self, pair: Pair) -> set[tuple[int, int]]:
+        found: set[tuple[int, int]] = set()
+        for volume, size in pair.wish.sizes.items():
+            at = 0
+            for length, dirty in pair.feeder.dirty_extents(volume, 0, size):
+                if dirty:
+                    found |= {(volume, region) for region in pair.geometry.regions_of(at, length)}
+                at += length
+            assert at == size
+        return found
+
+    def test_a1_a_write_is_dirty_until_it_is_durable_at_the_peer(self) -> None:
+        pair = running(ASYNC)
+        assert self._told(pair) == set()
+        pair.line.stops = lambda unit: True
+        pair.write(3 * REGION)
+        pair.turn(3)
+        assert pair.feeder.replicating
+        assert self._told(pair) == {(1, 3)}
+        pair.line.stops = lambda unit: False
+        pair.until(lambda: not self._told(pair))
+        assert pair.equal()
+
+    def test_a1_all_through_an_outage_and_its_resync(self) -> None:
+        pair = running(SYNC)
+        seen: set[tuple[tuple[int, int], ...]] = set()
+
+        def look() -> bool:
+            told = self._told(pair)
+            assert told == pair.marked()
+            seen.add(tuple(sorted(told)))
+            return pair.feeder.replicating and not told
+
+        pair.cut()
+        pair.turn(3)
+        pair.write(2 * REGION, 9 * REGION)
+        look()
+        pair.mend()
+        pair.write(5 * REGION)
+        pair.until(look)
+        assert len(seen) > 2

@@ -1,5 +1,7 @@
 """What a peer is given, by what it holds: rules A4, A5, D2, D3, D6."""
 
+from dataclasses import replace
+
 import pytest
 
 from farshore.core.geometry import Geometry
@@ -46,6 +48,14 @@ CASES = {
     "a blank peer whose first copy never got anywhere": (KNOWN, board(None), welcome(BLANK), Course.FIRST),
     "a first copy that was interrupted": (BUSY, board(None), welcome(BLANK, resync=OPEN), Course.CONTINUE),
     "a first copy that was another one": (BUSY, board(None), welcome(BLANK, resync=ANOTHER), Course.FIRST),
+    "A5: known, but nothing was ever marked for it": (KNOWN, board(None), welcome(MINE), Course.DIGEST),
+    "A5: known, in a first copy that is open": (
+        BUSY,
+        board(None),
+        welcome(at(NEW, 130), resync=OPEN),
+        Course.CONTINUE,
+    ),
+    "A5: known, out of a first copy that is open": (BUSY, board(None), welcome(MINE), Course.UPDATE),
     "D3: a known peer that comes back blank": (KNOWN, board(BASE), welcome(BLANK), Course.CHANGED),
     "D3: another copy": (KNOWN, board(BASE), welcome(MINE, copy=STRANGER), Course.CHANGED),
     "D3: another copy, blank": (KNOWN, board(None), welcome(BLANK, copy=STRANGER), Course.CHANGED),
@@ -83,23 +93,32 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_course_for(case: str) -> None:
     record, marks, peer, course = CASES[case]
-    decision = decide(record, marks, MINE, peer)
+    decision = decide(record, marks, MINE, peer, ResyncKind.FULL)
     assert decision.course is course
     assert decision.why
+
+
+@pytest.mark.parametrize("record", [UNKNOWN, KNOWN])
+def test_d3_a_first_copy_overwrites_no_data_that_it_did_not_bring(record: LinkRecord) -> None:
+    found = replace(welcome(BLANK), empty=False)
+    ours = replace(welcome(BLANK, resync=ANOTHER), empty=False)
+    assert decide(record, board(None), MINE, found, ResyncKind.FULL).course is Course.CHANGED
+    assert decide(record, board(None), MINE, found, ResyncKind.DIGEST).course is Course.FIRST
+    assert decide(record, board(None), MINE, ours, ResyncKind.FULL).course is Course.FIRST
 
 
 def test_d2_a_suspect_or_passed_on_region_is_no_reason_to_resume() -> None:
     for name in ("suspect", "second"):
         marks = board(BASE)
         getattr(marks, name).set(1, 5, 6, 1)
-        assert decide(KNOWN, marks, MINE, welcome(MINE)).course is Course.UPDATE
+        assert decide(KNOWN, marks, MINE, welcome(MINE), ResyncKind.FULL).course is Course.UPDATE
 
 
 def test_d2_a_generation_without_a_write_separates_nobody() -> None:
     """After a clean stop and start the peer stands where the new generation begins."""
     mine = MINE.forked(OTHER)
-    assert decide(KNOWN, board(BASE), mine, welcome(MINE)).course is Course.RESUME
-    assert decide(KNOWN, board(BASE), mine, welcome(at(NEW, 149))).course is Course.UPDATE
+    assert decide(KNOWN, board(BASE), mine, welcome(MINE), ResyncKind.FULL).course is Course.RESUME
+    assert decide(KNOWN, board(BASE), mine, welcome(at(NEW, 149)), ResyncKind.FULL).course is Course.UPDATE
 
 
 @pytest.mark.parametrize(
@@ -112,13 +131,16 @@ def test_d2_a_generation_without_a_write_separates_nobody() -> None:
 )
 def test_d6_a_start_alone_does_not_hide_that_the_peer_is_newer(theirs: History) -> None:
     """Every start mints a generation before it meets the peer; that alone makes no conflict."""
-    assert decide(KNOWN, board(BASE), MINE.forked(OTHER), welcome(theirs)).course is Course.NEWER
+    assert (
+        decide(KNOWN, board(BASE), MINE.forked(OTHER), welcome(theirs), ResyncKind.FULL).course
+        is Course.NEWER
+    )
 
 
 def test_d2_once_both_have_written_it_is_a_conflict() -> None:
     mine = MINE.forked(OTHER).extended_to(151)
     theirs = History((*MINE.stretches, Stretch(STRANGER, 160)))
-    assert decide(KNOWN, board(BASE), mine, welcome(theirs)).course is Course.CONFLICT
+    assert decide(KNOWN, board(BASE), mine, welcome(theirs), ResyncKind.FULL).course is Course.CONFLICT
 
 
 @pytest.mark.parametrize("wanted", [None, *ResyncKind])

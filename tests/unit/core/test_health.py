@@ -64,3 +64,13 @@ def test_a_link_that_waits_for_the_operator_names_the_command(facts: LinkFacts) 
 
 def test_a_link_that_mends_itself_asks_for_nothing() -> None:
     assert "farshore" not in of_link("shop", LOST).next_step
+
+
+@pytest.mark.parametrize("autosync", [True, False])
+def test_a_peer_that_will_not_come_back_by_itself_is_said_to_need_somebody(autosync: bool) -> None:
+    ended = replace(LOST, why="the pairing was ended", next_step="farshore node join", autosync=autosync)
+    assert of_link("shop", ended).next_step == "farshore node join"
+    assert "the pairing was ended" in of_link("shop", ended).why
+    assert of_link("shop", replace(PAUSED, next_step="farshore node join")).next_step.startswith(
+        "farshore resync"
+    )

@@ -7,9 +7,10 @@ from itertools import product
 import pytest
 
 from farshore.core import actions as a
+from farshore.model.header import Upstream
 from farshore.model.options import LinkOptions, LinkState, Reason, ResyncKind, Writes
 from farshore.model.positions import History, Stretch
-from tests.unit.core.pair import ASYNC, KIB, SYNC, Pair
+from tests.unit.core.pair import ASYNC, KIB, REGION, SYNC, Pair, Wish
 from tests.unit.core.scenes import FREEZE, running
 from tests.unit.core.shells import new_id
 
@@ -81,6 +82,36 @@ class TestOpening:
         pair.turn(5)
         assert pair.answered(*tokens)
 
+    @pytest.mark.parametrize(("boot", "patience"), [("boot-1", 60), ("boot-2", 300)])
+    def test_a_paused_peer_is_asked_like_any_and_not_fed(self, boot: str, patience: int) -> None:
+        pair = running(SYNC)
+        pair.near.run(pair.near.core.pause(None, False, 1.0))
+        pair.turn(3)
+        pair.write(5 * REGION)
+        pair.turn(3)
+        pair.kill_near(lose_cache=boot != "boot-1")
+        pair.cut()
+        pair.start_near(boot)
+        tokens = pair.write(0)
+        pair.turn(30)
+        assert not pair.answered(*tokens)
+        assert "l0" in str(pair.near.core.held_by())
+        pair.turn(patience)
+        assert pair.answered(*tokens) is (boot == "boot-1")
+        pair.mend()
+        pair.turn(50)
+        assert pair.answered(*tokens)
+        assert pair.is_in(LinkState.LOGGING)
+        assert pair.feeder.standing.reason is Reason.OPERATOR
+        assert pair.feeder.record.paused
+        assert not pair.equal()
+        connects = len(pair.near.carried(a.Connect))
+        pair.turn(100)
+        assert len(pair.near.carried(a.Connect)) == connects
+        pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))
+        pair.replicating()
+        assert pair.equal()
+
     def test_links_whose_peer_was_never_met_are_not_waited_for(self) -> None:
         pair = Pair(start=False)
         pair.cut()
@@ -126,6 +157,73 @@ class TestNewerPeers:
         assert pair.is_in(LinkState.DIVERGED)
         assert pair.near.core.fenced
         assert bytes(pair.far.disk.seen[1]) == before
+
+    @pytest.mark.parametrize("boot", ["boot-1", "boot-2"])
+    def test_d6_a_promoted_peer_is_found_behind_a_paused_link_too(self, boot: str) -> None:
+        pair = running(SYNC)
+        pair.near.run(pair.near.core.pause(None, False, 1.0))
+        pair.turn(3)
+        pair.kill_near(lose_cache=boot != "boot-1")
+        self.promote(pair)
+        pair.restart_far("boot-7")
+        pair.start_near(boot)
+        tokens = pair.write(0)
+        pair.turn(100)
+        assert not pair.answered(*tokens)
+        assert pair.near.core.fenced
+        assert pair.is_in(LinkState.DIVERGED)
+
+    @pytest.mark.parametrize(("boot", "mode"), list(product(("boot-1", "boot-2"), (SYNC, ASYNC))))
+    def test_d6_a_peer_that_was_pointed_elsewhere_is_not_written_beside(
+        self, boot: str, mode: LinkOptions
+    ) -> None:
+        """It follows somebody else by now: a promoted copy, perhaps."""
+
+        def point_elsewhere(pair: Pair) -> None:
+            pair.far.header = replace(pair.far.header, upstream=Upstream(new_id(), 2))
+
+        pair = self.met_again(boot, point_elsewhere, mode)
+        tokens = pair.write(0)
+        pair.turn(300)
+        assert not pair.answered(*tokens)
+        assert pair.near.core.writable is Writes.REFUSED
+        assert pair.is_in(LinkState.DIVERGED)
+
+    def test_a_peer_that_is_pointed_elsewhere_while_writes_flow_only_ends_the_link(self) -> None:
+        pair = running(SYNC)
+        pair.far.run(pair.far.core.point_at(new_id(), 2))
+        tokens = pair.write(0)
+        pair.turn(30)
+        assert pair.answered(*tokens)
+        assert pair.feeder.standing.reason is Reason.REFUSED
+
+    def test_a_new_link_that_is_refused_does_not_refuse_the_application(self) -> None:
+        pair = Pair(start=False)
+        pair.far.header = replace(pair.far.header, upstream=Upstream(new_id(), 1))
+        pair.far.start("boot-1")
+        pair.far.run(pair.far.core.start())
+        pair.start_near("boot-1")
+        tokens = pair.write(0)
+        pair.turn(100)
+        assert pair.answered(*tokens)
+
+    @pytest.mark.parametrize("first", [ResyncKind.FULL, ResyncKind.DIGEST])
+    def test_d3_a_first_copy_never_overwrites_what_the_peer_holds_unasked(self, first: ResyncKind) -> None:
+        """Somebody wrote there between the placing of the copy and its first session."""
+        pair = Pair(Wish(links=(replace(ASYNC, first=first),), empty=False), start=False)
+        pair.far.disk.seen[1][:] = b"x" * (64 * KIB)
+        pair.checked = False
+        pair.far.start("boot-1")
+        pair.far.run(pair.far.core.start())
+        pair.start_near("boot-1")
+        pair.turn(100)
+        if first is ResyncKind.DIGEST:
+            assert pair.is_in(LinkState.REPLICATING)
+            assert pair.equal()
+        else:
+            assert pair.is_in(LinkState.DIVERGED)
+            assert "hold data" in pair.feeder.why
+            assert pair.far.disk.seen[1] == b"x" * (64 * KIB)
 
     def test_d6_a_primary_restored_from_an_old_backup_never_takes_writes(self) -> None:
         pair = running()

@@ -1,8 +1,13 @@
 """A queue that is full: marks in place of frames, and the way back to order (rules A4, E4, F1)."""
 
+import random
 from dataclasses import replace
+from itertools import count, pairwise
+
+import pytest
 
 from farshore.core import actions as a
+from farshore.core.filling import Turns
 from farshore.model import messages as m
 from farshore.model.options import LinkState, Reason
 from tests.unit.core.pair import ASYNC, KIB, REGION, SYNC, Pair, Wish
@@ -63,29 +68,17 @@ class TestOverflow:
         assert len(begins(pair)) == 1
         assert not any(isinstance(unit, m.Refusal) for unit in pair.line.heard)
 
-    def test_a_resync_ends_under_a_load_that_never_stops(self) -> None:
-        pair = Pair(Wish(links=(replace(ASYNC, queue_memory=64 * KIB),), content=CONTENT))
-        pair.line.room = 3
-        for n in range(400):
-            pair.write(n * 512 % (64 * KIB))
-            pair.write(n * 7 * 512 % (64 * KIB))
-            pair.turn()
-            if pair.is_in(LinkState.REPLICATING):
-                break
-        assert pair.is_in(LinkState.REPLICATING)
-        assert any(isinstance(unit, m.Skip) for unit in pair.line.sent)
-
     def test_a4_a_fill_does_not_clean_what_a_frame_behind_it_wrote(self) -> None:
         """The frame is sent but not durable when the stream is given up; then the peer loses it."""
-        pair = Pair(replace(self.WISH, content=CONTENT))
-        pair.until(lambda: pair.far.core.session is not None and pair.far.core.session.fills_applied == 1)
+        pair = Pair(Wish(links=(replace(ASYNC, queue_memory=8 * KIB),), content=CONTENT))
+        pair.until(lambda: pair.far.core.session is not None and pair.far.core.session.fills_applied > 0)
         pair.far.hold.add(a.SyncVolumes)
         pair.until(lambda: pair.far.held(a.SyncVolumes) == 1)
         pair.write(3 * REGION)
         pair.turn(2)
         assert pair.far.core.applied == 1
         pair.line.room = 0
-        for n in range(8):
+        for n in range(16):
             pair.write(n * 512)
         assert not pair.feeder.streaming
         pair.far.let(a.SyncVolumes)
@@ -130,3 +123,87 @@ class TestOverflow:
         pair.far.let_all()
         pair.replicating()
         assert pair.equal()
+
+
+class TestOrderReturns:
+    """Rule E4: a resync beside a load that never stops, on a line of 16 KiB a turn."""
+
+    LINE = 16 * KIB
+    WRITE = 512 + 112
+    """Bytes that a write of these tests takes on the line."""
+    REGIONS = 256
+
+    def resyncing(self, queue: int = 32 * KIB) -> Pair:
+        """In a full resync, on a line of that rate."""
+        size = self.REGIONS * REGION
+        pair = Pair(
+            Wish(
+                links=(replace(ASYNC, queue_memory=queue),),
+                sizes={1: size},
+                content=(CONTENT * (size // len(CONTENT)))[:size],
+                capacity=size // (16 * KIB),
+            )
+        )
+        pair.until(lambda: pair.is_in(LinkState.RESYNCING))
+        pair.line.rate = self.LINE
+        return pair
+
+    def load(self, pair: Pair, share: float, regions: int, turns: int) -> list[LinkState]:
+        """Writes at a share of the line's rate, each to the next of so many regions; the link's states."""
+        chance, owed, states = random.Random(1), 0.0, []
+        for _ in range(turns):
+            owed += share * self.LINE / self.WRITE
+            while owed >= 1:
+                owed -= 1
+                pair.write(chance.randrange(regions) * REGION)
+            pair.turn()
+            states.append(pair.feeder.state)
+            if pair.is_in(LinkState.REPLICATING):
+                break
+        return states
+
+    @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+    def test_one_overflow_does_not_keep_it_away_from_a_load_that_the_line_carries(self, share: float) -> None:
+        """The load dirties more regions than the line could copy, was each to be copied again."""
+        pair = self.resyncing()
+        pair.line.rate = 0
+        self.load(pair, share, self.REGIONS, 5 if share > 0.5 else 12)
+        assert not pair.feeder.streaming
+        pair.line.rate = self.LINE
+        assert self.load(pair, share, self.REGIONS, 1500)[-1] is LinkState.REPLICATING
+        pair.turn(300)
+        assert pair.equal()
+
+    def test_a_load_on_few_regions_faster_than_the_line_does_not_keep_the_resync_from_its_end(self) -> None:
+        pair = self.resyncing(256 * KIB)
+        states = self.load(pair, 2.0, 4, 300)
+        assert states[-1] is LinkState.REPLICATING
+        assert any(isinstance(unit, m.Skip) for unit in pair.line.sent)
+
+    def test_order_is_tried_ever_more_rarely_beside_a_load_that_the_line_does_not_carry(self) -> None:
+        pair = self.resyncing(64 * KIB)
+        self.load(pair, 2.0, self.REGIONS, 400)
+        tries = [place for place, unit in enumerate(pair.line.sent) if isinstance(unit, m.Skip)]
+        between = [after - before for before, after in pairwise(tries)]
+        assert len(between) >= 3
+        assert between[-1] > between[-2] > between[-3]
+        latest = pair.line.sent[tries[-2] : tries[-1]]
+        fills = sum(unit.length for unit in latest if isinstance(unit, m.Fill))
+        frames = self.WRITE * sum(isinstance(unit, a.Issue) for unit in latest)
+        assert fills > 2 * frames
+
+
+def test_e4_how_many_fills_go_first() -> None:
+    turns = Turns()
+    assert turns.over(0)
+    sent, needed = 0, []
+    for _ in range(9):
+        turns.overflowed(sent, 100)
+        needed.append(next(more for more in count() if turns.over(sent + more)))
+        sent += needed[-1]
+        turns.resumed(sent)
+        sent += 1
+    assert needed == [100, 200, 400, 800, 1600, 3200, 6400, 6400, 6400]
+    turns.overflowed(sent + 6400, 100)
+    assert turns.over(sent + 6500)
+    assert not turns.over(sent + 6499)

@@ -266,20 +266,37 @@ def test_a_page_torn_between_the_maps_loses_no_mark_when_a_digest_begins() -> No
         assert marks(back.dirty) | marks(back.suspect) | marks(back.second) >= {(1, 3), (1, 4)}, kept
 
 
-@given(st.lists(operations(), max_size=4), operations())
+@given(st.lists(operations(), max_size=5), operations())
 def test_block_status_tells_the_marks_of_a_range_and_no_more(
     written: list[Operation], asked: Operation
 ) -> None:
     board = Scoreboard(GEOMETRY, BoardImage(BASE, None, {}))
-    for place, each in enumerate(written):
-        target = (board.dirty, board.suspect, board.second)[place % 3]
+    for each, target in zip(written, (board.dirty, board.suspect, board.second), strict=False):
         target.mark_operations([each])
+    board.mark_queued(written[3:4], 9)
     volume, _, offset, length = asked
     at, found = offset, set()
-    for size, dirty in board.dirty_extents(volume, offset, length):
+    for size, dirty in board.dirty_extents((volume, offset, length), written[4:]):
         assert size > 0
         if dirty:
             found |= {(volume, region) for region in GEOMETRY.regions_of(at, size)}
         at += size
     assert at == offset + length
     assert found == touched(*written) & touched(asked)
+
+
+def test_a_resync_that_is_complete_rewrites_only_the_pages_that_it_touched() -> None:
+    size = 5 * PAGE_BITS * REGION
+    board = Scoreboard(Geometry({1: size}, REGION, 4 * REGION), BoardImage(BASE, None, {}))
+    board.open = True
+    board.dirty.mark(1, 2 * PAGE_BITS * REGION, REGION)
+    board.second.mark(1, 3 * PAGE_BITS * REGION, REGION)
+    assert len(board.pages()) == 3
+    assert board.pages() == []
+    board.second.set(1, 2 * PAGE_BITS, 2 * PAGE_BITS + 1, 1)
+    board.dirty.set(1, 2 * PAGE_BITS, 2 * PAGE_BITS + 1, 0)
+    board.forget_second()
+    written = board.pages()
+    assert {number for _, _, number, _ in written} == {2, 3}
+    assert {name for name, *_ in written} == {DIRTY, SUSPECT, SECOND}
+    assert not any(any(data) for *_, data in written)

@@ -7,6 +7,7 @@ import pytest
 
 from farshore.core import actions as a
 from farshore.model import messages as m
+from farshore.model.header import Upstream
 from farshore.model.options import LinkState, Reason
 from farshore.model.positions import Position
 from tests.unit.core.pair import ASYNC, KIB, REGION, Pair, Wish
@@ -259,6 +260,30 @@ class TestFaults:
         pair.replicating()
         assert pair.equal()
         assert pair.far.core.consistent
+
+    def test_b8_nobody_is_met_under_a_raised_epoch_before_it_is_durable(self) -> None:
+        pair = running()
+        pair.far.hold.add(a.WriteHeader)
+        pair.far.run(pair.far.core.point_at(pair.link, 2))
+        assert pair.far.core.session is None
+        spec = replace(pair.near.links[0], epoch=2)
+        pair.near.run(pair.near.core.change_link(spec))
+        pair.turn(30)
+        assert pair.far.core.session is None
+        pair.far.let_all()
+        assert pair.far.header.upstream == Upstream(pair.link, 2)
+        pair.replicating()
+
+    def test_b8_the_feeder_of_a_lower_epoch_is_cut_off_and_stays_so_after_a_crash(self) -> None:
+        pair = running()
+        pair.far.run(pair.far.core.point_at(pair.link, 2))
+        pair.turn(20)
+        pair.restart_far("boot-2")
+        pair.turn(20)
+        assert pair.feeder.standing.reason is Reason.REFUSED
+        assert pair.far.core.session is None
+        pair.far.run(pair.far.core.point_at(pair.link, 1))
+        assert pair.far.core.keeper.header.upstream == Upstream(pair.link, 2, None)
 
     def test_a_fill_that_fails_is_not_counted(self) -> None:
         pair = Pair(Wish(content=CONTENT))

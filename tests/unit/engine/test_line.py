@@ -14,6 +14,7 @@ from farshore.engine.channel import END, NOTHING, Channel
 from farshore.engine.line import Address, Identity, Steps, accept, connect
 from farshore.engine.opening import Opening
 from farshore.engine.reactor import Reactor
+from farshore.wire import preface
 from tests.unit.engine.keys import Key, make_key
 from tests.unit.engine.turning import turn_until
 
@@ -51,6 +52,7 @@ class _Ends:
         self.follower = follower
         self.channels: dict[str, Channel] = {}
         self.failures: dict[str, str] = {}
+        self.remedies: dict[str, str] = {}
         self._adopted: Opening | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
@@ -65,7 +67,7 @@ class _Ends:
             self.reactor,
             steps,
             lambda channel: self.channels.update({end: channel}),
-            lambda why: self.failures.update({end: why}),
+            lambda why, then: self.failed(end, why, then),
             limit=5.0,
         )
 
@@ -78,6 +80,9 @@ class _Ends:
         self.preface = sock.recv(64, socket.MSG_WAITALL)  # the node's part
         self._adopted = self._opening("follower", accept(sock, self.follower))
         self._adopted.start()
+
+    def failed(self, end: str, why: str, then: str) -> None:
+        self.failures[end], self.remedies[end] = why, then
 
     def settle(self) -> None:
         turn_until(self.reactor, lambda: len(self.channels) + len(self.failures) == 2)
@@ -183,6 +188,9 @@ def test_a_stranger_at_either_end_is_refused(
     assert ends.channels == {}
     deceived = "follower" if impostor == "feeder" else "feeder"
     assert "pinned" in ends.failures[deceived]
+    assert "farshore node join" in ends.remedies[deceived]
+    if impostor == "feeder":  # it learns that its key is not known any more, and what helps
+        assert "farshore node join" in ends.remedies["feeder"]
 
 
 def test_a_certificate_that_is_trusted_but_has_another_fingerprint_is_refused(
@@ -212,7 +220,9 @@ def test_a_peer_without_a_certificate_on_file_is_named(
     feeder, follower, _ = keys
     missing = replace(_identity(feeder, follower, "tls"), peer_certificate=str(tmp_path / "none.pem"))
     failures: list[str] = []
-    opening = Opening(reactor, connect([], _PREFACE, missing), lambda _channel: None, failures.append)
+    opening = Opening(
+        reactor, connect([], _PREFACE, missing), lambda _channel: None, lambda why, _: failures.append(why)
+    )
     opening.start()
     assert failures == [f"no certificate of the peer {follower.fingerprint[:16]} is on file here"]
 
@@ -227,7 +237,7 @@ def test_the_next_address_is_tried_when_one_refuses(
         answering = _addresses(listening)
         failures: list[str] = []
         steps = connect([*refusing, *answering], _PREFACE, _identity(feeder, follower, "tls"))
-        opening = Opening(reactor, steps, lambda _channel: None, failures.append)
+        opening = Opening(reactor, steps, lambda _channel: None, lambda why, _: failures.append(why))
         opening.start()
         for _ in range(20):
             reactor.turn(0.01)
@@ -238,6 +248,38 @@ def test_the_next_address_is_tried_when_one_refuses(
         assert "closed" in failures[0] or "reset" in failures[0]
 
 
+@pytest.mark.parametrize(
+    "code", ["not-found", "unknown-peer", "unreachable", "size-mismatch", "not-known-here"]
+)
+@pytest.mark.parametrize("pieces", [1, 32])
+def test_a_node_that_refuses_the_link_is_understood(
+    reactor: Reactor, keys: tuple[Key, Key, Key], code: str, pieces: int
+) -> None:
+    feeder, follower, _ = keys
+    answer = preface.encode_refusal(code)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        failures: list[tuple[str, str]] = []
+        steps = connect(_addresses(listening), _PREFACE, _identity(feeder, follower, "tls"))
+        opening = Opening(
+            reactor, steps, lambda _channel: None, lambda why, then: failures.append((why, then))
+        )
+        opening.start()
+        for _ in range(5):
+            reactor.turn(0.01)
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.recv(64, socket.MSG_WAITALL) == _PREFACE
+            for at in range(0, len(answer), len(answer) // pieces):
+                accepted.sendall(answer[at : at + len(answer) // pieces])
+                reactor.turn(0.01)
+            turn_until(reactor, lambda: failures)
+    why, then = failures[0]
+    assert "peer" in why
+    assert "farshore" in then
+    if code not in ("not-found", "unknown-peer", "unreachable"):
+        assert code in why
+
+
 def test_a_peer_that_says_nothing_costs_no_more_than_the_limit(
     reactor: Reactor, keys: tuple[Key, Key, Key]
 ) -> None:
@@ -246,7 +288,9 @@ def test_a_peer_that_says_nothing_costs_no_more_than_the_limit(
         addresses = _addresses(silent)
         failures: list[str] = []
         steps = connect(addresses, _PREFACE, _identity(feeder, follower, "tls"))
-        opening = Opening(reactor, steps, lambda _channel: None, failures.append, limit=0.1)
+        opening = Opening(
+            reactor, steps, lambda _channel: None, lambda why, _: failures.append(why), limit=0.1
+        )
         opening.start()
         turn_until(reactor, lambda: failures)
     assert "no answer" in failures[0]
@@ -278,7 +322,7 @@ def test_someone_who_takes_over_in_the_clear_without_the_token_is_refused(
         failures: list[str] = []
         channels: list[Channel] = []
         steps = connect(addresses, _PREFACE, _identity(feeder, follower, "plain"))
-        opening = Opening(reactor, steps, channels.append, failures.append)
+        opening = Opening(reactor, steps, channels.append, lambda why, _: failures.append(why))
         opening.start()
         turn_until(reactor, lambda: failures or channels)
         thread.join()

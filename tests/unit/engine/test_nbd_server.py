@@ -296,6 +296,17 @@ def test_tcp_listeners_and_what_they_export_come_and_go(serving: _Serving) -> No
         serving.client("data")
 
 
+def test_an_export_that_ends_at_one_address_lets_go_of_the_clients_there(serving: _Serving) -> None:
+    unix, tcp = ("unix", str(serving.path)), ("tcp", "127.0.0.1:0")
+    serving.on_loop(lambda: serving.server.offer({unix: serving.exports(), tcp: serving.exports()}))
+    with NbdClient(serving.server.addresses()[tcp], "data") as far, serving.client("data") as near:
+        assert far.call(c.WRITE, 0, data=b"over tcp") == 0
+        serving.on_loop(lambda: serving.server.offer({unix: serving.exports()}))
+        with pytest.raises(ConnectionResetError):
+            far.take(1)
+        assert near.call(c.WRITE, 0, data=b"goes on!") == 0
+
+
 def _offer(
     serving: _Serving, exports: dict[tuple[str, str], list[Exported]], refusals: list[FarshoreError]
 ) -> None:

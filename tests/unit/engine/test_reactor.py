@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -159,3 +160,50 @@ def test_a_defect_in_a_callback_ends_the_loop(reactor: Reactor) -> None:
     reactor.soon(defective)
     with pytest.raises(ZeroDivisionError):
         reactor.run()
+
+
+def test_a_loop_that_is_needed_again_at_once_finds_the_next_event_without_sleeping(
+    reactor: Reactor, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = pair
+    came: list[bytes] = []
+    reactor.add(left.fileno(), lambda _: came.append(left.recv(1)))
+    right.send(b"1")
+    while not came:
+        reactor.turn()
+    slept: list[float] = []
+    sleep = reactor._sleep
+
+    def counted(since: float, wait: float) -> list[tuple[int, int]]:
+        slept.append(wait)
+        return sleep(since, wait)
+
+    monkeypatch.setattr(reactor, "_sleep", counted)
+    monkeypatch.setattr(reactor, "_eager", True)
+    looks = 0
+
+    def give_way() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            right.send(b"2")
+
+    monkeypatch.setattr(os, "sched_yield", give_way)
+    reactor.turn()
+    assert (came, slept, looks) == ([b"1", b"2"], [], 3)
+
+
+def test_an_idle_loop_sleeps(reactor: Reactor) -> None:
+    turns = 0
+
+    def tick() -> None:
+        nonlocal turns
+        turns += 1
+        reactor.after(0.02, tick)
+        if turns == 20:
+            reactor.stop()
+
+    tick()
+    before = time.process_time()
+    reactor.run()
+    assert time.process_time() - before < 0.1, "it looked for events all the time"

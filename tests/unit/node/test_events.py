@@ -1,6 +1,7 @@
 """The journal: ids only grow, nothing is told twice, and a damaged file costs little."""
 
 import asyncio
+import errno
 import json
 from pathlib import Path
 
@@ -73,3 +74,21 @@ def test_lines_are_json_with_a_time_and_a_zone(tmp_path: Path) -> None:
     line = json.loads((tmp_path / "events").read_text())
     assert line["time"].endswith("Z")
     assert line["fields"] == {"path": str(tmp_path)}
+
+
+def test_a_file_that_could_not_be_turned_over_is_made_when_that_is_possible_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MOST_BYTES", 1000)
+    journal = Journal(tmp_path / "events")
+    private = events._private
+
+    def full(path: str, flags: int) -> int:
+        raise OSError(errno.ENFILE, "no more files")
+
+    for number in range(30):
+        monkeypatch.setattr(events, "_private", full if 5 < number < 25 else private)
+        journal.add("k", f"event {number}")
+    journal.close()
+    assert len(journal.after(0)) == 30
+    assert "event 29" in (tmp_path / "events").read_text()

@@ -3,7 +3,7 @@
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import LinkIntent
+from farshore.model.copy_config import LinkIntent, least_hot_extents
 from farshore.model.options import LinkOptions, LinkSpec, Mode, ResyncKind
 from farshore.node import intent, names, placement
 
@@ -76,7 +76,7 @@ def wish() -> placement.Placement:
         volumes=volumes,
         region=32768,
         extent=4 << 20,
-        hot_extents=8,
+        hot_extents=16,
         wire="tls",
         first=ResyncKind.FULL,
         places={"v": "/x"},
@@ -98,11 +98,16 @@ def test_a_wish_for_a_copy_crosses_the_wire() -> None:
         {"region": 3},
         {"extent": 1},
         {"hot_extents": 0},
+        {"hot_extents": least_hot_extents(4 << 20) - 1},
+        {"hot_extents": 1 << 30},
+        {"extent": 0},
+        {"extent": 48 << 10},
         {"wire": "x"},
         {"first": "later"},
         {"volumes": []},
         {"volumes": [{"id": 0, "name": "v", "size": 0}]},
         {"volumes": [{"id": 0, "name": "v", "size": 513}]},
+        {"volumes": [{"id": 1 << 16, "name": "v", "size": 512}]},
         {"volumes": [{"id": 0, "name": "../v", "size": 512}]},
         {"volumes": [{"id": 0, "name": "v", "size": 512}, {"id": 0, "name": "w", "size": 512}]},
         {"volumes": [{"id": 0, "name": "v", "size": 512}, {"id": 1, "name": "v", "size": 512}]},

@@ -154,7 +154,7 @@ def test_a_page_that_does_not_hold_is_all_dirty(path: Path, board: ScoreboardFil
     assert image.maps == opened(path).maps
 
 
-@pytest.mark.parametrize("how", ["missing", "empty", "cut", "longer", "both slots", "volumes", "region"])
+@pytest.mark.parametrize("how", ["missing", "empty", "cut", "longer", "both slots", "size", "region"])
 def test_a_file_that_is_not_this_scoreboard_is_damaged(path: Path, board: ScoreboardFile, how: str) -> None:
     board.write(BASE, PEER, [])
     content = bytearray(path.read_bytes())
@@ -162,8 +162,8 @@ def test_a_file_that_is_not_this_scoreboard_is_damaged(path: Path, board: Scoreb
     geometry = GEOMETRY
     if how == "missing":
         path.unlink()
-    elif how == "volumes":
-        geometry = Geometry({1: GEOMETRY.sizes[1], 8: GEOMETRY.sizes[7]}, REGION, 4 << 20)
+    elif how == "size":
+        geometry = Geometry({1: GEOMETRY.sizes[1], 7: GEOMETRY.sizes[7] + REGION}, REGION, 4 << 20)
     elif how == "region":
         geometry = Geometry(GEOMETRY.sizes, 2 * REGION, 4 << 20)
     elif how == "both slots":
@@ -201,3 +201,59 @@ def test_a_terabyte_opens_in_a_moment(tmp_path: Path) -> None:
     image = opened(path, geometry)
     assert len(image.maps[DIRTY, 1]) == 4 << 20
     assert image.maps[DIRTY, 1][1000 * PAGE_BYTES] == 1
+
+
+# -- volumes that came or went --------------------------------------------------------------------
+
+GROWN = Geometry({**GEOMETRY.sizes, 9: 11 * REGION}, REGION, 4 << 20)
+
+
+def _marked(board: ScoreboardFile) -> None:
+    pages: list[Page] = [(name, 1, 1, bytes([number + 1])) for number, name in enumerate(MAPS)]
+    board.write(BASE, PEER, pages)
+    board.close()
+
+
+def test_a_volume_that_came_is_dirty_and_the_others_are_as_they_were(
+    path: Path, board: ScoreboardFile
+) -> None:
+    _marked(board)
+    before = opened(path)
+    for _ in range(2):  # as it is carried over, and as it stands then
+        image = opened(path, GROWN)
+        assert (image.base, image.peer_copy, image.damaged) == (BASE, PEER, False)
+        assert image.maps == {
+            **before.maps,
+            (DIRTY, 9): b"\xff\x07",
+            (SUSPECT, 9): bytes(2),
+            (SECOND, 9): bytes(2),
+        }
+
+
+def test_a_volume_that_went_takes_its_marks_along(path: Path, board: ScoreboardFile) -> None:
+    _marked(board)
+    before = opened(path)
+    shrunk = Geometry({1: GEOMETRY.sizes[1]}, REGION, 4 << 20)
+    image = opened(path, shrunk)
+    assert image.base == BASE
+    assert image.maps == {key: data for key, data in before.maps.items() if key[1] == 1}
+    again = opened(path)  # the change was taken back: nothing is known of it any more
+    assert again.maps[DIRTY, 7] == b"\x1f"
+    assert again.maps[DIRTY, 1] == before.maps[DIRTY, 1]
+
+
+def test_a_first_copy_that_had_not_ended_stays_one_without_a_base(path: Path) -> None:
+    ScoreboardFile.create(LAYER, str(path), GEOMETRY, dirty=True).close()
+    image = opened(path, GROWN)
+    assert image.base is None
+    assert not image.damaged
+    assert image.maps[DIRTY, 7] == b"\x1f"
+
+
+def test_volumes_by_the_hundred_come_and_go(path: Path, board: ScoreboardFile) -> None:
+    """Then the record has another size, and the pages lie elsewhere."""
+    _marked(board)
+    many = Geometry(
+        {**GEOMETRY.sizes, **{number: 2 * REGION for number in range(10, 310)}}, REGION, 4 << 20
+    )
+    assert opened(path, many).maps[SUSPECT, 1] == opened(path).maps[SUSPECT, 1]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.errors import ProtocolError
+from farshore.errors import CODES, ProtocolError
 from farshore.wire import preface
 from farshore.wire.preface import Preface, PrefaceKind
 from tests.unit.wire.strategies import ids
@@ -41,3 +41,22 @@ def test_a_changed_byte_outside_of_the_ids_is_refused(at: int, mask: int) -> Non
 def test_noise_is_refused(noise: bytes) -> None:
     with pytest.raises(ProtocolError):
         preface.decode(noise)
+
+
+def test_a_refusal_has_the_documented_bytes() -> None:
+    golden = b"FShx\x01\0\0\0unknown-peer" + bytes(12)
+    assert preface.encode_refusal("unknown-peer") == golden
+    assert preface.decode_refusal(golden) == "unknown-peer"
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_every_code_of_the_catalogue_fits_into_a_refusal(name: str) -> None:
+    assert preface.decode_refusal(preface.encode_refusal(name)) == name
+
+
+@given(st.binary(max_size=40))
+def test_noise_is_no_refusal(noise: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        preface.decode_refusal(noise)
+    with pytest.raises(ProtocolError):
+        preface.decode_refusal(b"FShx\x01\0\0\0" + noise[:20].ljust(24, b"\xff"))

@@ -1,0 +1,1 @@
+"""Groups with many links, nodes with many copies, groups that grow and shrink."""

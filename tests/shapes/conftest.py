@@ -1,0 +1,124 @@
+"""Three nodes that all know each other. Each test makes groups of its own; all of them go with the test.
+
+Node a reaches b through `line_to_b` and c through `line_to_c`; b and c reach everybody directly.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import Cluster, Host, clusters, first_difference
+from tests.network.line import Line
+from tests.waiting import wait_until
+
+MIB = 1 << 20
+
+
+@dataclass(slots=True)
+class Sites:
+    """See the module."""
+
+    cluster: Cluster
+    line_to_c: Line
+    groups: list[tuple[Host, str]] = field(default_factory=list)
+    made: int = 0
+
+    @property
+    def a(self) -> Host:
+        """Where most groups are made."""
+        return self.cluster.hosts["a"]
+
+    @property
+    def b(self) -> Host:
+        """The second node."""
+        return self.cluster.hosts["b"]
+
+    @property
+    def c(self) -> Host:
+        """The third node."""
+        return self.cluster.hosts["c"]
+
+    @property
+    def line_to_b(self) -> Line:
+        """From a to b."""
+        return self.cluster.line
+
+    def group(self, host: Host | None = None, *volumes: str, size: int = 8) -> str:
+        """A new group at a host (a) with volumes (data) of `size` MiB; its name."""
+        host = host or self.a
+        self.made += 1
+        name = f"group-{self.made}"
+        words = ["group", "create", name]
+        for volume in volumes or ("data",):
+            words += ["--volume", self.volume(host, name, volume, size)]
+        host.done(*words)
+        self.groups.append((host, name))
+        return name
+
+    def volume(self, host: Host, group: str, name: str, size: int = 8) -> str:
+        """What `--volume` takes for a file of `size` MiB beside the host's state."""
+        return f"{name}={host.directory / f'{group}-{name}.img'},size={size}MiB"
+
+    def link(self, group: str, peer: Host, host: Host | None = None, **options: str) -> None:
+        """A link from a host (a) to another, and until it replicates."""
+        words = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)]
+        host = host or self.a
+        host.done("link", "create", group, peer.name, *words)
+        name = options.get("name", peer.name)
+        wait_until(lambda: host.link(group, name).state == "replicating", 40.0, what=f"{name} to replicate")
+
+    def clean(self, group: str, host: Host | None = None) -> None:
+        """Until all links replicate and nothing is dirty."""
+        (host or self.a).until(
+            group,
+            lambda seen: all(each.state == "replicating" and each.dirty_bytes == 0 for each in seen.links),
+            f"nothing of {group} to be dirty",
+        )
+
+    def copies(self, host: Host, group: str) -> dict[str, dict[str, Any]]:
+        """The copies of a group at a host, by name, as `status --json` shows them."""
+        shown = host.done("status", group, "--json")["groups"]
+        return {each["copy"]["name"]: each for each in shown}
+
+    def equal(self, group: str, peer: Host, copy: str, host: Host | None = None) -> None:
+        """Waits until nothing is dirty, then compares every byte of a copy with the primary."""
+        host = host or self.a
+        self.clean(group, host)
+        here = {each.name: Path(each.path) for each in host.group(group).volumes}
+        there = {each["name"]: Path(each["path"]) for each in self.copies(peer, group)[copy]["volumes"]}
+        assert here.keys() == there.keys()
+        for volume, path in here.items():
+            assert first_difference(path, there[volume]) is None, f"{group}/{volume} differs at {copy}"
+
+    def clear(self) -> None:
+        """Deletes all groups with their links, and makes the lines whole."""
+        for line in (self.line_to_b, self.line_to_c):
+            line.rate(None)
+            line.delay(0)
+            line.heal()
+        for host, name in self.groups:
+            for link in host.node.links(name)["links"]:
+                host.node.delete_link(name, link["name"])
+            host.node.delete_group(name)
+        self.groups.clear()
+
+
+@pytest.fixture(scope="package")
+def _nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+    with clusters(tmp_path_factory.mktemp("shapes")) as make:
+        made = make(("a", "b", "c"))
+        hosts = made.hosts
+        with Line(hosts["c"].listen) as line:
+            hosts["a"].done("node", "set", "c", f"address={line.address}")
+            made.pair(hosts["b"], hosts["c"])
+            yield Sites(made, line)
+
+
+@pytest.fixture
+def sites(_nodes: Sites) -> Iterator[Sites]:
+    """See the module."""
+    yield _nodes
+    _nodes.clear()

@@ -1,0 +1,164 @@
+"""What a copy finds when it is opened, and what it does about an end that was not clean."""
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from farshore.engine.durable_records import DurableRecords
+from farshore.engine.local_writes import LocalWrites
+from farshore.engine.pool import Pool, errno_of
+from farshore.engine.reactor import Reactor
+from farshore.engine.stored_copy import StoredCopy, open_copy, take_lock
+from farshore.errors import FarshoreError
+from farshore.model.copy_config import CopyConfig
+from farshore.model.header import Header
+from farshore.model.options import Role
+from farshore.model.volumes import VolumeSpec
+from farshore.store.claim import create_volume
+from farshore.store.platform import RealFiles
+from tests.unit.engine.turning import turn_until
+
+GIB = 1 << 30
+Calls = list[tuple[str, str]]
+
+
+@pytest.fixture
+def config(disk_path: Path) -> CopyConfig:
+    """Of a copy with two volumes on a real disk, mostly holes."""
+    volumes = [VolumeSpec(number, f"v{number}", str(disk_path / f"v{number}"), 64 * GIB) for number in (1, 2)]
+    for each in volumes:
+        create_volume(each.path, each.size).close()
+    return CopyConfig(
+        group=b"g" * 16,
+        group_name="g",
+        copy=b"c" * 16,
+        copy_name="g",
+        role=Role.PRIMARY,
+        volumes=tuple(volumes),
+        control=str(disk_path / "ctl"),
+        certificate="",
+        key="",
+        node_name="a",
+    )
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Which file the system was asked to sync, and which to let go of; it is asked all the same."""
+    made: Calls = []
+    sync, advise = os.fdatasync, os.posix_fadvise
+
+    def name(fd: int) -> str:
+        return Path(f"/proc/self/fd/{fd}").readlink().name
+
+    def fdatasync(fd: int) -> None:
+        made.append(("sync", name(fd)))
+        sync(fd)
+
+    def posix_fadvise(fd: int, offset: int, length: int, advice: int) -> None:
+        assert (offset, length, advice) == (0, 0, os.POSIX_FADV_DONTNEED)
+        made.append(("let go", name(fd)))
+        advise(fd, offset, length, advice)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr(os, "posix_fadvise", posix_fadvise)
+    return made
+
+
+def _opened(config: CopyConfig, change: Callable[[Header], Header] | None = None) -> StoredCopy:
+    """The copy, opened; with `change` its header was left so by an earlier life."""
+    directory = str(Path(config.control).parent / "state")
+    Path(directory).mkdir(exist_ok=True)
+    if change is not None:
+        with_header = _opened(config)
+        with_header.header.write(change(with_header.header.header))
+        with_header.close()
+    copy_lock = take_lock(RealFiles(), directory)
+    try:
+        return open_copy(directory, config, copy_lock)
+    except FarshoreError:
+        copy_lock.release()
+        raise
+
+
+def _of_volumes(calls: Calls) -> Calls:
+    return [call for call in calls if call[1] in ("v1", "v2")]
+
+
+def test_c3_after_an_unclean_stop_volumes_are_read_from_the_disk(config: CopyConfig, calls: Calls) -> None:
+    with open(config.volumes[0].path, "r+b") as file:
+        file.seek(5 * GIB)
+        file.write(b"written before the stop")
+    _opened(config, lambda header: replace(header, clean=False)).close()
+    calls.clear()
+    copy = _opened(config)
+    assert _of_volumes(calls) == [("sync", "v1"), ("let go", "v1"), ("sync", "v2"), ("let go", "v2")]
+    assert copy.volumes[1].read(5 * GIB, 23) == b"written before the stop"
+    copy.close()
+
+
+def test_c3_after_a_recorded_fault_as_well(config: CopyConfig, calls: Calls) -> None:
+    _opened(config, lambda header: replace(header, clean=True, fault="disk error EIO")).close()
+    assert ("let go", "v1") in calls
+    assert ("let go", "v2") in calls
+
+
+def test_a_clean_stop_and_a_new_copy_need_no_such_thing(config: CopyConfig, calls: Calls) -> None:
+    _opened(config).close()
+    _opened(config, lambda header: replace(header, clean=True)).close()
+    calls.clear()
+    _opened(config).close()
+    assert _of_volumes(calls) == []
+
+
+def test_c3_a_failure_then_is_recorded_before_anybody_tries_again(
+    config: CopyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _opened(config, lambda header: replace(header, clean=False)).close()
+    sync = os.fdatasync
+
+    def fails(fd: int) -> None:
+        if Path(f"/proc/self/fd/{fd}").readlink().name == "v2":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(fd)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fdatasync", fails)
+        with pytest.raises(FarshoreError) as caught:
+            _opened(config)
+    assert caught.value.code.name == "io-error"
+    assert config.volumes[1].path in caught.value.what
+    copy = _opened(config)
+    assert copy.header.header.fault == "disk error EIO at the start"
+    assert not copy.header.header.clean
+    copy.close()
+
+
+def test_a_links_scoreboard_is_closed_behind_what_is_still_being_written_to_it(config: CopyConfig) -> None:
+    """Else its descriptor's number could be a volume's by the time of the write."""
+    copy = _opened(config)
+    board = copy.create_board(b"l" * 16)
+    path = Path(copy.board_path(b"l" * 16))
+    reactor = Reactor()
+    pool = Pool(reactor, "durable", 2)
+    records = DurableRecords(copy, pool, LocalWrites(copy.volumes, pool))
+    go_on, errors = threading.Event(), list[int]()
+
+    def write() -> None:
+        assert go_on.wait(20)
+        board.write(None, None, [])
+
+    pool.submit(("board", b"l" * 16), write, lambda result: errors.append(errno_of(result)))
+    records.discard_board(b"l" * 16)
+    assert b"l" * 16 not in copy.boards, "nobody else writes to it from now on"
+    assert path.exists()
+    go_on.set()
+    turn_until(reactor, lambda: not path.exists() and not pool.unfinished)
+    assert errors == [0]
+    reactor.close()
+    copy.close()
