@@ -153,12 +153,10 @@ class Reactor:
         if self._soon:
             wait = 0.0
         elif timers:
-            due_in = timers[0][0] + self.stalled - waits_from
-            if due_in < wait:
-                wait = max(0.0, due_in)
+            wait = max(0.0, min(wait, timers[0][0] + self.stalled - waits_from))
         events = self._poll(0.0, _EVENTS)
-        if not events and wait > 0.0:
-            events = self._spin(waits_from, wait) if self._eager else self._sleep(waits_from, wait)
+        if wait and not events:
+            events = self._wait(waits_from, wait)
         woke = self._woke = clock()
         if woke - waits_from - wait > STALL:
             self._count_stall(woke - waits_from - wait)
@@ -180,8 +178,10 @@ class Reactor:
         for callback in self._turn_ends:
             callback()
 
-    def _spin(self, since: float, wait: float) -> Events:
-        """Looks again and again for a moment before it sleeps; see `SPIN`."""
+    def _wait(self, since: float, wait: float) -> Events:
+        """Nothing is ready. Looks again and again for a moment before it sleeps; see `SPIN`."""
+        if not self._eager:
+            return self._sleep(since, wait)
         clock, poll, give_way = self._clock, self._poll, os.sched_yield
         limit = since + min(wait, SPIN)
         for _ in range(_LOOKS):
@@ -195,7 +195,7 @@ class Reactor:
         return self._sleep(since, wait)
 
     def _sleep(self, since: float, wait: float) -> Events:
-        """Waits; when something came so soon that looking for it would have found it, the next turn looks."""
+        """When something came so soon that looking for it would have found it, the next turn looks."""
         events = self._poll(wait, _EVENTS)
         self._eager = _MAY_SPIN and self._clock() - since < _WORTH_IT
         return events
