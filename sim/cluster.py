@@ -73,6 +73,7 @@ class Cluster:
             options.on_start,
             options.reserve,
             group,
+            options.ignored,
         )
         self.primary = PrimarySite(place, plan)
         self.oracle = self.primary.witness = Oracle(self.world, self.primary, self.truth)

@@ -50,6 +50,8 @@ class Options:
     """And until so many faults were injected."""
     calm: float = 60.0
     """Seconds within which everything has to converge once the faults stop."""
+    ignored: frozenset[int] = frozenset()
+    """Volumes whose changes are not logged in an outage (rule A6)."""
     tampering: bool = False
     """One of the faults rolls back or wipes a peer."""
 
@@ -82,8 +84,15 @@ def drawn(seed: int) -> Options:
         window=random.choice((2, 8, 192)) * _KIB,
         slow_disk=random.choice((0.0005, 0.004, 0.02)),
         prefilled=random.random() < 0.7,
+        ignored=_ignored(seed, sizes),
         tampering=random.random() < 0.1,
     )
+
+
+def _ignored(seed: int, sizes: dict[int, int]) -> frozenset[int]:
+    """Drawn by itself, so that the rest of a seed's options is what it was."""
+    random = Random(f"ignored {seed}")
+    return frozenset(volume for volume in sizes if random.random() < 0.35)
 
 
 def _link(random: Random, number: int) -> LinkSpec:

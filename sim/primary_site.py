@@ -53,6 +53,7 @@ class PrimaryPlan:
     on_start: str
     reserve: int
     group: bytes
+    ignored: frozenset[int] = frozenset()
 
 
 class Witness:
@@ -163,6 +164,7 @@ class PrimarySite(Site):
             timing=plan.timing,
             on_start=plan.on_start,
             reserve=plan.reserve,
+            ignored=plan.ignored,
         )
         self.witness.starting(self, setup)
         self.core = Primary(setup)

@@ -26,6 +26,7 @@ from farshore.core.primary import Primary
 from farshore.core.resync import ResyncCursor
 from farshore.core.scoreboard import Scoreboard
 from farshore.core.stream import Stream
+from farshore.core.unlogged import Unlogged
 from farshore.core.write_path import WritePath
 from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH
@@ -178,6 +179,27 @@ def _every_peer_lacks_nothing(decide: Any) -> Any:
     return resume
 
 
+# -- A6 ---------------------------------------------------------------------------------------------
+
+
+def _nothing_marks_what_is_not_logged(_: Any) -> Any:
+    def give_up(self: Unlogged, volume: int) -> None:
+        self.unknown.add(volume)
+
+    return give_up
+
+
+def _unknown_is_not_durable_before_the_first_unlogged_write(give_up: Any) -> Any:
+    def give_up_in_memory(self: Unlogged, volume: int) -> None:
+        suspect = self._feeder.board.suspect
+        changed = set(suspect.changed)
+        suspect.set(volume, 0, len(suspect.bits[volume]), 1)
+        suspect.changed = changed
+        self.unknown.add(volume)
+
+    return give_up_in_memory
+
+
 # -- C ----------------------------------------------------------------------------------------------
 
 
@@ -307,6 +329,13 @@ VARIANTS: Final[dict[str, Variant]] = {
     "any base will do": Variant("A5", handshake, "at_or_after", _any_base_will_do, tampering=True),
     "the base is not moved": Variant("A5", Feeder, "settle_base", _nothing, tampering=True),
     "the base moves to what was sent": Variant("A5", Feeder, "settle_base", _base_moves_to_what_was_sent),
+    "nothing marks what is not logged": Variant(
+        "A6", Unlogged, "_give_up", _nothing_marks_what_is_not_logged
+    ),
+    "unknown is not durable before the first unlogged write": Variant(
+        "A6", Unlogged, "_give_up", _unknown_is_not_durable_before_the_first_unlogged_write
+    ),
+    "writes stay unlogged after a resync began": Variant("A6", Unlogged, "resync_begins", _nothing),
     "a flush covers its connection only": Variant(
         "C1", WritePath, "release", _a_flush_covers_its_connection_only
     ),

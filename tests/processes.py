@@ -49,18 +49,19 @@ class Processes:
         self.adopt(process.pid)
         return process
 
-    def adopt(self, pid: int) -> None:
-        """Holds a process that something started by the test has left running; none there is no error."""
+    def adopt(self, pid: int) -> bool:
+        """Holds a process that something started by the test has left running; False if none is there."""
         if pid in self._held and self.alive(pid):
-            return
+            return True
         try:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
-            return
+            return False
         stale = self._held.pop(pid, None)
         if stale is not None:
             os.close(stale)
         self._held[pid] = descriptor
+        return True
 
     def alive(self, pid: int) -> bool:
         """Whether a held process still runs; one that ended and was not reaped counts as ended."""

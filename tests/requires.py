@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 _LIST = Path(__file__).with_name("debian-packages.txt")
-_SBIN = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+_POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+"""Debian keeps the server's programs, of each version, where nobody searches."""
+_PATH = os.pathsep.join([*_POSTGRESQL, os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
 def packages() -> dict[str, str]:
@@ -21,8 +23,8 @@ def packages() -> dict[str, str]:
 
 
 def program(name: str) -> str:
-    """The full path of a required program; also one in /usr/sbin, which ordinary users do not search."""
-    path = shutil.which(name, path=_SBIN)
+    """The full path of a required program; also one that lies where users do not search."""
+    path = shutil.which(name, path=_PATH)
     if path is None:
         raise FileNotFoundError(f"{name}: not installed; mark the test with requires({name!r})")
     return path
@@ -34,7 +36,7 @@ def requires(*programs: str) -> pytest.MarkDecorator:
     unknown = [name for name in programs if name not in known]
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: add program and package to {_LIST.name}")
-    missing = [name for name in programs if shutil.which(name, path=_SBIN) is None]
+    missing = [name for name in programs if shutil.which(name, path=_PATH) is None]
     needed = sorted({known[name] for name in missing})
     reason = f"needs {', '.join(missing)}: apt-get install {' '.join(needed)}"
     return pytest.mark.skipif(bool(missing), reason=reason)

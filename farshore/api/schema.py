@@ -36,7 +36,9 @@ class Join(Body):
 
 
 class PeerChange(Body):
-    address: str = Field(max_length=_SHORT)
+    address: str | None = Field(default=None, max_length=_SHORT)
+    max_rate: int | None = None
+    """Bytes per second that may be sent there, 0 for no bound; under the node's own name, in all."""
 
 
 class Grant(Body):
@@ -57,6 +59,12 @@ class Group(Body):
     volumes: list[Volume]
     region: int = DEFAULT_REGION
     on_start: str = "wait"
+
+
+class MoreVolumes(Body):
+    volumes: list[Volume]
+    places: dict[str, str] = Field(default_factory=dict)
+    """[LINK:]VOLUME -> path at the link's peer."""
 
 
 class Link(Body):

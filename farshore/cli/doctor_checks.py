@@ -22,6 +22,9 @@ _OLDEST_PYTHON = (3, 11)
 _STATE_VERSION = 1
 _LEAST_FREE, _GOOD_FREE = 64 << 20, 1 << 30
 _FEW_FILES = 1024
+_TCP = Path("/proc/sys/net/ipv4")
+_FITTING = "net.ipv4.tcp_moderate_rcvbuf"
+_SMALL_BUFFER = 1 << 20
 _TOOLS = {
     "nbdcopy": "libnbd-bin",
     "nbdinfo": "libnbd-bin",
@@ -34,7 +37,7 @@ _TOOLS = {
 def of_host(state: Path) -> list[Check]:
     """The findings about this host and the state directory `state`, which may not exist."""
     checks: list[Callable[[Path], Check]] = [_state, _version, _run, _space]
-    return [_python(), *(each(state) for each in checks), _files(), _tools()]
+    return [_python(), *(each(state) for each in checks), _files(), _buffers(), _tools()]
 
 
 def _python() -> Check:
@@ -124,6 +127,24 @@ def _files() -> Check:
             "open files", "warn", f"{text}: many clients or peers may be refused", f"ulimit -n {hard}"
         )
     return Check("open files", "ok", text)
+
+
+def _buffers() -> Check:
+    """How much of a link may be under way: the kernel fits its buffers to the line, up to a bound."""
+    try:
+        sending, receiving = (
+            int((_TCP / name).read_text("ascii").split()[2]) for name in ("tcp_wmem", "tcp_rmem")
+        )
+        fitting = (_TCP / "tcp_moderate_rcvbuf").read_text("ascii").strip() != "0"
+    except (OSError, ValueError, IndexError) as error:
+        return Check("socket buffers", "warn", f"not known: {error}", f"see {_TCP}")
+    least = min(sending, receiving) // 2  # the other half is what the kernel needs for itself
+    text = f"a link may have some {format_size(least)} under way: {format_size(least * 10)}/s at 100 ms"
+    if not fitting:
+        return Check("socket buffers", "warn", f"{text}; not fitted to the line", f"sysctl -w {_FITTING}=1")
+    if least < _SMALL_BUFFER:
+        return Check("socket buffers", "warn", text, "raise net.ipv4.tcp_wmem and net.ipv4.tcp_rmem")
+    return Check("socket buffers", "ok", text)
 
 
 def _tools() -> Check:

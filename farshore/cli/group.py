@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from farshore.cli import output, polling, status_text
+from farshore.cli.link import parse_places
 from farshore.cli.options import SIZE, connect, json_option, target_options
 from farshore.model import units
 from farshore.model.options import MAX_REGION, MIN_REGION
@@ -54,6 +55,49 @@ def create(
         )
 
 
+@group.command()
+@click.argument("name")
+@click.option("--volume", "volumes", multiple=True, required=True, metavar=_VOLUME, help="May be repeated.")
+@click.option(
+    "--place",
+    "places",
+    multiple=True,
+    metavar="[LINK:]VOLUME=PATH",
+    help="Where the volume's copy lies at the link's peer.",
+)
+@json_option
+@target_options
+def add(name: str, volumes: tuple[str, ...], places: tuple[str, ...], as_json: bool) -> None:
+    """Give a group more volumes, here and at the peers, while all its links are paused.
+
+    The group's engine is restarted, so its clients have to connect again.
+    """
+    wanted = [parse_volume(each) for each in volumes]
+    document = connect().add_volumes(name, wanted, places=parse_places(places))
+    if as_json:
+        output.emit(document)
+    else:
+        output.note(f"group {name} has {len(document['volumes'])} volumes; next: farshore resync {name}")
+
+
+@group.command()
+@click.argument("name")
+@click.argument("volume")
+@json_option
+@target_options
+def remove(name: str, volume: str, as_json: bool) -> None:
+    """Take a volume out of a group, here and at the peers, while all its links are paused.
+
+    What it holds stays where it is. The group's engine is restarted, so its clients have to connect again.
+    """
+    told = connect().remove_volume(name, volume)
+    if as_json:
+        output.emit({"name": name, "volume": volume, "peers_told": told})
+        return
+    later = "" if told else "; a peer is out of reach and is told later (farshore events)"
+    output.note(f"{volume} belongs to {name} no more{later}; next: farshore resync {name}")
+
+
 @group.command("list")
 @json_option
 @target_options
@@ -63,15 +107,16 @@ def list_groups(as_json: bool) -> None:
     if as_json:
         output.emit(node.groups())
         return
+    status = node.status()
     rows = [
         (
-            each.name,
+            title,
             each.role or "-",
             status_text.paint(each.health, output.colour()),
             ", ".join(volume.name for volume in each.volumes),
             ", ".join(f"{link.name} {link.state}" for link in each.links) or "-",
         )
-        for each in node.status().groups
+        for each, title in zip(status.groups, status_text.titles(status.document), strict=True)
     ]
     output.table(("GROUP", "ROLE", "HEALTH", "VOLUMES", "LINKS"), rows, empty="no groups")
 

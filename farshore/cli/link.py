@@ -18,8 +18,15 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
     "first": ("full", "digest"),
     "wire": ("tls", "plain"),
     "compress": ("none", "zstd"),
+    "on-full": ("log", "block"),
 }
-_WITH_UNIT: dict[str, Unit] = {"queue-memory": SIZE, "rpo": DURATION, "max-rate": RATE, "dscp": DSCP}
+_WITH_UNIT: dict[str, Unit] = {
+    "queue-memory": SIZE,
+    "queue-disk": SIZE,
+    "rpo": DURATION,
+    "max-rate": RATE,
+    "dscp": DSCP,
+}
 _HELP = {
     "mode": "Whether a write waits for the peer (sync) or not (async, the default).",
     "ack": "What a sync peer has done when a write returns; default applied.",
@@ -27,6 +34,8 @@ _HELP = {
     "first": "How a blank peer gets its copy; default full.",
     "wire": "Encryption of the stream; default tls.",
     "queue-memory": "Most bytes queued in memory; default 64MiB.",
+    "queue-disk": "Most bytes queued on disk behind that, in order; default 0, no disk queue.",
+    "on-full": "What happens when the queues are full: log and copy later, or block writes; default log.",
     "rpo": "The lag that is still fine; default 30s.",
     "max-rate": "Most bytes per second, as in 10MiB/s or 100Mbit/s; 0 is no bound.",
     "compress": "Compression on the line; default none. Holds from the next connection on.",
@@ -73,7 +82,7 @@ def create(
     Without --place the copy lies in the peer's own volumes directory.
     """
     given = {key: value for key, value in options.items() if value is not None}
-    document = connect().create_link(group, node, name=name, places=_places(places), options=given)
+    document = connect().create_link(group, node, name=name, places=parse_places(places), options=given)
     if as_json:
         output.emit(document)
         return
@@ -173,7 +182,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     return name.replace("-", "_"), _WITH_UNIT[name].convert(value, None, None)
 
 
-def _places(places: tuple[str, ...]) -> dict[str, str]:
+def parse_places(places: tuple[str, ...]) -> dict[str, str]:
+    """All --place of a command."""
     found: dict[str, str] = {}
     for each in places:
         volume, equals, path = each.partition("=")

@@ -11,8 +11,8 @@ import click
 
 from farshore import config
 from farshore.cli import output
-from farshore.cli.options import DURATION, connect, json_option, target_of, target_options
-from farshore.model.units import format_duration
+from farshore.cli.options import DURATION, RATE, connect, json_option, target_of, target_options
+from farshore.model.units import format_duration, format_rate
 
 _LONGEST_TOKEN = 4096
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]]+):(\d{1,5})")
@@ -148,16 +148,24 @@ def join(address: str, token_file: str | None, as_json: bool) -> None:
 
 @node.command("set")
 @click.argument("name", metavar="NODE")
-@click.argument("setting", metavar="address=HOST:PORT")
+@click.argument("setting", metavar="address=HOST:PORT|max-rate=RATE")
 @target_options
 def set_node(name: str, setting: str) -> None:
-    """Change where a peer is reached."""
+    """Change where a peer is reached, or how fast all links to it may send together.
+
+    Under this node's own name, max-rate bounds all that it sends. Links share fairly; 0 is no bound.
+    """
     key, _, value = setting.partition("=")
-    if key != "address":
-        raise click.BadParameter(f"{setting!r} is not address=HOST:PORT")
-    _host_port(value, "address")
-    connect().set_peer(name, address=value)
-    output.note(f"{name} is now reached at {value}")
+    if key == "address":
+        _host_port(value, "address")
+        connect().set_peer(name, address=value)
+        output.note(f"{name} is now reached at {value}")
+    elif key == "max-rate":
+        rate = RATE.convert(value, None, None)
+        connect().set_peer(name, max_rate=rate)
+        output.note(f"{name}: {f'at most {format_rate(rate)}' if rate else 'no bound'} from now on")
+    else:
+        raise click.BadParameter(f"{setting!r} is neither address=HOST:PORT nor max-rate=RATE")
 
 
 @node.command("rotate-key")

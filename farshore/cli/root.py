@@ -33,6 +33,7 @@ _COMMANDS = {
     "resync": "resync:resync",
     "wait": "wait:wait",
     "events": "events:events",
+    "topology": "topology:topology",
     "check": "check:check",
     "doctor": "doctor:doctor",
 }

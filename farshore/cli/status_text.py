@@ -46,11 +46,22 @@ def as_json(document: Mapping[str, Any]) -> str:
 def render(document: Mapping[str, Any], *, colour: bool) -> str:
     """All groups. Raises KeyError or TypeError for a document that is none of status."""
     lines = [f"node {document['node']['name']}"]
-    for group in document["groups"]:
-        lines += ["", *_group(group, colour)]
+    for group, name in zip(document["groups"], titles(document), strict=True):
+        lines += ["", *_group(group, name, colour)]
     if not document["groups"]:
         lines += ["", "no groups yet; next: farshore group create NAME --volume PATH"]
     return "\n".join(lines) + "\n"
+
+
+def titles(document: Mapping[str, Any]) -> list[str]:
+    """What each entry is called: by its group, and by NODE/COPY where the node holds several copies of it."""
+    names = [group["name"] for group in document["groups"]]
+    found = []
+    for group, name in zip(document["groups"], names, strict=True):
+        copy = (group.get("copy") or {}).get("name")
+        several = names.count(name) > 1 and copy is not None
+        found.append(f"{name} at {document['node']['name']}/{copy}" if several else name)
+    return found
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
@@ -73,8 +84,8 @@ def paint(word: str, colour: bool) -> str:
     return f"\x1b[{code}m{word}\x1b[0m" if colour and code else word
 
 
-def _group(group: Mapping[str, Any], colour: bool) -> list[str]:
-    head = f"{group['name']}  {paint(group['health'], colour)}  {group['role'] or _UNKNOWN}"
+def _group(group: Mapping[str, Any], name: str, colour: bool) -> list[str]:
+    head = f"{name}  {paint(group['health'], colour)}  {group['role'] or _UNKNOWN}"
     if group.get("writes"):
         head += f", writes {paint(group['writes'], colour)}"
     lines = [head]
@@ -107,14 +118,25 @@ def _link(link: Mapping[str, Any], colour: bool) -> tuple[str, ...]:
     return (
         link["name"],
         link.get("peer") or _UNKNOWN,
-        ", ".join(word for word in (link.get("mode"), link.get("wire")) if word) or _UNKNOWN,
+        ", ".join(word for word in (link.get("mode"), link.get("wire"), _packed(link)) if word) or _UNKNOWN,
         state,
         _progress(link),
         _size(link.get("dirty_bytes")),
         _lag(link),
-        _size((link.get("queue") or {}).get("memory_bytes")),
+        _size(_queued(link.get("queue") or {})),
         _usable(link),
     )
+
+
+def _queued(queue: Mapping[str, Any]) -> int | None:
+    """What waits, in memory or on disk: the larger tier's bytes tell how far behind the link is."""
+    known = [size for size in (queue.get("memory_bytes"), queue.get("disk_bytes")) if size is not None]
+    return max(known, default=None)
+
+
+def _packed(link: Mapping[str, Any]) -> str:
+    ratio = link.get("compress_ratio")
+    return "" if ratio is None else f"{link.get('compress')} {ratio:.1f}:1"
 
 
 def _progress(link: Mapping[str, Any]) -> str:

@@ -132,6 +132,10 @@ class Link:
     eta_seconds: float | None = None
     lag_seconds: float | None = None
     lag_bytes: int | None = None
+    lag_writes: int | None = None
+    rpo_seconds: float | None = None
+    clock_difference_seconds: float | None = None
+    """By how much the peer's clock is ahead of this node's; no figure above depends on it."""
     dirty_bytes: int | None = None
     queue: Queue = field(default_factory=Queue)
     sequence: Sequences = field(default_factory=Sequences)

@@ -18,7 +18,9 @@ from farshore.client.documents import read
 from farshore.errors import CODES, FarshoreError
 
 _UNAFFECTED = "engines run on without their node: writes and replication are not affected"
+_LONGEST_ASKING = 10.0
 _LONGEST_WAIT = 30.0  # seconds that a node lets one request for events wait
+_RESHAPING = 120.0  # seconds that engines here and at the peers may take to end and to start
 
 
 class Node:
@@ -81,9 +83,12 @@ class Node:
         """The nodes that this one has paired with."""
         return read(answers.Peers, self.call("GET", "/v1/nodes"))
 
-    def set_peer(self, name: str, *, address: str) -> None:
-        """Changes where a peer is reached."""
-        self.call("PATCH", _path("nodes", name), {"address": address})
+    def set_peer(self, name: str, *, address: str | None = None, max_rate: int | None = None) -> None:
+        """Changes where a peer is reached, or how many bytes per second may be sent to it (0: no bound);
+        under the node's own name, how many it may send in all."""
+        wanted = {"address": address, "max_rate": max_rate}
+        body = {key: value for key, value in wanted.items() if value is not None}
+        self.call("PATCH", _path("nodes", name), body)
 
     def forget(self, name: str) -> None:
         """Ends the pairing with a peer."""
@@ -130,6 +135,19 @@ class Node:
     def delete_group(self, name: str) -> None:
         """Forgets a group at this node; the volumes stay as they are."""
         self.call("DELETE", _path("groups", name))
+
+    def add_volumes(
+        self, group: str, volumes: Sequence[Mapping[str, Any]], *, places: Mapping[str, str] | None = None
+    ) -> Mapping[str, Any]:
+        """More volumes for a group whose links are paused; `places`: [LINK:]VOLUME -> path at the peer."""
+        body = {"volumes": list(map(dict, volumes)), "places": dict(places or {})}
+        return self.call("POST", _path("groups", group, "volumes"), body, extra=_RESHAPING)
+
+    def remove_volume(self, group: str, volume: str) -> bool:
+        """Takes a volume out of a group whose links are paused; its content stays. True when every peer has
+        been told."""
+        path = _path("groups", group, "volumes", volume)
+        return bool(self.call("DELETE", path, extra=_RESHAPING).get("peers_told", True))
 
     def links(self, group: str) -> Mapping[str, Any]:
         """The links of a group."""
@@ -183,6 +201,10 @@ class Node:
     def status(self, group: str | None = None) -> answers.Status:
         """The state of every group, or of one."""
         return read(answers.Status, self.call("GET", "/v1/status", query={"group": group}))
+
+    def topology(self, group: str | None = None) -> Mapping[str, Any]:
+        """Which nodes hold copies of every group here, or of one, and what feeds what: the document."""
+        return self.call("GET", "/v1/topology", query={"group": group}, extra=_LONGEST_ASKING)
 
     def pause(
         self, group: str, *, link: str | None = None, drain: bool = True, timeout: float = 30.0

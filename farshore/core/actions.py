@@ -33,6 +33,9 @@ class Issue:
     operations: list[Operation]
     payloads: Sequence[Buffer | None]
     links: tuple[bytes, ...]
+    queues: tuple[tuple[bytes, bool], ...] = ()
+    """Links whose queue keeps this frame, behind all it kept before. False: in memory. True: it, and all
+    that is kept in memory, goes to the disk as `QueueAppend` says."""
 
 
 @dataclass(slots=True)
@@ -85,6 +88,65 @@ class WriteBoard:
 class Connect:
     """Open a connection for this link. Report `connected(link)` or `disconnected(link, why)`."""
 
+    link: bytes
+
+
+@dataclass(slots=True)
+class QueueAppend:
+    """Append the frames that a link's queue keeps in memory to its disk queue. Of any size and kind of
+    append, report `queue_written(link, last, bytes on disk, errno)`, in order, with the last sequence that
+    is on the disk by now."""
+
+    link: bytes
+
+
+@dataclass(slots=True)
+class QueueRead:
+    """Read frames behind a sequence back from the disk queue, about `most` bytes but at least one, off the
+    loop. Report `queue_read(ticket, [(head, frame), ...], why)`, with a reason where it failed."""
+
+    ticket: int
+    link: bytes
+    after: int
+    most: int
+
+
+@dataclass(slots=True)
+class SendFrames:
+    """Queue these frames, as `queue_read` brought them, on the channel."""
+
+    channel: bytes
+    frames: list[object]
+
+
+@dataclass(slots=True)
+class QueueSend:
+    """Queue every frame that is kept in memory behind a sequence on the channel; it stays in memory."""
+
+    channel: bytes
+    after: int
+
+
+@dataclass(slots=True)
+class QueueTrim:
+    """Frames up to this sequence are durable at the peer: they need not be kept."""
+
+    link: bytes
+    durable: int
+
+
+@dataclass(slots=True)
+class QueueDrop:
+    """Forget everything that the link's queue keeps, in memory and on disk."""
+
+    link: bytes
+
+
+@dataclass(slots=True)
+class QueueSync:
+    """Make everything that was appended durable. Report `queue_synced(ticket, errno)`."""
+
+    ticket: int
     link: bytes
 
 
@@ -155,6 +217,59 @@ class CompareDigests:
 
 
 @dataclass(slots=True)
+class AppendFrame:
+    """Secondary: append the frame to the journal, at once or together with the others of this turn, in
+    order. Report `appended(errno)` once for all that were handed over and not reported, before anything
+    is reported or handed over that is no frame. After an error none of them is in the journal."""
+
+    frame: object
+    position: Position
+    """What is reached with it."""
+
+
+@dataclass(slots=True)
+class SyncJournal:
+    """Secondary: fdatasync what was appended to the journal. Report `journal_done(ticket, errno)`."""
+
+    ticket: int
+
+
+@dataclass(slots=True)
+class ApplyFrames:
+    """Secondary: write the records of these frames to the volumes, in order; where they overlap, the later
+    one stands. Report `journal_done(ticket, errno)`."""
+
+    ticket: int
+    frames: list[object]
+
+
+@dataclass(slots=True)
+class BeginJournal:
+    """Secondary: drop everything in the journal and begin it anew behind `position`, durably.
+    Report `journal_done(ticket, errno)`."""
+
+    ticket: int
+    position: Position
+
+
+@dataclass(slots=True)
+class TrimJournal:
+    """Secondary: what lies at or below `position` is not needed any more. Nothing is reported."""
+
+    position: Position
+
+
+@dataclass(slots=True)
+class ReplayJournal:
+    """Secondary: write every frame of the journal behind `after`, in order and up to the first one that
+    does not follow, to the volumes. Report `replayed(ticket, position, errno)`; the position is that of
+    the last one."""
+
+    ticket: int
+    after: Position
+
+
+@dataclass(slots=True)
 class Note:
     """An event for the operator's journal. `fields` are JSON values."""
 
@@ -170,6 +285,13 @@ Action: TypeAlias = (
     | WriteHeader
     | WriteBoard
     | Connect
+    | QueueAppend
+    | QueueRead
+    | SendFrames
+    | QueueSend
+    | QueueTrim
+    | QueueDrop
+    | QueueSync
     | Close
     | Send
     | ReadRegion
@@ -177,5 +299,11 @@ Action: TypeAlias = (
     | ApplyFill
     | WriteDurable
     | CompareDigests
+    | AppendFrame
+    | SyncJournal
+    | ApplyFrames
+    | BeginJournal
+    | TrimJournal
+    | ReplayJournal
     | Note
 )

@@ -37,6 +37,8 @@ def begin(feeder: Feeder, course: Course) -> None:
     session, nonce = feeder.session, feeder.session.nonce
     kind = kind_for(course, feeder.wanted, feeder.spec.options.first)
     feeder.unanswered_cut = None
+    feeder.unlogged.resync_begins()
+    feeder.disk.abandon("the disk queue does not reach from where the peer stands")
     if course is not Course.CONTINUE:
         feeder.board.or_back()
     feeder.board.prepare(kind)

@@ -91,7 +91,7 @@ class Durability:
         def durable() -> None:
             if position.generation == self.generation:
                 self.durable = max(self.durable, position.sequence)
-            self._clear_doubt()
+            self.clear_doubt()
             then()
 
         def synced() -> None:
@@ -102,7 +102,8 @@ class Durability:
 
         self.sync_volumes(synced)
 
-    def _clear_doubt(self) -> None:
+    def clear_doubt(self) -> None:
+        """Drop the header's mark of doubt once it has been passed, durably."""
         header = self._keeper.header
         if header.doubtful_until and header.resync is None and self.durable >= header.doubtful_until:
             self._keeper.put(replace(header, doubtful_until=0))

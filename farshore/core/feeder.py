@@ -15,7 +15,7 @@ import errno as errnos
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from farshore.core import completing, pausing
+from farshore.core import completing
 from farshore.core.actions import Close, Send
 from farshore.core.feeder_session import FeederSession, Phase
 from farshore.core.filling import Filling
@@ -23,8 +23,10 @@ from farshore.core.gate import Acknowledged, LinkGate
 from farshore.core.handshake import Course
 from farshore.core.link import LinkEvent, Standing, step
 from farshore.core.pausing import Pause
+from farshore.core.queueing import LinkQueue, position_of
 from farshore.core.scoreboard import Scoreboard
 from farshore.core.shared import Shared
+from farshore.core.unlogged import Unlogged
 from farshore.core.write_path import NO_LIMIT
 from farshore.model import messages as m
 from farshore.model.header import LinkRecord
@@ -33,6 +35,7 @@ from farshore.model.options import (
     LinkSpec,
     LinkState,
     Mode,
+    OnFull,
     Reason,
     ResyncKind,
 )
@@ -80,7 +83,9 @@ class Feeder:
         self.pause: Pause | None = None
         self.retired = False
         """True once the link was removed."""
+        self.disk = LinkQueue(self)
         self.session = FeederSession(self)
+        self.unlogged = Unlogged(self, shared.ignored)
         self.gate = LinkGate(spec.id, shared.path, self._gate_facts, self._remember_alone)
 
     def _first_reason(self) -> Reason:
@@ -168,8 +173,12 @@ class Feeder:
                 self.filling.cursor.live(operations, True)
             self.queue += size
             self.acked.sent = last
+            if self.disk.live:
+                self.disk.keep(last, size)
             return True
-        self.board.dirty.mark_operations(operations)
+        if self.disk.take(operations, last, size):
+            return False
+        self.board.dirty.mark_operations(self.unlogged.logged(operations))
         if self.filling is not None:
             self.filling.cursor.live(operations, False)
         return False
@@ -183,6 +192,11 @@ class Feeder:
             self._fold()
             self.streaming = False
             return True
+        if self.filling is None and self.disk.fall_behind():
+            return True
+        if self.spec.options.on_full is OnFull.BLOCK:
+            self.disk.block()
+            return False
         if self.filling is not None:
             self.close("", "the queue is full")
         self.stop(LinkEvent.OVERFLOW, "the memory queue is full")
@@ -244,6 +258,7 @@ class Feeder:
             if self.streaming:  # else the queue overflowed meanwhile: back to order by an update
                 self.enter(LinkEvent.RESUME)
                 self.replicates()
+            self.disk.pump()
         else:
             self.enter(LinkEvent.BEGIN, Reason(self.filling.cursor.resync.kind.value))
             self.filling.pump()
@@ -256,6 +271,7 @@ class Feeder:
         """Everything goes in order and nothing else is owed."""
         if not self.record.ever_replicated:
             self.remember(ever_replicated=True)
+        self.disk.begin()
         self.gate.close(replicating=True)
         self.shared.progressed()
 
@@ -267,7 +283,8 @@ class Feeder:
             case m.Ack(session=session) if session == self.session.nonce:
                 self._acknowledged(message)
             case m.Heartbeat():
-                echo = self.session.liveness.take(message, self.shared.outbox.now)
+                outbox = self.shared.outbox
+                echo = self.session.liveness.take(message, outbox.now, outbox.wall)
                 if echo is not None:
                     self.send(echo)
             case m.Welcome():
@@ -297,11 +314,15 @@ class Feeder:
             self.gate.follow(acked, self.spec.options.ack)
         if self.board.queued:
             self.board.acknowledge_queued(acked.durable)
+        if self.board.spooled:
+            self.board.spooled.acknowledge(acked.durable)
         if self.gate.settled(acked.durable) and self.replicating:
             self.gate.alone = False
             self.remember(alone_since=None)
         if self.filling is not None:
             self.filling.acknowledged(ack.fills_durable)
+        if self.disk.live or self.disk.sealed:
+            self.disk.acknowledged(acked.durable)
         if self.pause is not None:
             self.pause.advance()
         self.shared.progressed()
@@ -315,8 +336,8 @@ class Feeder:
     def settle_base(self) -> None:
         """Rule A5: the scoreboard is complete from what the peer has durable. Called whenever the base is
         about to count, so that an acknowledgement need not touch it."""
-        if self.replicating or self.pause is not None:
-            self.board.base = Position(self.shared.path.generation, self.acked.durable)
+        if self.replicating or self.pause is not None or self.disk.live:
+            self.board.base = position_of(self.shared.history(), self.acked.durable)
 
     def _refused(self, code: str, text: str) -> None:
         self.close("", "")
@@ -347,9 +368,14 @@ class Feeder:
     def stop(self, event: LinkEvent, why: str, at: Position | None = None) -> None:
         """Stop sending at the present sequence (rules A1, B5, C4) and fall to logging or worse."""
         session_goes_on = event is LinkEvent.OVERFLOW and self.filling is None
-        if self.following:
+        survives = self.disk.survives(event)
+        if survives:
+            self.disk.spool()
+        elif self.following or self.board.spooled:
             self._fold()
         self.settle_base()
+        if not survives:
+            self.disk.drop()
         was = self.standing
         self.streaming = False
         self.pause = None
@@ -360,17 +386,20 @@ class Feeder:
             self.queue = 0
             self.session.ended()
         if self.state not in (LinkState.DIVERGED, LinkState.FAILED):
-            self._fall(event, why)
+            self._fall(event, why, self.disk.live)
         if was.state in (LinkState.REPLICATING, LinkState.RESYNCING):
             self.remember(stopped_at=at or self.shared.position(), stopped_time=self.shared.outbox.wall)
         self.gate.open()
         self.shared.progressed()
 
-    def _fall(self, event: LinkEvent, why: str) -> None:
+    def _fall(self, event: LinkEvent, why: str, queues: bool) -> None:
         if self.record.paused and event in _ASKED_IN_VAIN:
             self.enter(LinkEvent.STOP)  # a paused link whose peer was only asked (D5) stays what it was
+            return
+        self.why, self.next_step = why, ""
+        if queues:
+            self.enter(LinkEvent.QUEUE, step(LinkState.LOGGING, event).reason)
         else:
-            self.why, self.next_step = why, ""
             self.enter(event)
 
     def enter(self, event: LinkEvent, reason: Reason | None = None) -> None:
@@ -415,7 +444,7 @@ class Feeder:
         self.once = once
         if self.record.paused:
             self.remember(paused=False)
-        streams = self.streaming and self.session.phase in (Phase.PREPARING, Phase.LIVE)
+        streams = (self.streaming or self.disk.behind) and self.session.phase in (Phase.PREPARING, Phase.LIVE)
         if streams and kind is ResyncKind.UPDATE and not once:
             return
         self.wanted = kind
@@ -438,6 +467,7 @@ class Feeder:
             self.gate.close(replicating=True)
         else:
             self.gate.open()
+        self.disk.changed()
 
     def retire(self) -> None:
         """The link was removed: nothing of it goes on."""
@@ -445,12 +475,13 @@ class Feeder:
         if self.filling is not None:
             self.filling.abandon()
         self.filling, self.pause, self.streaming = None, None, False
+        self.shared.path.blocked.discard(self.id)
         self.session.ended()
         self.retired = True
 
     def fail(self, why: str) -> None:
         """A local disk failed: stop at the present sequence (rule C3)."""
-        if self.state in (LinkState.LOGGING, LinkState.RESYNCING, LinkState.REPLICATING):
+        if self.state not in (LinkState.DIVERGED, LinkState.FAILED):
             self.close("", why)
             self.stop(LinkEvent.LOCAL_ERROR, why)
             self.session.retry.slow(self.shared.outbox.now)
@@ -460,6 +491,8 @@ class Feeder:
     def backlog(self, size: int) -> None:
         """The shell says how many bytes wait on the channel."""
         self.queue = size
+        if self.disk.behind or self.shared.path.blocked:
+            self.disk.go_on()
         self._go_on()
 
     @property
@@ -473,7 +506,7 @@ class Feeder:
         elif (
             self.standing.reason is Reason.QUEUE_FULL and self.live and not self.queue and self.session.wanted
         ):
-            self.board.base = Position(self.shared.path.generation, self.acked.durable)
+            self.board.base = position_of(self.shared.history(), self.acked.durable)
             completing.begin(self, Course.UPDATE)
 
     def tick(self) -> None:
@@ -485,4 +518,5 @@ class Feeder:
             return
         if self.pause is not None:
             self.pause.advance()
+        self.disk.tick()
         self._go_on()

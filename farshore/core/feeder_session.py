@@ -15,7 +15,7 @@ from farshore.core.handshake import Course, decide, kind_for
 from farshore.core.link import LinkEvent
 from farshore.core.liveness import Liveness, Retry
 from farshore.model import messages as m
-from farshore.model.options import LinkState, ResyncKind
+from farshore.model.options import Apply, LinkState, ResyncKind
 
 if TYPE_CHECKING:
     from farshore.core.feeder import Feeder
@@ -69,7 +69,8 @@ class FeederSession:
         if feeder.record.paused:
             # Rule D5 asks every peer, as long as writes wait for that; a pause only keeps it from being fed.
             return not self.met and feeder.shared.path.held and feeder.record.peer_copy is not None
-        return feeder.wanted is not None or feeder.spec.options.autosync or not self.met
+        autosync = feeder.spec.options.autosync or feeder.disk.live
+        return feeder.wanted is not None or autosync or not self.met
 
     def connect(self) -> None:
         """Open a connection if one is wanted and due."""
@@ -100,6 +101,7 @@ class FeederSession:
                 tuple(sorted(geometry.sizes.items())),
                 feeder.record.peer_copy,
                 feeder.spec.options.first,
+                feeder.spec.options.apply is Apply.JOURNAL,
             )
         )
 
@@ -127,7 +129,10 @@ class FeederSession:
         if not known:
             feeder.remember(peer_copy=peer.copy)
         feeder.board.peer_copy = peer.copy
-        if course is Course.RESUME and feeder.wanted in (None, ResyncKind.UPDATE) and not feeder.once:
+        head = peer.history.head
+        if head is not None and feeder.disk.may_drain(course, peer):
+            feeder.disk.drain(head)
+        elif course is Course.RESUME and feeder.wanted in (None, ResyncKind.UPDATE) and not feeder.once:
             feeder.resume()
         elif known and feeder.wanted is None and not feeder.spec.options.autosync:
             feeder.close("", "autosync is off")

@@ -116,7 +116,7 @@ class Filling:
         if sequence != self._sequence_seen:
             self._sequence_seen, self._busy_at = sequence, outbox.now
         allowed = BACKLOG_BUSY if outbox.now - self._busy_at < QUIET else BACKLOG_IDLE
-        rate = feeder.spec.options.max_rate
+        rate = self._rate
         if rate:
             elapsed = outbox.now - self._paid_at
             self._paid_at = outbox.now
@@ -128,6 +128,13 @@ class Filling:
         if cursor.in_flight < cursor.longest:
             return True  # as much as one piece is always under way, however long the queue: so it ends (E4)
         return len(cursor.reading) < READS and cursor.in_flight < WINDOW and feeder.queue + reading <= allowed
+
+    @property
+    def _rate(self) -> int:
+        """Bytes per second that fills keep to, 0 for no bound. The channel bounds all that leaves; this keeps
+        a slow link's queue free of fills. What is packed on its way is known to the channel only."""
+        options = self._feeder.spec.options
+        return options.max_rate if options.compress == "none" else 0
 
     def _read(self, piece: Piece) -> None:
         feeder = self._feeder
@@ -143,7 +150,7 @@ class Filling:
 
         ticket = feeder.shared.outbox.ticket(done)
         self.cursor.begin_read(ticket, piece, (each[1] for each in feeder.shared.path.unwritten))
-        if feeder.spec.options.max_rate and not piece.digest:
+        if self._rate and not piece.digest:
             self._allowance -= length
         feeder.shared.outbox.emit(ReadRegion(ticket, feeder.id, piece.volume, offset, length, piece.digest))
 
@@ -152,7 +159,7 @@ class Filling:
         if errno:
             feeder.local_read_failed(errno)
             return
-        if data is None and feeder.spec.options.max_rate:
+        if data is None and self._rate:
             self._allowance += end - offset  # a hole travels as a note: it is not charged
         piece = self.cursor.read_done(ticket)
         if piece is None:

@@ -2,13 +2,16 @@
 
 A link *logs* while it does not send; it is *resyncing* while marked regions are copied, with
 ordered live writes in between; it is *replicating* while every write is sent in order and nothing
-else is owed. `queuing` belongs to disk queues. `diverged` waits for an operator's plan, `failed`
-for a repair. An event that its state does not know is an error that names both.
+else is owed. With a disk queue it is *queuing* while the peer is lost, and until all that the queue
+held was sent in order. `diverged` waits for an operator's plan, `failed` for a repair. An event that
+its state does not know is an error that names both.
 
     logging --begin--> resyncing --complete--> replicating
        ^  \\--resume--------------------------------^   |
        |                                               |
-       +--- lost, stop, overflow, fault <--------------+   (also from resyncing)
+       +--- lost, stop, overflow, fault <--------------+   (also from resyncing, queuing)
+
+    replicating --queue--> queuing --resume--> replicating
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ class LinkEvent(StrEnum):
     """The completion cut is durable at the peer."""
     LOST = "lost"
     """The connection ended or fell silent."""
+    QUEUE = "queue"
+    """The same, and the disk queue takes what comes."""
     STOP = "stop"
     """The operator paused the link."""
     OVERFLOW = "overflow"
@@ -54,6 +59,7 @@ class Standing:
 
 _LOGGING, _RESYNCING = LinkState.LOGGING, LinkState.RESYNCING
 _REPLICATING, _DIVERGED, _FAILED = LinkState.REPLICATING, LinkState.DIVERGED, LinkState.FAILED
+_QUEUING = LinkState.QUEUING
 
 _STOPS = {
     LinkEvent.LOST: Standing(_LOGGING, Reason.PEER_LOST),
@@ -74,6 +80,10 @@ TABLE: dict[tuple[LinkState, LinkEvent], Standing] = {
     (_RESYNCING, LinkEvent.BEGIN): Standing(_RESYNCING, Reason.UPDATE),
     (_RESYNCING, LinkEvent.COMPLETE): Standing(_REPLICATING, Reason.IN_ORDER),
     **{(_REPLICATING, event): standing for event, standing in _STOPS.items()},
+    (_REPLICATING, LinkEvent.QUEUE): Standing(_QUEUING, Reason.PEER_LOST),
+    **{(_QUEUING, event): standing for event, standing in _STOPS.items()},
+    (_QUEUING, LinkEvent.QUEUE): Standing(_QUEUING, Reason.PEER_LOST),
+    (_QUEUING, LinkEvent.RESUME): Standing(_REPLICATING, Reason.IN_ORDER),
     (_DIVERGED, LinkEvent.RETRY): Standing(_LOGGING, Reason.OPERATOR),
     (_FAILED, LinkEvent.RETRY): Standing(_LOGGING, Reason.OPERATOR),
 }

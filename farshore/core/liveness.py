@@ -6,14 +6,19 @@ it. Both ends of a link use the same rules.
 
 from __future__ import annotations
 
+from typing import Final
+
 from farshore.model.messages import Heartbeat
 from farshore.model.options import Timing
+
+MEASURED_AGAIN: Final = 30.0
+"""Seconds after which a measurement of the clocks gives way to a slower one: clocks drift and are set."""
 
 
 class Liveness:
     """One session's heartbeats. Times are monotonic seconds."""
 
-    __slots__ = ("_beat_at", "_heard_at", "_timing", "rtt")
+    __slots__ = ("_beat_at", "_heard_at", "_measured", "_timing", "clock_difference", "rtt")
 
     def __init__(self, timing: Timing, now: float) -> None:
         self._timing = timing
@@ -21,6 +26,16 @@ class Liveness:
         self._beat_at = now
         self.rtt: float | None = None
         """Seconds between a heartbeat and its echo, None before the first."""
+        self.clock_difference: float | None = None
+        """Seconds by which the peer's clock is ahead of ours, None before it is known; by the quickest round
+        trip of late."""
+        self._measured = (0.0, 0.0)
+        """The round trip of that measurement, and when it was made."""
+
+    @property
+    def clock_uncertainty(self) -> float | None:
+        """Seconds by which `clock_difference` may be wrong: half of the round trip that gave it."""
+        return None if self.clock_difference is None else self._measured[0] / 2
 
     def heard(self, now: float) -> None:
         """Bytes arrived."""
@@ -34,11 +49,19 @@ class Liveness:
         """Whether the peer has been silent beyond the limit."""
         return now - self._heard_at > self._timing.limit
 
-    def take(self, beat: Heartbeat, now: float) -> Heartbeat | None:
+    def take(self, beat: Heartbeat, now: float, wall: float = 0.0) -> Heartbeat | None:
         """The peer's heartbeat, or the echo of ours; returns the echo to send back at once, if any."""
         if beat.echo:
             self.rtt = max(0.0, now - beat.echo / 1e9)
-        return Heartbeat(0, beat.clock) if beat.clock else None
+            if beat.wall and wall:
+                self._measure(self.rtt, beat.wall / 1e9 + self.rtt / 2 - wall, now)
+        return Heartbeat(0, beat.clock, int(wall * 1e9)) if beat.clock else None
+
+    def _measure(self, rtt: float, difference: float, now: float) -> None:
+        """An echo that waited in a queue on its way says little; a quick one holds for a while."""
+        quickest, at = self._measured
+        if self.clock_difference is None or rtt <= quickest or now - at > MEASURED_AGAIN:
+            self.clock_difference, self._measured = difference, (rtt, now)
 
     def beat(self, now: float) -> Heartbeat | None:
         """Our heartbeat when it is due."""

@@ -110,12 +110,14 @@ class HeaderKeeper:
 
 
 class GroupSync:
-    """At most one fdatasync of the copy's volumes in flight; later requests share the next one."""
+    """At most one fdatasync of the copy's volumes (or of what else `action` names) in flight; later
+    requests share the next one."""
 
-    __slots__ = ("_errno", "_next", "_outbox", "_running")
+    __slots__ = ("_action", "_errno", "_next", "_outbox", "_running")
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, action: Callable[[int], Action] = SyncVolumes) -> None:
         self._outbox = outbox
+        self._action = action
         self._errno = 0
         self._running: list[Then] | None = None
         self._next: list[Then] | None = None
@@ -142,7 +144,7 @@ class GroupSync:
 
     def _begin(self, waiting: list[Then]) -> None:
         self._running = waiting
-        self._outbox.emit(SyncVolumes(self._outbox.ticket(self._synced)))
+        self._outbox.emit(self._action(self._outbox.ticket(self._synced)))
 
     def _synced(self, errno: int) -> None:
         waiting, self._running = self._running or [], None

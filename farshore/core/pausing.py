@@ -39,7 +39,7 @@ def begin(feeder: Feeder, drain: bool, timeout: float) -> None:
     here = feeder.shared.position()
     cut = here if sending else feeder.record.stopped_at or here
     feeder.wanted, feeder.once = None, False
-    durable = feeder.acked.durable >= feeder.acked.sent
+    durable = feeder.acked.durable >= here.sequence
     if not (replicating and drain) or durable:
         complete(feeder, cut, replicating and durable)
         return

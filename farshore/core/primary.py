@@ -8,8 +8,8 @@ and only then lets writes flow; a clean stop leaves exact scoreboards and an exa
 from __future__ import annotations
 
 import errno as errnos
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from farshore.core import pausing
 from farshore.core.actions import Action
@@ -17,16 +17,18 @@ from farshore.core.activity import ActivityLog, extent_of
 from farshore.core.board_keeper import BoardKeeper
 from farshore.core.feeder import Feeder
 from farshore.core.geometry import Geometry
+from farshore.core.lag import Timeline, Watch
 from farshore.core.ledger import Entry, Ledger
 from farshore.core.opening import Opening
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
+from farshore.core.queueing import QueueImage
 from farshore.core.scoreboard import BoardImage, Scoreboard
 from farshore.core.shared import Shared
 from farshore.core.shutdown import Shutdown
-from farshore.core.write_path import NO_LIMIT, Batch, WritePath
+from farshore.core.write_path import NO_LIMIT, Batch, Destinations, WritePath
 from farshore.errors import FarshoreError
 from farshore.model.header import Header, LinkRecord
-from farshore.model.messages import Message
+from farshore.model.messages import FrameHead, Message
 from farshore.model.options import LinkSpec, Mode, OnOutage, ResyncKind, Timing, Writes
 from farshore.model.positions import History
 from farshore.model.volumes import Operation
@@ -57,6 +59,10 @@ class PrimarySetup:
     timing: Timing
     on_start: str = "wait"
     reserve: int = RESERVE
+    ignored: frozenset[int] = frozenset()
+    """Volumes with `outage=ignore` (rule A6)."""
+    queues: Mapping[bytes, QueueImage] = field(default_factory=dict)
+    """The disk queues that hold anything."""
 
 
 class Primary:
@@ -76,6 +82,8 @@ class Primary:
         self.path.on_fault = self._fault
         self.path.on_write_error = self._write_failed
         self.ledger = Ledger()
+        self.timeline = Timeline()
+        self._watch = Watch()
         self.feeders: dict[bytes, Feeder] = {}
         self.boards = BoardKeeper(self.outbox, self.feeders, self._fault)
         self.fenced = ""
@@ -107,6 +115,8 @@ class Primary:
         )
         for spec in self.setup.links:
             self._restore_link(spec, clean)
+        links = tuple([replace(record, queue_whole=False) for record in self.keeper.header.links])
+        self.keeper.header = replace(self.keeper.header, links=links)
         # What a process death left in the page cache counts only once it is synced: a suspect may be found
         # equal, and its extent forgotten, before the next flush.
         self.boards.write_all(lambda: self.path.sync_now(self._recovered))
@@ -123,6 +133,11 @@ class Primary:
             # `second` is merged and not cleared: the pages of one write reach the disk in any order.
             board.dirty.merge(board.second)
             board.suspect_extents(self._suspects())
+        feeder.disk.restore(
+            self.setup.queues.get(spec.id),
+            self.setup.header.history.head,
+            whole=clean and feeder.record.queue_whole,
+        )
         board.every_page()
 
     def _suspects(self) -> Iterable[tuple[int, int]]:
@@ -144,6 +159,7 @@ class Primary:
             self._progressed,
             self._fence,
             self._persist,
+            self.setup.ignored,
         )
         if self.keeper.header.link(spec.id) is None:
             record = LinkRecord(spec.id, spec.epoch)
@@ -199,7 +215,7 @@ class Primary:
         if self.path.fault:
             return Writes.REFUSED
         frozen = any(each.freezing and not each.replicating for each in self.feeders.values())
-        return Writes.HELD if self.path.held or frozen else Writes.FLOWING
+        return Writes.HELD if self.path.held or frozen or self.path.blocked else Writes.FLOWING
 
     def held_by(self) -> str | None:
         """Why writes are held, None while they flow or are refused."""
@@ -208,6 +224,8 @@ class Primary:
         for feeder in self.feeders.values():
             if feeder.freezing and not feeder.replicating:
                 return f"link {feeder.spec.name} freezes writes until its peer is back"
+        if self.path.blocked:
+            return "the queue of a link is full and holds writes until there is room (on-full=block)"
         waiting = [each.spec.name for each in self.feeders.values() if not each.session.met]
         return f"the peers of {', '.join(waiting)} are asked first" if waiting else "the copy is starting"
 
@@ -232,15 +250,20 @@ class Primary:
             self._maintain()
         return self.outbox.take()
 
-    def issued(self, operations: list[Operation], last: int, size: int) -> tuple[bytes, ...]:
+    def issued(self, operations: list[Operation], last: int, size: int) -> Destinations:
         """Called by the write path for each frame, before anything of it is written or sent."""
         on_wire = size + FRAME_HEAD + RECORD * len(operations)
         links = tuple([each.id for each in self.feeders.values() if each.issued(operations, last, on_wire)])
+        queues: tuple[tuple[bytes, bool], ...] = ()
+        for feeder in self.feeders.values():
+            if feeder.disk.live:
+                queues += feeder.disk.placed(last)
+        self.timeline.issued(last - len(operations), size, self.outbox.now, self.outbox.wall)
         if self.ledger_needed:
             self.ledger.append(Entry(last, operations, size, self.outbox.wall))
         if self.path.ceiling - last < self.setup.reserve // 2 and not self._reserving:
             self._reserve(last)
-        return links
+        return links, queues
 
     @property
     def ledger_needed(self) -> bool:
@@ -314,6 +337,22 @@ class Primary:
         """Bytes that wait on the channel at the end of a turn."""
         return self._of(link, lambda feeder: feeder.backlog(size))
 
+    def queue_written(self, link: bytes, last: int, disk_bytes: int, errno: int) -> list[Action]:
+        """What a link's disk queue holds by now; see `QueueAppend`."""
+        feeder = self.feeders.get(link)
+        if feeder is not None:
+            feeder.disk.written(last, disk_bytes, errno)
+            self._maintain()
+        return self.outbox.take()
+
+    def queue_read(self, ticket: int, frames: Sequence[tuple[FrameHead, object]], why: str) -> list[Action]:
+        """Frames of a disk queue, or why there are none."""
+        return self._settle(ticket, frames, why)
+
+    def queue_synced(self, ticket: int, errno: int) -> list[Action]:
+        """A disk queue was fdatasynced."""
+        return self._settle(ticket, errno)
+
     def heard(self, link: bytes) -> None:
         """Bytes arrived on the channel."""
         feeder = self.feeders.get(link)
@@ -337,6 +376,7 @@ class Primary:
         if self.path.ceiling and self._shutdown is None:
             for feeder in list(self.feeders.values()):
                 feeder.tick()
+            self._watch.look(self.timeline, self.outbox, self.feeders)
         self._maintain()
         return self.outbox.take()
 

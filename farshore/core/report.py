@@ -11,6 +11,7 @@ from typing import Any
 
 from farshore.core.feeder import Feeder
 from farshore.core.health import LinkFacts, of_group
+from farshore.core.lag import of_link
 from farshore.core.primary import Primary
 from farshore.core.secondary import Secondary
 from farshore.model.options import Health, LinkState, Role, Writes
@@ -44,33 +45,26 @@ def of_primary(primary: Primary, group: str) -> dict[str, Any]:
 
 
 def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
-    options = feeder.spec.options
+    options, lag = feeder.spec.options, of_link(primary.timeline, primary.outbox, feeder)
     return LinkFacts(
         feeder.spec.name,
         feeder.state,
         feeder.standing.reason,
         feeder.why,
-        lag_seconds(primary, feeder),
+        lag.seconds if lag is not None else None,
         options.rpo,
         options.autosync,
         feeder.next_step,
     )
 
 
-def lag_seconds(primary: Primary, feeder: Feeder) -> float | None:
-    """Age of the oldest write that the peer has not applied; None while writes are not sent in order."""
-    if feeder.state is not LinkState.REPLICATING:
-        return None
-    oldest = primary.ledger.oldest_after(feeder.acked.applied)
-    return max(0.0, primary.outbox.wall - oldest.time) if oldest is not None else 0.0
-
-
 def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
     """One link."""
     filling, record, acked = feeder.filling, feeder.record, feeder.acked
     unacknowledged = primary.ledger.bytes_after(acked.durable) if feeder.following else 0
-    replicating = feeder.state is LinkState.REPLICATING
-    usable, as_of, why = peer_usable(feeder, primary.outbox.wall, lag_seconds(primary, feeder))
+    lag = of_link(primary.timeline, primary.outbox, feeder)
+    seconds = lag.seconds if lag is not None else None
+    usable, as_of, why = peer_usable(feeder, primary.outbox.wall, seconds)
     stopped = record.stopped_at
     return {
         "id": feeder.id.hex(),
@@ -85,14 +79,16 @@ def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
         "direction": "forward",
         "progress": filling.cursor.progress if filling is not None else None,
         "eta_seconds": filling.eta() if filling is not None else None,
-        "lag_seconds": lag_seconds(primary, feeder),
-        "lag_bytes": primary.ledger.bytes_after(acked.applied) if replicating else None,
+        "lag_seconds": seconds,
+        "lag_bytes": lag.size if lag is not None else None,
+        "lag_writes": lag.writes if lag is not None else None,
+        "rpo_seconds": feeder.spec.options.rpo,
         "dirty_bytes": feeder.board.dirty_bytes() + unacknowledged,
         "queue": {
-            "memory_bytes": feeder.queue,
+            "memory_bytes": max(feeder.queue, feeder.disk.memory_bytes),
             "memory_limit": feeder.spec.options.queue_memory,
-            "disk_bytes": None,
-            "disk_limit": None,
+            "disk_bytes": feeder.disk.disk_bytes if feeder.disk.configured else None,
+            "disk_limit": feeder.spec.options.queue_disk or None,
         },
         "sequence": {
             "sent": acked.sent,
@@ -107,6 +103,7 @@ def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
         "peer_usable_as_of": as_of,
         "peer_usable_why": why,
         "rtt_seconds": feeder.session.liveness.rtt,
+        "clock_difference_seconds": feeder.session.liveness.clock_difference,
         "stopped_at": stopped.sequence if stopped is not None else None,
         "stopped_time": moment(record.stopped_time),
     }
@@ -152,5 +149,10 @@ def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
         "fault": secondary.fault or None,
         "held_by": None,
         "usable": secondary.consistent,
+        # By the primary's clock; by the second figure it differs from ours.
+        "newest_write_at": moment(secondary.newest_write / 1e9 if secondary.newest_write else None),
+        "clock_difference_seconds": secondary.session.liveness.clock_difference
+        if secondary.session
+        else None,
         "links": [],
     }

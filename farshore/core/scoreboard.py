@@ -239,7 +239,7 @@ class Scoreboard:
         self.spooled.clear()
 
     def adopt_spooled(self, sequence: int) -> None:
-        """After a clean stop with a whole disk queue: its frames, up to `sequence`, are all that is marked."""
+        """After a clean stop with a whole disk queue: its frames, up to `sequence`, are the marks."""
         self.spooled.adopt(self.dirty.bits, sequence)
         self.dirty.clear()
 

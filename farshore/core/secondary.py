@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno as errnos
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from farshore.core import starting
 from farshore.core.actions import Action, Close, Send
-from farshore.core.durability import Durability, reaching
+from farshore.core.durability import Durability
 from farshore.core.geometry import Geometry
+from farshore.core.journaling import JournalImage, Journaling, JournalLimits
 from farshore.core.liveness import Liveness
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.core.stream import Stream
@@ -36,6 +38,8 @@ class SecondarySetup:
     new_id: Callable[[], bytes]
     timing: Timing
     empty: bool = True
+    journal: JournalImage = field(default_factory=JournalImage)
+    limits: JournalLimits = field(default_factory=JournalLimits)
 
 
 class Secondary:
@@ -47,12 +51,16 @@ class Secondary:
         self.outbox = Outbox()
         self.keeper = HeaderKeeper(self.outbox, setup.header, self.fail)
         self.standing = Durability(self.outbox, self.keeper, GroupSync(self.outbox), self.fail)
+        self.journal = Journaling(self, setup.limits)
+        self.journal.said = self._say_durable
         self.session: Stream | None = None
         self.started = False
         self.stopped = False
         self.fault = ""
         self.since = 0.0
         """When a feeder came or went last, wall seconds."""
+        self.newest_write = 0
+        """When the newest frame that came was made, by the primary's clock; nanoseconds since the epoch."""
         self._stopping = False
         self._pointing = False
         """True while a new upstream is not durable."""
@@ -60,27 +68,12 @@ class Secondary:
     # -- start and stop ---------------------------------------------------------------------
 
     def start(self) -> list[Action]:
-        """Find the last position that is certain and make the start durable (rules B3, D2)."""
-        header, setup = self.setup.header, self.setup
-        history, doubtful = header.history, header.doubtful_until
-        if header.resync is None:
-            # After a failed fsync what was written since is not believed, whatever the page cache says (C3).
-            certain = setup.durable if header.fault else setup.applied or setup.durable
-            history = reaching(history, certain)
-            same_boot = header.boot == setup.boot and certain is setup.applied
-            if not header.clean and not same_boot and history.head is not None:
-                doubtful = max(doubtful, history.head.sequence + 1, header.highest_seen)
-        head = history.head
-        if head is not None:
-            durable = setup.durable
-            known = durable is not None and durable.generation == head.generation
-            self.standing.move_to(head, durable.sequence if durable is not None and known else 0)
-        self.keeper.put(
-            replace(header, clean=False, boot=setup.boot, doubtful_until=doubtful, fault=""), self._started
-        )
+        """Find the last position that is certain and make the start durable (rules B2, B3, D2)."""
+        starting.start(self)
         return self.outbox.take()
 
-    def _started(self) -> None:
+    def has_started(self) -> None:
+        """The start is durable."""
         self.started = True
         self.outbox.note("secondary-started", sequence=self.applied)
 
@@ -91,21 +84,28 @@ class Secondary:
             self.end_session("", "the engine stops")
             if self.fault or not self.started:
                 self.stopped = True
+            elif self.journal.active:
+                self.journal.drain(self._leave)
             else:
                 self.standing.make_durable(self._leave)
         return self.outbox.take()
+
+    def out_of_room(self) -> None:
+        """The volumes are full: what is journaled cannot be applied now. A stop is not clean then."""
+        self.stopped = self._stopping
 
     def _leave(self) -> None:
         def done() -> None:
             self.stopped = True
 
-        self.keeper.put(replace(self.keeper.header, history=self.history(), clean=True), done)
+        clean = replace(self.keeper.header, history=self.history(), clean=True, journaling=False)
+        self.keeper.put(clean, done)
 
     # -- facts ------------------------------------------------------------------------------
 
     @property
     def applied(self) -> int:
-        """The newest sequence that is written to the volumes."""
+        """The newest sequence that is written to the volumes, or to the journal."""
         return self.standing.applied
 
     @property
@@ -121,7 +121,7 @@ class Secondary:
     @property
     def holding(self) -> bool:
         """True while the shell must not hand over anything more of the stream."""
-        return self.session is not None and self.session.holding
+        return self.session is not None and (self.session.holding or self.journal.full)
 
     @property
     def consistent(self) -> bool:
@@ -150,7 +150,7 @@ class Secondary:
         header = self.keeper.header
         nonce = int.from_bytes(self.setup.new_id()[:8], "little") >> 1
         liveness = Liveness(self.setup.timing, self.outbox.now)
-        self.session = Stream(self, channel, nonce, hello.instance, liveness)
+        self.session = Stream(self, channel, nonce, hello, liveness)
         upstream = header.upstream
         if upstream is not None and upstream.copy is None:
             self.keeper.put(replace(header, upstream=replace(upstream, copy=hello.copy)))
@@ -189,6 +189,8 @@ class Secondary:
             return "protocol", f"protocol {hello.protocol} is not known here, {m.PROTOCOL} is"
         if self.fault:
             return "faulted", self.fault
+        if self.journal.stuck:
+            return "disk-full", "no space is left for the copy's volumes"
         if not self.started or self._stopping or self._pointing:
             return "session-live", "the copy is starting, stopping or being pointed at another feeder"
         if hello.group != header.group or upstream is None or upstream.link != hello.link:
@@ -219,6 +221,7 @@ class Secondary:
     def _lost(self, session: Stream, why: str) -> None:
         session.over()
         self.session = None
+        self.journal.forget_drains()
         self.since = self.outbox.wall
         self.outbox.note("feeder-lost", why=why, sequence=self.applied)
 
@@ -245,6 +248,7 @@ class Secondary:
         """A frame of the stream."""
         session = self._current(channel)
         if session is not None:
+            self.newest_write = head.timestamp
             session.frame(head, frame)
         return self.outbox.take()
 
@@ -261,6 +265,17 @@ class Secondary:
             self.session.frame_applied(errno)
         return self.outbox.take()
 
+    def appended(self, errno: int) -> list[Action]:
+        """The frames that were handed over are in the journal, or none of them is."""
+        if self.session is not None:
+            self.session.ack_due = True
+        self.journal.appended(errno)
+        return self.outbox.take()
+
+    def _say_durable(self) -> None:
+        if self.session is not None:
+            self.session.ack_due = True
+
     def filled(self, errno: int) -> list[Action]:
         """The fill in hand was written, or could not be."""
         if self.session is not None:
@@ -276,6 +291,14 @@ class Secondary:
     def durable_written(self, ticket: int, errno: int) -> list[Action]:
         """The durable position was recorded."""
         return self._settle(ticket, errno)
+
+    def journal_done(self, ticket: int, errno: int) -> list[Action]:
+        """Something was done to or from the journal."""
+        return self._settle(ticket, errno)
+
+    def replayed(self, ticket: int, position: Position, errno: int) -> list[Action]:
+        """The journal was applied up to a position."""
+        return self._settle(ticket, position, errno)
 
     def header_written(self, ticket: int, errno: int) -> list[Action]:
         """The header was replaced."""
@@ -306,12 +329,13 @@ class Secondary:
         """Timers; to be called ten times a second or so."""
         now, timing, session = self.outbox.now, self.setup.timing, self.session
         if session is not None:
-            if session.holding:
+            if self.holding:
                 session.liveness.heard(now)  # we do not read just now
             if session.liveness.silent(now):
                 self.end_session("", f"no sign of life for {timing.limit:g} s")
             elif (beat := session.liveness.beat(now)) is not None:
                 session.send(beat)
+        self.journal.tick()
         standing = self.standing
         if standing.unsynced and standing.sync.idle and now - standing.since >= timing.durable_every:
             if self.session is not None:

@@ -31,6 +31,8 @@ class Shared:
     """Rule D6: a newer copy exists; refuse writes from now on."""
     persist: Callable[[bytes, Callable[[], None]], None]
     """Write the scoreboard of this link, then go on."""
+    ignored: frozenset[int] = frozenset()
+    """Volumes with `outage=ignore` (rule A6)."""
 
     def position(self) -> Position:
         """Our newest position."""

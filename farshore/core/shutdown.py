@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import errno as errnos
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from farshore.core.board_keeper import after
 from farshore.core.link import LinkEvent
 from farshore.model import messages as m
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from farshore.core.primary import Primary
+    from farshore.core.queueing import LinkQueue
 
 DRAIN = 2.0
 """Seconds to wait for peers to make durable what they were sent."""
@@ -50,7 +55,7 @@ class Shutdown:
         primary.path.release()
         for feeder in primary.feeders.values():
             feeder.close("", "the engine stops")
-            if feeder.following:
+            if feeder.following or feeder.disk.live:
                 feeder.stop(LinkEvent.LOST, "the engine stopped")
         if primary.path.fault:
             self.complete = True
@@ -61,12 +66,26 @@ class Shutdown:
         """Flushes that waited for this sync are answered by it; what still waits for a peer is refused."""
         self._primary.path.release()
         self._primary.path.fail(errnos.ESHUTDOWN)
-        self._primary.boards.write_exactly(self._boards_written)
+        self._primary.boards.write_exactly(self._sync_queues)
+
+    def _sync_queues(self) -> None:
+        """A queue that is whole by now lets the next start go on in order; any other one is sealed there."""
+        queues = [feeder.disk for feeder in self._primary.feeders.values() if feeder.disk.live]
+        done = after(len(queues), self._boards_written)
+        for queue in queues:
+            queue.sync(partial(self._queue_synced, queue, done))
+
+    def _queue_synced(self, queue: LinkQueue, then: Callable[[], None], errno: int) -> None:
+        queue.spoiled = queue.spoiled or bool(errno)
+        then()
 
     def _boards_written(self) -> None:
         keeper, path = self._primary.keeper, self._primary.path
         if keeper.header.fault:
             return  # something failed on the way: the stop is not a clean one
+        for feeder in self._primary.feeders.values():
+            record = replace(feeder.record, queue_whole=feeder.disk.whole)
+            keeper.header = replace(keeper.header, links=keeper.header.with_link(record))
         exact = keeper.header.history.extended_to(path.sequence)
         keeper.put(replace(keeper.header, history=exact, ceiling=path.sequence, clean=True), self._done)
 

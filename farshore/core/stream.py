@@ -1,7 +1,7 @@
 """One session at the follower: its stream of frames and link messages, unit by unit (B3, B7, E1).
 
-While `holding` is True nothing more of the stream may be handed over: a flush is a barrier until
-everything before it is durable, and what must be durable before it is answered (an adopted
+While `holding` is True nothing more of the stream may be handed over: without a journal a flush is a
+barrier until everything before it is durable, and what must be durable before it is answered (an adopted
 history, a resync's begin and end) holds the stream as well. What is out of its place ends the
 session; what belongs to another session is ignored.
 """
@@ -16,6 +16,7 @@ from typing import Protocol
 from farshore.core.actions import ApplyFill, ApplyFrame, CompareDigests, Send
 from farshore.core.durability import Durability
 from farshore.core.geometry import Geometry
+from farshore.core.journaling import Journaling
 from farshore.core.liveness import Liveness
 from farshore.core.outbox import HeaderKeeper, Outbox
 from farshore.model import messages as m
@@ -30,6 +31,7 @@ class Follower(Protocol):
     keeper: HeaderKeeper
     geometry: Geometry
     standing: Durability
+    journal: Journaling
     since: float
 
     def history(self) -> History:
@@ -49,11 +51,12 @@ class Stream:
     """See the module. `nonce` names the session in every link message."""
 
     def __init__(
-        self, copy: Follower, channel: bytes, nonce: int, instance: bytes, liveness: Liveness
+        self, copy: Follower, channel: bytes, nonce: int, hello: m.Hello, liveness: Liveness
     ) -> None:
         self.channel = channel
         self.nonce = nonce
-        self.instance = instance
+        self.instance = hello.instance
+        self._journal_wanted = hello.journal
         self.liveness = liveness
         self.ready = False
         self.fills_applied = 0
@@ -107,8 +110,10 @@ class Stream:
 
     def frame(self, head: m.FrameHead, frame: object) -> None:
         """A frame: ignored at or below the position, applied when it is the next, else refused."""
-        here = self._copy.standing.position
-        if not self.ready or head.group != self._copy.keeper.header.group:
+        copy = self._copy
+        journal = copy.journal
+        here = journal.expected if journal.active else copy.standing.position
+        if not self.ready or head.group != copy.keeper.header.group:
             self._protocol_error("a frame of another group, or before the session began")
         elif head.generation != here.generation:
             self._protocol_error("a frame of another generation")
@@ -116,9 +121,11 @@ class Stream:
             self.ack_due = True
         elif head.first != here.sequence + 1 or head.follows != here:
             self._protocol_error(f"frame {head.first} does not follow {here.sequence}")
+        elif journal.active:
+            journal.take(head, frame)
         else:
             self._frame = head
-            self._copy.outbox.emit(ApplyFrame(frame, Position(head.generation, head.last)))
+            copy.outbox.emit(ApplyFrame(frame, Position(head.generation, head.last)))
 
     def frame_applied(self, errno: int) -> None:
         """The frame in hand was written, or could not be (rule C3: then it never counts)."""
@@ -146,6 +153,9 @@ class Stream:
 
     def make_durable(self, then: Callable[[], None]) -> None:
         """Make everything applied so far durable, fills included, and acknowledge it."""
+        if self._copy.journal.active:
+            self._copy.journal.sync(self._durable_to_say(then))
+            return
         fills, resync = self.fills_applied, self._resyncs
 
         def durable() -> None:
@@ -156,13 +166,21 @@ class Stream:
 
         self._copy.standing.make_durable(durable)
 
+    def _durable_to_say(self, then: Callable[[], None]) -> Callable[[], None]:
+        def durable() -> None:
+            self.ack_due = True
+            then()
+
+        return durable
+
     # -- link messages ----------------------------------------------------------------------
 
     def received(self, message: m.Message) -> None:
         """A link message."""
         match message:
             case m.Heartbeat():
-                echo = self.liveness.take(message, self._copy.outbox.now)
+                outbox = self._copy.outbox
+                echo = self.liveness.take(message, outbox.now, outbox.wall)
                 if echo is not None:
                     self.send(echo)
             case m.Refusal(text=text):
@@ -183,8 +201,8 @@ class Stream:
                 self.make_durable(lambda: None)
 
     def _resume(self, message: m.Resume) -> None:
-        """Adopt the feeder's history; the volumes are synced first, since a head in the header is a
-        promise that outlives a power loss."""
+        """Adopt the feeder's history; the volumes, or the journal, are synced first, since a head in the
+        header is a promise that outlives a power loss."""
         copy, position = self._copy, message.position
         adopts = message.history.holds(copy.standing.position) and message.history.head == position
         moved = position.sequence != copy.standing.applied
@@ -194,12 +212,18 @@ class Stream:
 
         def begin(done: Callable[[], None]) -> None:
             def adopt() -> None:
-                copy.keeper.put(replace(copy.keeper.header, history=message.history), done)
+                header = copy.keeper.header
+                copy.keeper.put(
+                    replace(header, history=message.history, journaling=self._journal_wanted), done
+                )
 
-            copy.standing.sync_volumes(self._if_current(adopt))
+            current = self._if_current
+            copy.journal.prepare(position, self._journal_wanted, current(adopt), current)
 
         def adopted() -> None:
             copy.standing.move_to(position, position.sequence)
+            if self._journal_wanted:
+                copy.journal.activate(position)
             self._say_ready()
 
         self._hold_until(begin, adopted)
@@ -212,10 +236,11 @@ class Stream:
             header = copy.keeper.header
             resync = OpenResync(message.resync, message.kind, position)
             seen = max(header.highest_seen, position.sequence)
-            copy.keeper.put(replace(header, history=copy.history(), resync=resync, highest_seen=seen), done)
+            marked = replace(header, history=copy.history(), resync=resync, highest_seen=seen)
+            copy.keeper.put(replace(marked, journaling=False), done)
 
         def begin(done: Callable[[], None]) -> None:
-            copy.standing.sync_volumes(self._if_current(lambda: mark(done)))
+            copy.journal.leave(self._if_current(lambda: mark(done)))
 
         def marked() -> None:
             copy.standing.move_to(position, 0)
@@ -292,19 +317,25 @@ class Stream:
         if not known or position != here or message.history.head != here:
             self._protocol_error("the completion cut is not where this copy is")
             return
+        wanted = self._journal_wanted
 
         def install(done: Callable[[], None]) -> None:
             header = replace(copy.keeper.header, history=message.history, resync=None, doubtful_until=0)
-            copy.keeper.put(header, done)
+            copy.keeper.put(replace(header, journaling=wanted), done)
 
         def begin(done: Callable[[], None]) -> None:
+            last = self._if_current(lambda: install(done))
+            before = self._if_current(lambda: copy.journal.begin(position, last)) if wanted else last
+
             def record() -> None:
-                copy.standing.record(position, self._if_current(lambda: install(done)))
+                copy.standing.record(position, before)
 
             copy.standing.sync_volumes(self._if_current(record))
 
         def installed() -> None:
             copy.standing.durable = max(copy.standing.durable, position.sequence)
+            if wanted:
+                copy.journal.activate(position)
             copy.outbox.note("resync-complete", sequence=position.sequence)
             self.ack_due = True
             self.send(m.ResyncDone(self.nonce, message.resync))

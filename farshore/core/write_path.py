@@ -16,7 +16,7 @@ import errno as errnos
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from farshore.core.actions import Issue, Reply, WriteActivity
 from farshore.core.activity import ActivityLog
@@ -57,11 +57,15 @@ class Gate:
         self.write, self.flush = write, flush
 
 
+Destinations: TypeAlias = tuple[tuple[bytes, ...], tuple[tuple[bytes, bool], ...]]
+"""`links` and `queues` of an `Issue`."""
+
+
 class Fanout(Protocol):
     """Whoever must know of a frame before any of it leaves or is written."""
 
-    def issued(self, operations: list[Operation], last: int, size: int) -> tuple[bytes, ...]:
-        """Mark or remember the operations for every link; returns the links that get the frame."""
+    def issued(self, operations: list[Operation], last: int, size: int) -> Destinations:
+        """Mark or remember the operations for every link; returns where the frame goes."""
         ...
 
 
@@ -81,6 +85,8 @@ class WritePath:
         self.written = 0
         self.durable = 0
         self.held = True
+        self.blocked: set[bytes] = set()
+        """Links whose queue is full and holds writes (rule F1)."""
         self.fault = 0
         self.gates: dict[bytes, Gate] = {}
         self.barriers: list[tuple[int, int, int]] = []
@@ -102,7 +108,7 @@ class WritePath:
             return
         operations = batch.operations
         last = self.sequence + len(operations) + 1
-        if self.held:
+        if self.held or self.blocked:
             self._park(batch, range(len(operations)))
             self._parked_flushes.extend(batch.flushes)
         elif not self.barriers and last <= self.ceiling and self.activity.admit(operations, last):
@@ -161,7 +167,7 @@ class WritePath:
 
     def admit_cold(self) -> None:
         """Ask for the extents of what waits, as far as there is room and no request is under way."""
-        if self._logging_cold or self.held or self.fault or not self._parked:
+        if self._logging_cold or self.held or self.blocked or self.fault or not self._parked:
             return
         keys = self.activity.fit(item[0] for item in self._parked)
         if keys:
@@ -182,7 +188,7 @@ class WritePath:
 
     def release_parked(self) -> None:
         """Issue, in order, whatever no longer has to wait."""
-        if self.held or self.fault or not (self._parked or self._parked_flushes):
+        if self.held or self.blocked or self.fault or not (self._parked or self._parked_flushes):
             return
         chosen, still = Batch(), deque[tuple[Operation, Buffer | None, object, bool]]()
         room = self.ceiling - self.sequence - 1
@@ -210,15 +216,15 @@ class WritePath:
     @property
     def starved(self) -> bool:
         """True when operations wait for extents and there is no room for the first of them."""
-        if not self._parked or self._logging_cold or self.held or self.fault:
+        if not self._parked or self._logging_cold or self.held or self.blocked or self.fault:
             return False
         cold = [item[0] for item in self._parked if not self.activity.is_hot(item[0])]
         return bool(cold) and not self.activity.fit(cold[:1])
 
     @property
     def waiting(self) -> int:
-        """How many operations wait without a sequence."""
-        return len(self._parked)
+        """How many requests wait without a sequence."""
+        return len(self._parked) + len(self._parked_flushes)
 
     # -- sequences --------------------------------------------------------------------------
 
@@ -243,9 +249,9 @@ class WritePath:
             self._flushes.append((last, list(flush_tokens)))
         self.unwritten.append((last, operations, batch.tokens))
         size = sum([operation[3] for operation in operations])
-        links = self.fanout.issued(operations, last, size)
+        links, queues = self.fanout.issued(operations, last, size)
         follows = Position(self.generation, first - 1)
-        self.outbox.emit(Issue(last, first, follows, operations, payloads, links))
+        self.outbox.emit(Issue(last, first, follows, operations, payloads, links, queues))
 
     def local_write_done(self, ticket: int, errors: dict[int, int]) -> None:
         """The shell has written the batch whose last sequence is `ticket`."""

@@ -14,11 +14,13 @@ import time
 from dataclasses import replace
 from typing import Any, Final
 
+from farshore.core.journaling import JournalImage
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.secondary import Secondary, SecondarySetup
 from farshore.engine.intents import addresses_of, check_unchangeable, uri_of
 from farshore.engine.journal import Journal, to_stderr
 from farshore.engine.line import Identity, Manner
+from farshore.engine.link_queues import left_on_disk
 from farshore.engine.link_runner import Route
 from farshore.engine.pool import Pool
 from farshore.engine.primary_copy import PrimaryCopy, Workshop
@@ -90,6 +92,12 @@ class RunningCopy:
             new_id=_new_id,
             timing=Timing(),
             on_start=config.on_start,
+            queues={
+                intent.spec.id: image
+                for intent in config.links
+                if (image := left_on_disk(stored, intent.spec)) is not None
+            },
+            ignored=frozenset(each.id for each in config.volumes if each.outage == "ignore"),
         )
         copy = PrimaryCopy(Primary(setup), shop)
         for intent in config.links:
@@ -100,6 +108,7 @@ class RunningCopy:
     def _secondary(self, shop: Workshop) -> SecondaryCopy:
         config, stored = self.config, self._stored
         assert stored.position is not None
+        assert stored.journal is not None
         found, header = stored.position.read(), stored.header.header
         setup = SecondarySetup(
             header=header,
@@ -111,6 +120,7 @@ class RunningCopy:
             new_id=_new_id,
             timing=Timing(),
             empty=header.history.blank and reads_as_blank(stored.volumes),
+            journal=JournalImage(stored.journal.start, stored.journal.damaged or ""),
         )
         upstream = config.upstream
         copy = SecondaryCopy(Secondary(setup), shop, upstream.peer_name if upstream else "")

@@ -8,6 +8,7 @@ at once.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -167,7 +168,8 @@ class Digests:
             self._sock = None
         if self._process is not None:
             self._process.kill()
-            self._process.wait(_END_S)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs on a disk and ends with that
+                self._process.wait(_END_S)
             self._process = None
         self._outbound.clear()
         self._arrived.clear()

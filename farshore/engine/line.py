@@ -59,7 +59,7 @@ class Manner:
     """The traffic class of what either end sends, 0 to 63; 0 leaves the system's own."""
 
 
-_PLAINLY: Final = Manner()
+PLAINLY: Final = Manner()
 _HIGHEST_DSCP: Final = 63
 
 
@@ -102,7 +102,7 @@ def context(identity: Identity, *, server: bool) -> ssl.SSLContext:
 
 
 def connect(
-    addresses: Sequence[Address], preface: bytes, identity: Identity, manner: Manner = _PLAINLY
+    addresses: Sequence[Address], preface: bytes, identity: Identity, manner: Manner = PLAINLY
 ) -> Steps:
     """The feeder's end: tries the addresses in turn, then introduces itself. The channel `packs` where both
     ends agreed on that; to do it is the caller's business."""
@@ -143,7 +143,7 @@ def _secure(
     if hashlib.sha256(der).hexdigest() != identity.peer:
         raise ProtocolError("the peer's certificate is not the one that was pinned")
     token = secrets.token_bytes(TOKEN_BYTES)
-    said = manner or _PLAINLY
+    said = manner or PLAINLY
     mine = available()
     wishes = mine if said.compress == "zstd" else Codecs.NONE
     codecs = mine | wishes << _WISHES

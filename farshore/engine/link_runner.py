@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from farshore.engine.channel import Channel, PlainChannel, TlsChannel
-from farshore.engine.line import Address, Identity, Manner, connect
+from farshore.engine.line import PLAINLY, Address, Identity, Manner, connect
 from farshore.engine.link_connection import LinkConnection
 from farshore.engine.opening import Opening, reason
 from farshore.engine.pace import Pace, PacedChannel
@@ -49,7 +49,7 @@ class Route:
     address: str
     """HOST:PORT."""
     identity: Identity
-    manner: Manner = Manner()
+    manner: Manner = PLAINLY
 
 
 class LinkRunner:

@@ -39,6 +39,7 @@ class Operations:
             "resync": self._resync,
             "adopt": self._adopt,
             "peer-back": self._peer_back,
+            "pace": self._pace,
             "events": self._events,
             "stop": self._stop,
         }
@@ -159,6 +160,12 @@ class Operations:
         if isinstance(self._copy.role, PrimaryCopy):
             self._copy.role.peer_back(_optional(call, "peer", str))
         call.reply({})
+
+    def _pace(self, call: Call) -> None:
+        shares = _given(call, "shares", dict, {})
+        if not all(type(rate) is int and rate >= 0 for rate in shares.values()):
+            raise FarshoreError("usage", "pace: a share is a number of bytes per second")
+        call.reply({"links": self._primary().pace(shares)})
 
     def _events(self, call: Call) -> None:
         since = int(_given(call, "since", int, 0))

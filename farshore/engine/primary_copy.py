@@ -22,6 +22,7 @@ from farshore.engine.digests import Digests
 from farshore.engine.durable_records import DurableRecords
 from farshore.engine.frame_buffer import frame_buffer_of
 from farshore.engine.journal import Journal
+from farshore.engine.link_queues import LinkQueues
 from farshore.engine.link_runner import LinkRunner, Route
 from farshore.engine.local_writes import LocalWrites
 from farshore.engine.nbd_server import NbdServer, Surroundings
@@ -82,6 +83,8 @@ class PrimaryCopy:
             a.Send: self._send,
             a.ReadRegion: self._read_region,
         }
+        self.queues = LinkQueues(core, stored, shop.durable_pool, carrier, self.links)
+        carrier.table |= self.queues.table
         self.writes.later = carrier.reporting(core.written)
         self._region_read = carrier.reporting(core.region_read)
 
@@ -119,6 +122,7 @@ class PrimaryCopy:
         self.nbd.close()
         for runner in self.links.values():
             runner.abort()
+        self.queues.close()
         self.digests.close()
 
     # -- the application --------------------------------------------------------------------
@@ -131,11 +135,13 @@ class PrimaryCopy:
 
     def _issue(self, action: a.Issue) -> None:
         operations, payloads = action.operations, action.payloads
-        if action.links:
+        if action.links or action.queues:
             body = self._frame(action)
             prefix = session.frame_prefix(len(body))
             for link in action.links:
                 self.links[link].send_frame(prefix, body)
+            if action.queues:
+                self.queues.keep(action, body)
         errors = self.writes.write(operations, payloads, action.ticket)
         if errors is not None:
             self.carrier.do(self.core.written(action.ticket, errors))
@@ -173,6 +179,7 @@ class PrimaryCopy:
         runner = self.links.pop(link)
         runner.close()
         runner.end()
+        self.queues.remove(link)
         self._records.discard_board(link)
 
     def change_link(self, spec: LinkSpec) -> None:
@@ -244,6 +251,13 @@ class PrimaryCopy:
             if peer is None or feeder.spec.peer == peer:
                 self.carrier.do(self.core.peer_back(each))
 
+    def pace(self, shares: dict[str, int]) -> dict[str, tuple[int, int]]:
+        """What each link, by its id in hex, may send of what its node may: bytes per second, 0 or not named
+        for no bound. Returns what each has sent in all, and how much waits."""
+        for link, runner in self.links.items():
+            runner.bound(share=shares.get(link.hex(), 0))
+        return {link.hex(): (runner.sent_total, runner.backlog) for link, runner in self.links.items()}
+
     def _chosen(self, link: str | None) -> list[bytes]:
         chosen = [
             each for each, feeder in self.core.feeders.items() if link is None or feeder.spec.name == link
@@ -269,6 +283,7 @@ class PrimaryCopy:
         return {
             "clients": len(self.nbd.clients),
             "clients_bytes": self.nbd.outstanding(),
+            "queues_kept_bytes": self.queues.memory_bytes,
             "links_unsent_bytes": sum(each.channel.backlog for each in links),
             "receive_bytes": len(self.nbd.arena.view) + sum(each.buffered for each in links),
             "digests_waiting": self.digests.waiting,

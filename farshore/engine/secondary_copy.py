@@ -1,8 +1,8 @@
 """A secondary at work: its core, its volumes, and the connections of the one feeder it may have.
 
-Units of the stream are handed to the core one by one. What the core lets be applied is written on the
-loop from the receive buffer itself, before the next unit is looked at. At the end of a turn at most
-one acknowledgement leaves for everything that the turn has brought.
+Units of the stream are handed to the core one by one. Without a journal, what the core lets be applied
+is written on the loop from the receive buffer itself, before the next unit is looked at. At the end of a
+turn at most one acknowledgement leaves for everything that the turn has brought.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from farshore.core import actions as a
 from farshore.core import report
 from farshore.core.secondary import Secondary
+from farshore.engine.applying import carry_out, steps_of, volumes_in
 from farshore.engine.carrier import Carrier
 from farshore.engine.channel import Channel
 from farshore.engine.digests import Digests
 from farshore.engine.durable_records import DurableRecords
+from farshore.engine.frame_journal import FrameJournal, KeptFrame
 from farshore.engine.line import Identity, accept
 from farshore.engine.link_connection import LinkConnection
 from farshore.engine.local_writes import LocalWrites
@@ -26,15 +28,11 @@ from farshore.engine.opening import Opening
 from farshore.engine.primary_copy import Workshop
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.messages import Hello
-from farshore.model.volumes import FLUSH, TRIM, WRITE, ZERO
 from farshore.wire import frame, session
 
 _WINDOW: Final = 256 << 10
 HELLO_LIMIT: Final = 10.0
 """Seconds from the end of the handshake to the feeder's hello."""
-_Run: TypeAlias = list[tuple[int, memoryview]]
-_Steps: TypeAlias = list[tuple[int, int, int, int, _Run]]
-"""(volume, operation, offset, length, writes); a run of writes has offset and length 0."""
 _MOST_OPENINGS: Final = 8
 """Sockets that may be proving themselves at once; the oldest gives way to one more."""
 
@@ -70,6 +68,8 @@ class SecondaryCopy:
             a.CompareDigests: self._compare,
         }
         self._compared = carrier.reporting(core.compared)
+        self.frames = FrameJournal(stored, carrier, shop.durable_pool, shop.reactor, self.writes)
+        carrier.table |= self.frames.offer(core.appended, core.journal_done, core.replayed)
 
     # -- life -------------------------------------------------------------------------------
 
@@ -92,11 +92,18 @@ class SecondaryCopy:
 
     def end_turn(self) -> None:
         """One acknowledgement, one send."""
-        self.carrier.do(self.core.turn_end())
-        for connection in self._connections.values():
+        self._acknowledge()
+        for connection in list(self._connections.values()):
             connection.resume()
+        if self.frames.handed:
+            self._acknowledge()
+        for connection in list(self._connections.values()):
             if connection.channel.outbound:
                 connection.flush()
+
+    def _acknowledge(self) -> None:
+        self.frames.append()
+        self.carrier.do(self.core.turn_end())
 
     def close(self) -> None:
         """Ends everything that is open."""
@@ -190,12 +197,16 @@ class SecondaryCopy:
             if not isinstance(hello, Hello):
                 raise ProtocolError("the feeder does not begin with a hello")
             self._greeted.add(key)
+            self.frames.append()
             self._tell(self.core.accepted, key, hello)
         elif kind == session.FRAME:
-            whole = frame.check(body)
-            steps = self._steps(whole)
-            self.carrier.do(self.core.frame(key, whole.head, steps))
+            # What goes to the journal outlives the receive buffer.
+            data = memoryview(bytes(body)) if self.core.journal.active else body
+            whole = frame.check(data)
+            kept = KeptFrame(data, steps_of(whole, self.core.geometry.sizes))
+            self.carrier.do(self.core.frame(key, whole.head, kept))
         else:
+            self.frames.append()
             self._tell(self.core.received, key, session.decode(kind, body))
 
     def ended(self, connection: LinkConnection, why: str) -> None:
@@ -210,49 +221,12 @@ class SecondaryCopy:
 
     # -- applying ---------------------------------------------------------------------------
 
-    def _steps(self, whole: frame.Frame) -> _Steps:
-        """What applying the frame takes, in order. Raises ProtocolError unless all of it lies within our
-        volumes, which nobody has checked before."""
-        sizes = self.core.geometry.sizes
-        steps: _Steps = []
-        run: _Run = []
-        volume = -1
-        for number, code, _, offset, length, payload in whole.records():
-            if code == FLUSH:
-                continue  # the core's affair
-            if offset + length > sizes.get(number, -1):
-                raise ProtocolError(f"a frame writes outside of volume {number}")
-            if payload is not None:
-                if number != volume:
-                    volume, run = number, []
-                    steps.append((number, WRITE, 0, 0, run))
-                run.append((offset, payload))
-            elif code in (ZERO, TRIM):
-                volume = -1
-                steps.append((number, code, offset, length, []))
-            else:
-                raise ProtocolError(f"a frame holds an operation {code}, which this version does not know")
-        return steps
-
     def _apply_frame(self, action: a.ApplyFrame) -> None:
-        failed = self._carry_out(action.frame) or self._record_applied(action)  # type: ignore[arg-type]
+        kept = action.frame
+        assert isinstance(kept, KeptFrame)
+        self.writes.unsynced |= volumes_in(kept.steps)
+        failed = carry_out(self._volumes, kept.steps) or self._record_applied(action)
         self.carrier.do(self.core.applied_frame(failed))
-
-    def _carry_out(self, steps: _Steps) -> int:
-        """The first errno, or 0."""
-        volumes, unsynced = self._volumes, self.writes.unsynced
-        for number, code, offset, length, run in steps:
-            unsynced.add(number)
-            if code == WRITE:
-                failed = volumes[number].write_many(run)
-                if failed:
-                    return next(iter(failed.values()))
-            else:
-                try:
-                    volumes[number].zero(offset, length, may_unmap=code == TRIM)
-                except OSError as error:
-                    return error.errno or errno.EIO
-        return 0
 
     def _record_applied(self, action: a.ApplyFrame) -> int:
         position = self._shop.stored.position
@@ -300,6 +274,8 @@ class SecondaryCopy:
             "connections": len(self._connections) + len(self._openings),
             "receive_bytes": sum(each.buffered for each in self._connections.values()),
             "digests_waiting": self.digests.waiting,
+            "journal_waiting_bytes": self.core.journal.waiting,
+            **self.frames.buffers(),
         }
 
 

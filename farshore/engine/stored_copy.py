@@ -25,6 +25,7 @@ from farshore.store.header import HeaderFile
 from farshore.store.platform import FileLayer, Lock, RealFiles
 from farshore.store.position_file import PositionFile
 from farshore.store.scoreboard_file import ScoreboardFile
+from farshore.store.segments import Segments
 from farshore.store.volume import Volume
 
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
@@ -52,6 +53,8 @@ class StoredCopy:
     """The copy was made just now."""
     activity: ActivityLogFile
     position: PositionFile | None
+    """Of a secondary."""
+    journal: Segments | None
     """Of a secondary."""
     boards: dict[bytes, ScoreboardFile]
 
@@ -82,6 +85,8 @@ class StoredCopy:
         self.activity.close()
         if self.position is not None:
             self.position.close()
+        if self.journal is not None:
+            self.journal.close()
         self.header.close()
         for volume in self.volumes.values():
             volume.close()
@@ -133,6 +138,7 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
         fresh,
         ActivityLogFile.open(layer, f"{directory}/activity", config.hot_extents),
         PositionFile.open(layer, f"{directory}/position", boot) if config.role is Role.SECONDARY else None,
+        Segments.open(layer, f"{directory}/journal", config.copy) if config.role is Role.SECONDARY else None,
         {},
     )
     for intent in config.links:

@@ -17,9 +17,11 @@ from farshore.model.options import (
     DEFAULT_REGION,
     MOST_HOT_EXTENTS,
     AckLevel,
+    Apply,
     LinkOptions,
     LinkSpec,
     Mode,
+    OnFull,
     OnOutage,
     ResyncKind,
     Role,
@@ -84,6 +86,15 @@ class CopyConfig:
     links: tuple[LinkIntent, ...] = ()
     upstream: UpstreamIntent | None = None
     exports: tuple[ExportIntent, ...] = ()
+    next_volume: int = 0
+    """No volume of this group ever had this id or a higher one; 0 where none has gone yet."""
+    unsettled: bool = False
+    """A peer may hold a copy with other volumes than these, and is to be told (of a primary)."""
+
+    @property
+    def fresh_volume(self) -> int:
+        """The id of the next volume: ids are never used again."""
+        return max(self.next_volume, *[each.id + 1 for each in self.volumes])
 
 
 def least_hot_extents(extent: int) -> int:
@@ -140,6 +151,8 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             links=tuple(_link(each) for each in document["links"]),
             upstream=_upstream(document.get("upstream")),
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
+            next_volume=int(document.get("next_volume", 0)),
+            unsettled=bool(document.get("unsettled", False)),
         )
         check_extents(config.region, config.extent, config.hot_extents)
     except (KeyError, TypeError, ValueError) as error:
@@ -150,7 +163,14 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
 def options_from_json(value: dict[str, Any]) -> LinkOptions:
     """Link options from their JSON form; raises ValueError or TypeError on anything unknown."""
     given = dict(value)
-    for name, kind in (("mode", Mode), ("ack", AckLevel), ("on_outage", OnOutage), ("first", ResyncKind)):
+    for name, kind in (
+        ("mode", Mode),
+        ("ack", AckLevel),
+        ("on_outage", OnOutage),
+        ("first", ResyncKind),
+        ("on_full", OnFull),
+        ("apply", Apply),
+    ):
         if name in given:
             given[name] = kind(given[name])
     return LinkOptions(**given)

@@ -79,6 +79,8 @@ class Header:
     """Rule B3: after a power loss, not a prefix before this sequence has been passed again."""
     highest_seen: int = 0
     """Highest sequence that a secondary had applied when the header was last written."""
+    journaling: bool = False
+    """Rule B2: the volumes lack what the journal holds behind the durable position."""
     fault: str = ""
     """Rule C3: why this copy is faulted, empty when it is well."""
     format: int = HEADER_FORMAT

@@ -39,6 +39,8 @@ class Hello:
     peer_copy: bytes | None
     """The copy id that the feeder expects, None at the first meeting."""
     first: ResyncKind = ResyncKind.FULL
+    journal: bool = False
+    """Frames are to go through the follower's journal (rule B2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +177,12 @@ class SyncNow:
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """Nothing but a sign of life; `clock` is the sender's monotonic clock in nanoseconds, `echo` the
-    newest clock heard from the other end (0 when none)."""
+    newest clock heard from the other end (0 when none), `wall` what the sender takes for the time, in
+    nanoseconds since the epoch (0 when it does not say)."""
 
     clock: int
     echo: int = 0
+    wall: int = 0
 
 
 Message: TypeAlias = (

@@ -52,6 +52,13 @@ class OnFull(StrEnum):
     BLOCK = "block"
 
 
+class Apply(StrEnum):
+    """How the peer applies frames (rules B2, B3)."""
+
+    DIRECT = "direct"
+    JOURNAL = "journal"
+
+
 class LinkState(StrEnum):
     """Section G of the law."""
 
@@ -119,6 +126,8 @@ class LinkOptions:
     mode: Mode = Mode.ASYNC
     ack: AckLevel = AckLevel.APPLIED
     on_outage: OnOutage = OnOutage.CONTINUE
+    apply: Apply = Apply.DIRECT
+    """Whoever makes a link chooses `Apply.JOURNAL` for an async one unless told otherwise."""
     queue_memory: int = 64 << 20
     queue_disk: int = 0
     """Bytes of the disk queue; 0 for none."""
@@ -132,7 +141,7 @@ class LinkOptions:
     compress: str = "none"
     """`none` or `zstd`; holds from the link's next connection on."""
     dscp: int = 0
-    """Traffic class of the link's packets, 0 to 63; 0 leaves the system's own. From the next connection on."""
+    """Traffic class of its packets, 0 to 63; 0 leaves the system's own. From the next connection on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.errors import FarshoreError
-from farshore.node import announce, feeds, run_directory, settings
+from farshore.node import announce, feeds, reshaping, run_directory, settings
 from farshore.node.addresses import Address, parse
 from farshore.node.background import Background
 from farshore.node.copies import CopyStore, StoredCopy
@@ -30,7 +30,9 @@ from farshore.node.node import Node
 from farshore.node.os_errors import as_farshore_error
 from farshore.node.paths import Paths, locate
 from farshore.node.peers import PeerBook
+from farshore.node.rates import Rates
 from farshore.node.settings import Said, Settings
+from farshore.node.shares import Sharing
 from farshore.node.supervisor import Supervisor
 
 LOCK_SECONDS = 3.0
@@ -65,6 +67,7 @@ async def open_node(said: Said, command: Sequence[str] = ENGINE_COMMAND) -> Open
         run_directory.sweep(paths)
         identity = open_identity(paths, settled.name)
         peers = PeerBook(paths.peers, settled.name, identity.fingerprint)
+        rates = Rates(paths)
         invitations = Invitations(paths.invitations)
         copies = CopyStore(paths)
         port = bind(settled.listen)
@@ -87,6 +90,7 @@ async def open_node(said: Said, command: Sequence[str] = ENGINE_COMMAND) -> Open
         listening=listening,
         api=settled.api,
         peers=peers,
+        rates=rates,
         invitations=invitations,
         copies=copies,
         journal=journal,
@@ -105,8 +109,10 @@ def begin(opened: Opened) -> None:
     """Starts listening, brings the engines up or finds them, and tells the peers."""
     node = opened.node
     node.background.start(opened.listener.run(), "listener for peers")
+    node.background.start(Sharing(node).keep(), "shares of the line")
     for stored in node.copies.all():
         node.supervisor.want(stored)
+        reshaping.settle_later(node, stored)
     before = opened.settings.remembered_listen
     moved = before is not None and before != str(node.listening)
     announce.tell_peers(node, node.peers.all(), str(node.listening) if moved else None)

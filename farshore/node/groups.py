@@ -7,6 +7,7 @@ for it included, and the engine's reason is what the operator hears. Volumes are
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from farshore.errors import FarshoreError
@@ -35,7 +36,7 @@ async def create(node: Node, wish: intent.GroupWish) -> StoredCopy:
                 next_step="choose another name, or farshore group show " + wish.name,
             )
         async with node.places_lock:
-            found = await asyncio.to_thread(_claim_all, node, wish)
+            found = await asyncio.to_thread(claim_all, node, wish.volumes)
             try:
                 stored = node.copies.put(_config(node, wish, found), ())
             except FarshoreError:
@@ -111,11 +112,15 @@ def uri(config: CopyConfig, volume: int, *, read_only: bool = False) -> str | No
     return None
 
 
-def _claim_all(node: Node, wish: intent.GroupWish) -> list[Place]:
+def claim_all(node: Node, volumes: Sequence[intent.VolumeWish]) -> list[Place]:
+    """The files and devices that are to be volumes here, those that are missing made; with `places_lock`.
+
+    Raises FarshoreError; nothing was made then.
+    """
     taken = node.taken_disks()
     found: list[Place] = []
     try:
-        for volume in wish.volumes:
+        for volume in volumes:
             found.append(_claim(volume, taken))
             if found[-1].disk.id in taken:
                 raise FarshoreError(

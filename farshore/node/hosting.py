@@ -23,7 +23,7 @@ from farshore.node.groups import give_back, start_or_take_back
 from farshore.node.node import Node
 from farshore.node.os_errors import as_farshore_error
 from farshore.node.peers import Peer
-from farshore.node.placement import Placement
+from farshore.node.placement import Placement, Shaping
 from farshore.node.places import Place
 
 
@@ -153,7 +153,7 @@ def _claim_all(node: Node, wish: Placement, peer: Peer) -> list[Place]:
     found: list[Place] = []
     try:
         for volume in wish.volumes:
-            path = _path(node, wish, volume.name, peer)
+            path = path_for(node, wish, volume.name, peer)
             one = places.claim(path, volume.size, taken)
             found.append(one)
             if one.disk.id in taken:
@@ -168,7 +168,8 @@ def _claim_all(node: Node, wish: Placement, peer: Peer) -> list[Place]:
     return found
 
 
-def _path(node: Node, wish: Placement, volume: str, peer: Peer) -> str:
+def path_for(node: Node, wish: Placement | Shaping, volume: str, peer: Peer) -> str:
+    """Where a volume of a copy for this peer is to lie. Raises FarshoreError."""
     wished = wish.places.get(volume)
     if wished is not None:
         own = f"{node.paths.volumes.resolve()}/**"

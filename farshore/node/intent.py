@@ -14,9 +14,11 @@ from typing import Any
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import LinkIntent, options_from_json
 from farshore.model.options import DEFAULT_REGION, MAX_REGION, MIN_REGION, LinkOptions
+from farshore.model.volumes import VolumeSpec
 from farshore.node import names
 
 LEAST_QUEUE = 1 << 20
+MOST_DISK_QUEUE = 1 << 44
 MOST_QUEUE = 1 << 40
 MOST_DSCP = 63
 MOST_VOLUMES = 1024
@@ -50,13 +52,23 @@ def new_id() -> bytes:
 def check_group(wish: GroupWish) -> None:
     """Raises FarshoreError `usage` or `exists` for what is wrong without looking at any disk."""
     names.check("group", wish.name)
-    if not wish.volumes or len(wish.volumes) > MOST_VOLUMES:
+    check_volumes(wish.volumes)
+    check_region(wish.region)
+    if wish.on_start not in ("wait", "alone"):
+        raise FarshoreError("usage", f"--on-start {wish.on_start} is unknown", next_step="use wait or alone")
+
+
+def check_volumes(wished: Sequence[VolumeWish], known: Sequence[VolumeSpec] = ()) -> None:
+    """Volumes of a new group, or more of them for one that has some. Raises FarshoreError `usage` or
+    `exists`."""
+    if not wished or len(wished) + len(known) > MOST_VOLUMES:
         raise FarshoreError(
             "usage",
             f"a group has between one and {MOST_VOLUMES} volumes",
-            next_step=f"farshore group create {wish.name} --volume PATH",
+            means="nothing was changed",
+            next_step="name them with --volume PATH",
         )
-    for each in wish.volumes:
+    for each in wished:
         names.check("volume", each.name)
         if not each.path.startswith("/"):
             raise FarshoreError("usage", f"{each.path} is not an absolute path", next_step="begin it with /")
@@ -68,19 +80,11 @@ def check_group(wish: GroupWish) -> None:
             )
         if each.outage not in ("log", "ignore"):
             raise FarshoreError("usage", f"outage={each.outage} is unknown", next_step="use log or ignore")
-        if each.outage == "ignore":
-            raise FarshoreError(
-                "wrong-state",
-                "outage=ignore is not available yet",
-                next_step="leave it out: every outage is logged",
-            )
-    if len({each.name for each in wish.volumes}) != len(wish.volumes):
+    taken = {each.name for each in wished} | {each.name for each in known}
+    if len(taken) != len(wished) + len(known):
         raise FarshoreError(
             "exists", "two volumes have the same name", next_step="name them: --volume NAME=PATH"
         )
-    check_region(wish.region)
-    if wish.on_start not in ("wait", "alone"):
-        raise FarshoreError("usage", f"--on-start {wish.on_start} is unknown", next_step="use wait or alone")
 
 
 def check_region(region: int) -> None:
@@ -125,6 +129,8 @@ def _typed(name: str, value: Any) -> Any:
 def _check_options(options: LinkOptions) -> None:
     if not LEAST_QUEUE <= options.queue_memory <= MOST_QUEUE:
         raise ValueError(f"queue-memory is between {LEAST_QUEUE} and {MOST_QUEUE} bytes")
+    if options.queue_disk and not LEAST_QUEUE <= options.queue_disk <= MOST_DISK_QUEUE:
+        raise ValueError(f"queue-disk is 0, or between {LEAST_QUEUE} and {MOST_DISK_QUEUE} bytes")
     if options.wire not in ("tls", "plain"):
         raise ValueError("wire is tls or plain")
     if options.max_rate < 0:

@@ -132,7 +132,7 @@ class Listener:
             raise FarshoreError("unknown-peer", "the pairing with the node that feeds that copy was ended")
         seen = self._node.supervisor.seen(stored.key)
         if seen is not None and seen.error is not None:
-            raise seen.error
+            raise seen.error.with_traceback(None)  # else it would grow with each attempt of the peer
         await stored.engine.adopt(greeting.link, data, connection)
 
     async def _converse(self, connection: socket.socket, kind: PrefaceKind, source: str) -> None:

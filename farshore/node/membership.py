@@ -34,6 +34,17 @@ async def set_address(node: Node, name: str, address: str) -> Peer:
     return peer
 
 
+def set_max_rate(node: Node, name: str, rate: int) -> int:
+    """What may be sent to a peer, or under this node's own name to all of them; bytes per second, 0 is no
+    bound. Holds within a second or two. Raises FarshoreError `not-found` or `usage`."""
+    fingerprint = node.identity.fingerprint if name == node.name else node.peers.named(name).id
+    node.rates.set(fingerprint, rate)
+    node.journal.add(
+        "max-rate-set", f"at most {rate or 'any number of'} bytes per second to {name}", peer=name
+    )
+    return rate
+
+
 async def forget(node: Node, name: str) -> Peer:
     """Ends a pairing, and sessions of that node that feed copies here; the copies stay as they are.
 
@@ -61,7 +72,7 @@ async def forget(node: Node, name: str) -> Peer:
     return gone
 
 
-def document(peer: Peer, connected: bool | None) -> dict[str, Any]:
+def document(peer: Peer, connected: bool | None, max_rate: int = 0) -> dict[str, Any]:
     """A peer as `node list --json` shows it."""
     return {
         "name": peer.name,
@@ -69,4 +80,5 @@ def document(peer: Peer, connected: bool | None) -> dict[str, Any]:
         "connected": connected,
         "address": peer.address,
         "grants": list(peer.grants),
+        "max_rate": max_rate or None,
     }

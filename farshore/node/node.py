@@ -21,6 +21,7 @@ from farshore.node.invitations import Invitations
 from farshore.node.pairing import Household
 from farshore.node.paths import Paths
 from farshore.node.peers import PeerBook
+from farshore.node.rates import Rates
 from farshore.node.supervisor import Supervisor
 
 
@@ -34,6 +35,7 @@ class Node:
     listening: Address
     api: str
     peers: PeerBook
+    rates: Rates
     invitations: Invitations
     copies: CopyStore
     journal: Journal

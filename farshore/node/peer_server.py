@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from farshore import __version__
 from farshore.errors import FarshoreError
-from farshore.node import addresses, announce, hosting, links
+from farshore.node import addresses, announce, hosted_volumes, hosting, links, topology
 from farshore.node.conversation import WELCOME, Conversation
 from farshore.node.node import Node
 from farshore.node.peers import Peer
@@ -62,8 +62,16 @@ async def _place_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: s
     return await hosting.place(node, peer, args)
 
 
+async def _shape_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await hosted_volumes.shape(node, peer, args)
+
+
 async def _remove_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     return await hosting.remove(node, peer, args)
+
+
+async def _topology(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await topology.tell(node, args)
 
 
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -84,7 +92,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "ping": _ping,
     "describe": _describe,
     "place-copy": _place_copy,
+    "shape-copy": _shape_copy,
     "remove-copy": _remove_copy,
     "peer-back": _peer_back,
+    "topology": _topology,
     "set-address": _set_address,
 }

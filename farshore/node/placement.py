@@ -6,7 +6,7 @@ all of it is checked here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,48 @@ class Placement:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Shaping:
+    """The volumes that a copy that is there already has to have; `undo` where those that it loses were
+    placed a moment ago, for a request that has failed."""
+
+    group: bytes
+    group_name: str
+    copy_name: str
+    link: bytes
+    volumes: tuple[VolumeShape, ...]
+    places: Mapping[str, str]
+    undo: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The arguments of `shape-copy`."""
+        return {
+            "group": self.group.hex(),
+            "group_name": self.group_name,
+            "copy_name": self.copy_name,
+            "link": self.link.hex(),
+            "volumes": [{"id": each.id, "name": each.name, "size": each.size} for each in self.volumes],
+            "places": dict(self.places),
+            "undo": self.undo,
+        }
+
+
+def shaping_from_json(value: Mapping[str, Any]) -> Shaping:
+    """The inverse of `Shaping.to_json`. Raises ProtocolError, or FarshoreError `usage` for names."""
+    try:
+        return Shaping(
+            group=identifier(value["group"]),
+            group_name=names.check("group", str(value["group_name"])),
+            copy_name=names.check("copy", str(value["copy_name"])),
+            link=identifier(value["link"]),
+            volumes=shapes(value["volumes"]),
+            places={str(name): str(path) for name, path in dict(value["places"]).items()},
+            undo=bool(value["undo"]),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ProtocolError(f"a malformed wish for a copy's volumes: {error!r}") from error
+
+
 def from_json(value: Mapping[str, Any]) -> Placement:
     """The inverse of `Placement.to_json`.
 
@@ -81,7 +123,7 @@ def from_json(value: Mapping[str, Any]) -> Placement:
             link=identifier(value["link"]),
             epoch=int(value["epoch"]),
             feeder=str(value["feeder"]),
-            volumes=tuple(_shape(each) for each in value["volumes"]),
+            volumes=shapes(value["volumes"]),
             region=int(value["region"]),
             extent=int(value["extent"]),
             hot_extents=int(value["hot_extents"]),
@@ -103,32 +145,37 @@ def identifier(value: object) -> bytes:
     return found
 
 
+def shapes(value: Iterable[Mapping[str, Any]]) -> tuple[VolumeShape, ...]:
+    """Volumes from their JSON form, as a copy could have them together.
+
+    Raises KeyError, TypeError or ValueError, ProtocolError, or FarshoreError `usage` for a name.
+    """
+    found = tuple(_shape(each) for each in value)
+    fitting = all(
+        0 <= each.id < MOST_IDS and 0 < each.size <= MOST_BYTES and each.size % SECTOR == 0 for each in found
+    )
+    if not fitting or not 0 < len(found) <= intent.MOST_VOLUMES:
+        raise ProtocolError("a malformed wish for a copy: its volumes")
+    if not len({each.name for each in found}) == len({each.id for each in found}) == len(found):
+        raise ProtocolError("a malformed wish for a copy: a volume appears twice")
+    return found
+
+
 def _shape(value: Mapping[str, Any]) -> VolumeShape:
     return VolumeShape(int(value["id"]), names.check("volume", str(value["name"])), int(value["size"]))
 
 
 def _check(wish: Placement) -> None:
     intent.check_region(wish.region)
-    known = {volume.name for volume in wish.volumes}
-    fitting = all(
-        0 <= each.id < MOST_IDS and 0 < each.size <= MOST_BYTES and each.size % SECTOR == 0
-        for each in wish.volumes
-    )
-    if (
-        not known
-        or len(wish.volumes) > intent.MOST_VOLUMES
-        or not fitting
-        or wish.wire not in ("tls", "plain")
-    ):
-        raise ProtocolError("a malformed wish for a copy: volumes or wire")
-    if len(known) != len(wish.volumes) or len({volume.id for volume in wish.volumes}) != len(wish.volumes):
-        raise ProtocolError("a malformed wish for a copy: a volume appears twice")
+    if wish.wire not in ("tls", "plain"):
+        raise ProtocolError("a malformed wish for a copy: its wire")
     if wish.epoch < 1:
         raise ProtocolError("a malformed wish for a copy: its epoch")
     try:
         check_extents(wish.region, wish.extent, wish.hot_extents)
     except ValueError as error:
         raise ProtocolError(f"a malformed wish for a copy: {error}") from error
+    known = {volume.name for volume in wish.volumes}
     unknown = sorted(set(wish.places) - known)
     if unknown:
         raise FarshoreError(

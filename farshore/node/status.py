@@ -31,6 +31,9 @@ _UNKNOWN_FIGURES = (
     "peer_usable_as_of",
     "peer_usable_why",
     "rtt_seconds",
+    "lag_writes",
+    "clock_difference_seconds",
+    "compress_ratio",
 )
 
 
@@ -83,7 +86,7 @@ def _silent(node: Node, stored: StoredCopy, error: FarshoreError) -> dict[str, A
         "why": why,
         "next": following,
         "code": failed.code.name if failed is not None else error.code.name,
-        "copy": config.copy_name,
+        "copy": {"id": stored.key, "name": config.copy_name},
         "volumes": [
             {"name": each.name, "path": each.path, "size": each.size, "uri": uri(config, each.id)}
             for each in config.volumes
@@ -112,7 +115,7 @@ def _silent_link(config: CopyConfig, link: LinkIntent, failed: bool) -> dict[str
             "memory_bytes": None,
             "memory_limit": options.queue_memory,
             "disk_bytes": None,
-            "disk_limit": None,
+            "disk_limit": options.queue_disk or None,
         },
         "sequence": dict.fromkeys(("sent", "received", "applied", "durable")),
     }
@@ -125,7 +128,7 @@ def _unreadable(directory: Path, error: FarshoreError) -> dict[str, Any]:
         "why": error.what,
         "next": error.next_step,
         "code": error.code.name,
-        "copy": directory.name,
+        "copy": {"id": None, "name": directory.name},
         "volumes": [],
         "links": [],
     }

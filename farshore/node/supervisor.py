@@ -99,7 +99,7 @@ class Supervisor:
                 next_step=f"its log is {stored.directory / 'engine.log'}",
             ) from error
         if one.error is not None:
-            raise one.error
+            raise one.error.with_traceback(None)
 
     async def take_down(self, stored: StoredCopy) -> None:
         """Stops the copy's engine cleanly (killed after a long silence) and no longer wants one."""

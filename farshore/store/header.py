@@ -40,6 +40,7 @@ def encode(header: Header) -> bytes:
         "resync": _put_resync(header.resync),
         "doubtful_until": header.doubtful_until,
         "highest_seen": header.highest_seen,
+        "journaling": header.journaling,
         "fault": header.fault,
     }
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
@@ -115,6 +116,7 @@ def _take_header(value: _Json) -> Header:
         resync=_take_resync(value["resync"]),
         doubtful_until=_int(value["doubtful_until"]),
         highest_seen=_int(value["highest_seen"]),
+        journaling=_bool(value["journaling"]),
         fault=_str(value["fault"]),
         format=_int(value["format"]),
     )

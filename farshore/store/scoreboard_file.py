@@ -126,7 +126,9 @@ class ScoreboardFile:
             numbers = range(first, min(first + _CHUNK_PAGES, count))
             pages = [
                 encode_page(
-                    page_seed(name, volume, number), bitmap[number * PAGE_BYTES : (number + 1) * PAGE_BYTES], 0
+                    page_seed(name, volume, number),
+                    bitmap[number * PAGE_BYTES : (number + 1) * PAGE_BYTES],
+                    0,
                 )
                 for number in numbers
             ]
@@ -256,8 +258,8 @@ class ScoreboardFile:
 
 
 def _recorded(layer: FileLayer, path: str, geometry: Geometry) -> Geometry:
-    """What a file was made for, if that is `geometry` but for volumes that came or went. A group may have
-    had any number of them, so that the slots' size is the file's own. Raises FarshoreError `state-damaged`."""
+    """What a file was made for, if that is `geometry` but for volumes that came or went; the slots have the
+    size that the file says. Raises FarshoreError `state-damaged`."""
     if not layer.exists(path):
         raise damaged(path, "the file is missing")
     file = layer.open(path)

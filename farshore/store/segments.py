@@ -298,7 +298,7 @@ class Segments:
         touched, self._touched = self._touched, set()
         names, self._names_changed = self._names_changed, False
         given_back, self._given_back = self._given_back, []
-        reach = sf.place(*self.back)
+        reach = sf.place(*self.back) if self._segments else self.synced
         newest = self._newest if self._segments else None
         spare = newest is not None and not self.free and newest.end * 2 > newest.capacity
         return Unsynced(self, self._layer, tuple(touched), names, given_back, reach, spare)

@@ -156,6 +156,7 @@ def _put_hello(m: Hello) -> bytes:
             fields.put_volumes(m.volumes),
             fields.put_optional_id(m.peer_copy),
             fields.put_kind(m.first),
+            bytes((m.journal,)),
         )
     )
 
@@ -177,6 +178,7 @@ def _take_hello(body: memoryview) -> Hello:
         volumes=take.volumes(),
         peer_copy=take.optional_id(),
         first=take.kind(),
+        journal=take.flag(),
     )
     take.done()
     return message
@@ -330,7 +332,7 @@ _TABLE: Final[tuple[tuple[int, type[Message], _Put, _Take], ...]] = (
     (12, ResyncDone, _put_done, _taking(lambda t: ResyncDone(t.u64(), t.id()))),
     (13, Ack, *_numbers(Ack, "session", "received", "applied", "durable", "fills_durable")),
     (14, SyncNow, *_numbers(SyncNow, "session")),
-    (15, Heartbeat, *_numbers(Heartbeat, "clock", "echo")),
+    (15, Heartbeat, *_numbers(Heartbeat, "clock", "echo", "wall")),
 )
 _ENCODERS: Final = {cls: (number, put) for number, cls, put, _ in _TABLE}
 _DECODERS: Final = {number: take for number, _, _, take in _TABLE}

@@ -50,16 +50,13 @@ class Subject:
 
     def begin(self, seed: int, connections: int = 2) -> None:
         """Lets the writers loose. The link replicates, so that from here on its log is watched."""
-        self.begin_with(Habits(seed, connections))
-
-    def begin_with(self, habits: Habits) -> None:
-        """As `begin`, with other habits."""
         self.watch()
-        places = {
-            number: (str(volume.uri), (volume.size or 0) // SECTOR)
-            for number, volume in enumerate(self.volumes)
-        }
-        self.load = Load(self.application, places, habits)
+        self.load = Load(self.application, dict(enumerate(self.places)), Habits(seed, connections))
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """Of each volume, what a client opens and how many sectors it has."""
+        return [(str(volume.uri), (volume.size or 0) // SECTOR) for volume in self.volumes]
 
     def watch(self) -> None:
         """The link replicates now; `replicated` tells whether it went on doing so."""

@@ -1,8 +1,8 @@
 """A stand-in for an engine where a test is about the node: it speaks the control protocol and nothing else.
 
 It holds the copy's lock, writes down what it was asked in DIR/asked (one JSON object per line) and writes
-"adopted" into a socket that it is handed. A volume named `broken` makes it fail to start as an engine does;
-one named `mute` makes it hold the lock and never answer.
+"adopted" into a socket that it is handed. Once paused, its links stay so. A volume named `broken` makes it
+fail to start as an engine does; one named `mute` makes it hold the lock and never answer.
 """
 
 import contextlib
@@ -75,7 +75,12 @@ class StandIn:
             return {"pid": os.getpid(), "copy": config["copy"], "role": config["role"], "versions": [1]}
         if request.op == "status":
             names = {"name": config["group_name"], "id": config["group"], "role": config["role"]}
-            links = [{"name": link["spec"]["name"], "state": "replicating"} for link in config["links"]]
+            paused = (self.directory / "paused").exists()
+            standing = ("logging", "operator") if paused else ("replicating", "in-order")
+            links = [
+                {"name": link["spec"]["name"], "state": standing[0], "reason": standing[1]}
+                for link in config["links"]
+            ]
             return {"group": {**names, "health": "protected", "links": links}}
         if request.op == "reload":
             fresh = json.loads((self.directory / "copy.json").read_text())
@@ -92,6 +97,7 @@ class StandIn:
                 "events": [e for e in self.events if int(str(e["id"])) >= int(str(request.args["since"]))]
             }
         if request.op == "pause":
+            (self.directory / "paused").touch()
             position = {"generation": "00" * 16, "sequence": 7}
             return {
                 "links": [

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import Cluster, clusters
+from tests.cluster import Cluster
+from tests.order.frozen import far_sites
 
 
 @pytest.fixture(scope="package")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two paired nodes without a line between them: processes stop here, lines do not."""
-    with clusters(tmp_path_factory.mktemp("order")) as make:
-        yield make(through_line=False)
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Nodes a and b, some milliseconds apart."""
+    with far_sites(tmp_path_factory.mktemp("order")) as made:
+        yield made

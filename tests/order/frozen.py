@@ -7,29 +7,29 @@ is none to judge, and the copy says so.
 """
 
 import random
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from tests.cluster import Cluster
+from tests.cluster import Cluster, clusters
 from tests.fault.bench import ENGINE, NODE, Subject, running, subject
-from tests.fault.load import Habits
 from tests.fault.prefixes import Look, Looks, compare
 from tests.fault.still import still
+from tests.order.steps import Steps
 from tests.stamps import Ticks
 from tests.waiting import wait_until
 
 VOLUMES = {"wal": "2MiB", "tables": "2MiB", "index": "2MiB", "blobs": "2MiB"}
-"""A writer with a connection of its own for each."""
+"""There are as many writers."""
 KINDS: dict[str, dict[str, str | bool]] = {
     "at-once": {"mode": "sync"},
     "later": {"mode": "async"},
 }
 """Groups by name, with the options of their links."""
-_DEPTHS = (1, 2, 8)
-"""Requests under way on a connection. The fewer, the more of the order is known outside."""
-_REST_S = 0.01
-"""Between two requests of a writer, at most: b has to start and to catch up beside the load."""
+_REST_S = 0.04
+"""Between two steps of a writer, at most: b has to start and to catch up beside the load."""
+_ONE_WAY_MS = 3
 _MOST_BETWEEN = 400
 _KILLS_A_LOAD = 5
 """After so many the writers stop, both sites have to be equal, and what was written may be forgotten."""
@@ -45,6 +45,15 @@ class Frozen(Looks):
     """Images of each group."""
 
 
+@contextmanager
+def far_sites(directory: Path) -> Iterator[Cluster]:
+    """Two paired nodes some milliseconds apart, so that there is always something on its way."""
+    with clusters(directory) as make:
+        made = make()
+        made.line.delay(_ONE_WAY_MS)
+        yield made
+
+
 def groups_of_four(cluster: Cluster) -> list[Subject]:
     """Every kind of copy, each a group of four volumes."""
     ticks = Ticks()
@@ -56,13 +65,20 @@ def freeze(cluster: Cluster, subjects: Sequence[Subject], *, kills: int, seed: i
     frozen, chosen = Frozen(), random.Random(seed)
     for done in range(0, kills, _KILLS_A_LOAD):
         for each in subjects:
-            each.begin_with(Habits(chosen.getrandbits(32), 1, chosen.choice(_DEPTHS), _REST_S))
+            each.watch()
+        loads = [Steps(each.application, each.places, chosen.getrandbits(32), _REST_S) for each in subjects]
         looks: list[Look] = []
         for _ in range(min(_KILLS_A_LOAD, kills - done)):
+            for load in loads:
+                load.hurry.set()
+            chosen.choice(loads).until_answered(chosen.randint(1, _MOST_BETWEEN))
             looks += _strike(cluster, subjects, chosen, frozen)
-        for each in subjects:
-            each.under_load.stop()
-            frozen.answered += each.under_load.answered
+            for load in loads:
+                load.hurry.clear()
+            _catch_up(cluster, subjects)
+        for load in loads:
+            load.stop()
+            frozen.answered += load.answered
         _judge(looks, frozen)
         for each in subjects:
             cluster.equal(each.name)
@@ -73,12 +89,8 @@ def freeze(cluster: Cluster, subjects: Sequence[Subject], *, kills: int, seed: i
 def _strike(
     cluster: Cluster, subjects: Sequence[Subject], chosen: random.Random, frozen: Frozen
 ) -> list[Look]:
-    """Kills b's engines at a moment and returns what they left; everything replicates again on return."""
-    b = cluster.b
-    for each in subjects:
-        each.under_load.hurry.set()
-    chosen.choice(subjects).under_load.until_answered(chosen.randint(1, _MOST_BETWEEN))
-    with_node = chosen.random() < 0.5
+    """Kills b's engines at this moment and returns what they left."""
+    b, with_node = cluster.b, chosen.random() < 0.5
     with ExitStack() as held:
         nodes, engines = running(b.state, NODE), running(b.state, ENGINE)
         if with_node:
@@ -91,20 +103,21 @@ def _strike(
         for pid in chosen.sample(engines, len(engines)):
             b.kill(pid)
         frozen.kills += len(engines) + len(nodes) * with_node
-        looks = [
+        return [
             Look(each, cut, each.read_b())
             for each, cut, replicated in zip(subjects, cuts, steady, strict=True)
             if replicated
         ]
-        for each in subjects:
-            each.under_load.hurry.clear()
-    if with_node:
-        b.start()
+
+
+def _catch_up(cluster: Cluster, subjects: Sequence[Subject]) -> None:
+    """b runs and every link replicates on return, beside the load."""
+    if not running(cluster.b.state, NODE):
+        cluster.b.start()
     for each in subjects:
         wait_until(lambda each=each: not each.replicated, _CATCH_UP_S, what="the kill to be noticed at a")  # type: ignore[misc]
         cluster.wait(each.name, "replicating", _CATCH_UP_S)
         each.watch()
-    return looks
 
 
 def _judge(looks: Sequence[Look], frozen: Frozen) -> None:

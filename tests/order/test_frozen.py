@@ -6,11 +6,10 @@ from tests.order.frozen import KINDS, freeze, groups_of_four
 KILLS = 25
 
 
-def test_a_copy_frozen_by_a_kill_is_a_prefix_across_its_volumes(nodes: Cluster) -> None:
-    seen = freeze(nodes, groups_of_four(nodes), kills=KILLS, seed=3)
+def test_a_copy_frozen_by_a_kill_is_a_prefix_across_its_volumes(sites: Cluster) -> None:
+    seen = freeze(sites, groups_of_four(sites), kills=KILLS, seed=3)
     print(seen)
     assert seen.images >= 50
     assert seen.by_name.keys() == KINDS.keys()
-    # Else the moments were not under load, or no copy ever lay behind.
-    assert seen.distinct == seen.images
-    assert seen.behind
+    assert seen.distinct == seen.images  # else the moments were not under load
+    assert seen.behind > KILLS // 2  # else nothing was on its way

@@ -19,15 +19,18 @@ CAUGHT_BY = {
     "suspects are forgotten at start": 1,
     "suspects are resolved before a local sync": 15,
     "a live write cleans its region": 1,
-    "fills count once they are applied": 19,
-    "cleared bits are forgotten at once": 89,
-    "an interrupted resync is not taken back": 75,
+    "fills count once they are applied": 79,
+    "cleared bits are forgotten at once": 132,
+    "an interrupted resync is not taken back": 132,
     "regions read while written are sent": 4,
     "any base will do": 2,
-    "the base is not moved": 60,
+    "the base is not moved": 118,
     "the base moves to what was sent": 1,
+    "nothing marks what is not logged": 6,
+    "unknown is not durable before the first unlogged write": 10,
+    "writes stay unlogged after a resync began": 16,
     "a flush covers its connection only": 11,
-    "a flush does not wait for peers": 24,
+    "a flush does not wait for peers": 2,
     "acknowledged when sent": 3,
     "acknowledged after an error": 5,
     "a failed sync is tried again": 5,
@@ -59,4 +62,5 @@ def test_every_variant_is_tried() -> None:
 
 
 def test_each_rule_that_exists_so_far_is_broken_in_some_variant() -> None:
-    assert {VARIANTS[name].rule for name in CAUGHT_BY} >= {"A1", "A2", "A3", "A4", "A5", "C1", "C3", "D1"}
+    rules = {"A1", "A2", "A3", "A4", "A5", "A6", "C1", "C3", "D1"}
+    assert {VARIANTS[name].rule for name in CAUGHT_BY} >= rules

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from farshore.api import schema
 from farshore.api.routes.the_node import TheNode
-from farshore.node import commands, groups
+from farshore.node import commands, groups, reshaping
 from farshore.node.intent import GroupWish, VolumeWish
 
 router = APIRouter(prefix="/groups", tags=["groups"])
@@ -33,6 +33,19 @@ async def show(node: TheNode, name: str) -> dict[str, Any]:
 async def delete(node: TheNode, name: str) -> dict[str, Any]:
     await groups.delete(node, name)
     return {"schema": 1, "name": name}
+
+
+@router.post("/{name}/volumes")
+async def add(node: TheNode, name: str, body: schema.MoreVolumes) -> dict[str, Any]:
+    volumes = tuple(VolumeWish(each.name, each.path, each.size, each.outage) for each in body.volumes)
+    stored = await reshaping.add(node, name, reshaping.Growth(volumes, body.places))
+    return {"schema": 1, **groups.document(stored)}
+
+
+@router.delete("/{name}/volumes/{volume}")
+async def remove(node: TheNode, name: str, volume: str) -> dict[str, Any]:
+    told = await reshaping.remove(node, name, volume)
+    return {"schema": 1, "name": name, "volume": volume, "peers_told": told}
 
 
 @router.post("/{name}/pause")

@@ -17,14 +17,23 @@ async def list_nodes(node: TheNode) -> dict[str, Any]:
     peers = node.peers.all()
     return {
         "schema": 1,
-        "nodes": [membership.document(peer, connected.get(peer.id, False)) for peer in peers],
+        "nodes": [
+            membership.document(peer, connected.get(peer.id, False), node.rates.bound(peer.id))
+            for peer in peers
+        ],
     }
 
 
 @router.patch("/{name}")
 async def change(node: TheNode, name: str, body: schema.PeerChange) -> dict[str, Any]:
-    peer = await membership.set_address(node, name, body.address)
-    return {"schema": 1, **membership.document(peer, None)}
+    if body.max_rate is not None:
+        membership.set_max_rate(node, name, body.max_rate)
+    if body.address is not None:
+        await membership.set_address(node, name, body.address)
+    if name == node.name:
+        return {"schema": 1, **node.about(), "max_rate": body.max_rate or None}
+    peer = node.peers.named(name)
+    return {"schema": 1, **membership.document(peer, None, node.rates.bound(peer.id))}
 
 
 @router.delete("/{name}")

@@ -98,3 +98,31 @@ def test_a_node_that_does_not_answer_is_a_failure_with_a_next_step(farshore: Run
 def test_a_state_directory_of_another_user_is_a_failure(state: Path) -> None:
     os.chown(state, 65534, 65534)
     assert _results(state)["state directory"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("sending", "fitting", "result", "text"),
+    [
+        (4 << 20, 1, "ok", "2 MiB under way: 20 MiB/s at 100 ms"),
+        (256 << 10, 1, "warn", "128 KiB under way"),
+        (4 << 20, 0, "warn", "not fitted"),
+    ],
+)
+def test_small_or_fixed_socket_buffers_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sending: int, fitting: int, result: str, text: str
+) -> None:
+    (tmp_path / "tcp_wmem").write_text(f"4096\t16384\t{sending}\n")
+    (tmp_path / "tcp_rmem").write_text(f"4096\t131072\t{6 << 20}\n")
+    (tmp_path / "tcp_moderate_rcvbuf").write_text(f"{fitting}\n")
+    monkeypatch.setattr(doctor_checks, "_TCP", tmp_path)
+    (found,) = [each for each in doctor_checks.of_host(tmp_path) if each.name == "socket buffers"]
+    assert found.result == result
+    assert text in found.text
+    assert bool(found.next) == (result == "warn")
+
+
+def test_buffers_that_cannot_be_looked_at_are_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_checks, "_TCP", tmp_path)
+    assert _results(tmp_path)["socket buffers"] == "warn"

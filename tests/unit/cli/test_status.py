@@ -70,6 +70,16 @@ def test_an_unknown_figure_is_a_dash_and_never_zero(api: Replay, farshore: Run) 
     assert c.split("(peer-lost)")[1].split() == ["-", "-", "-", "0", "B", "-"]
 
 
+def test_several_copies_of_a_group_on_one_node_are_told_apart() -> None:
+    copies = [
+        replay.group(name="ledger", role="secondary", copy={"id": "00", "name": name})
+        for name in ("near", "later")
+    ]
+    alone = replay.group(name="orders", role="secondary", copy={"id": "01", "name": "b"})
+    titles = status_text.titles(replay.status(*copies, alone))
+    assert titles == ["ledger at site-a/near", "ledger at site-a/later", "orders"]
+
+
 def test_a_node_without_groups_says_what_to_do_next(api: Replay, farshore: Run) -> None:
     api.on("GET", "/v1/status", {"node": {"name": "site-a", "id": "x"}, "groups": []})
     assert "farshore group create" in farshore("status").out

@@ -18,8 +18,10 @@ from farshore.model import messages as m
 from farshore.model.header import Header, Upstream
 from farshore.model.options import LinkOptions, LinkSpec, LinkState, Mode, Role
 from farshore.model.volumes import FLUSH, WRITE, Operation
+from tests.unit.core.far import Far
 from tests.unit.core.line import End, Line
-from tests.unit.core.shells import TIMING, Far, Near, new_id
+from tests.unit.core.queue_disk import size_of
+from tests.unit.core.shells import TIMING, Near, head_of, new_id
 
 KIB = 1 << 10
 REGION = 4 * KIB
@@ -41,6 +43,8 @@ class Wish:
     content: bytes = b""
     """Of volume 1, before anything."""
     empty: bool = True
+    ignored: frozenset[int] = frozenset()
+    """Volumes with `outage=ignore`."""
 
 
 class Pair:
@@ -69,6 +73,7 @@ class Pair:
             new_id,
             TIMING,
             reserve=wish.reserve,
+            ignored=wish.ignored,
         )
         self.near = Near(setup, self._from_near)
         self.alive = False
@@ -120,6 +125,10 @@ class Pair:
                 size = 96 + sum(16 + operation[3] for operation in action.operations)
                 for link in links:
                     self.lines[link].queue(replace(action, payloads=kept), size)
+            case a.SendFrames(channel=channel, frames=frames):
+                for frame in frames:
+                    assert isinstance(frame, a.Issue)
+                    self.lines[channel].queue(frame, size_of(frame))
             case a.Connect(link=link):
                 self.lines[link].connecting = True
             case a.Send(channel=channel, message=message):
@@ -200,7 +209,7 @@ class Pair:
             match unit:
                 case a.Issue():
                     far.core.heard(key)
-                    far.run(far.core.frame(key, self._head(unit), unit))
+                    far.run(far.core.frame(key, head_of(self.group, unit), unit))
                 case End():
                     far.run(far.core.disconnected(key, "closed"))
                 case m.Hello():
@@ -208,19 +217,6 @@ class Pair:
                 case _:
                     far.core.heard(key)
                     far.run(far.core.received(key, unit))
-
-    def _head(self, unit: a.Issue) -> m.FrameHead:
-        size = 96 + sum(16 + operation[3] for operation in unit.operations)
-        return m.FrameHead(
-            self.group,
-            unit.follows.generation,
-            unit.first,
-            len(unit.operations),
-            unit.follows,
-            0,
-            unit.operations[-1][1] == FLUSH,
-            size,
-        )
 
     def _deliver_near(self, link: bytes, line: Line) -> None:
         while line.to_near and not line.stops(line.to_near[0][1]):
@@ -258,6 +254,8 @@ class Pair:
         """The primary's process dies, or its machine."""
         self.near.forget()
         self.alive = False
+        for queue in self.near.queues.values():
+            queue.forget(lose_cache)
         if lose_cache:
             self.near.disk.lose_cache()
         for link, line in self.lines.items():
@@ -286,7 +284,7 @@ class Pair:
         self.cut(link, silent=True)
         far.forget()
         if boot != far.boot:
-            far.disk.lose_cache()
+            far.lose_power()
         far.start(boot)
         far.core.clock(self.now, self.now)
         far.run(far.core.start())
@@ -331,14 +329,14 @@ class Pair:
     def marked(self, link: bytes | None = None) -> set[tuple[int, int]]:
         """(volume, region) that rule A1 calls dirty for a link, and those of local writes under way."""
         feeder = self.near.core.feeders[link or self.link]
-        board, found = feeder.board, set(feeder.board.queued)
+        board, found = feeder.board, set(feeder.board.queued) | set(feeder.board.spooled.regions())
         for region_map in (board.dirty, board.suspect, board.second):
             for volume, bits in region_map.bits.items():
                 found |= {(volume, region) for region in bits.search(1)}
         for _, operations, _ in self.near.core.path.unwritten:
             found |= self.touched(operations)
         for entry in self.near.core.ledger.entries:
-            if entry.last > feeder.acked.durable:
+            if feeder.following and entry.last > feeder.acked.durable:
                 found |= self.touched(entry.operations)
         return found
 
@@ -357,9 +355,9 @@ class Pair:
         for link, far in self.fars.items():
             if link not in self.near.core.feeders:
                 continue
-            marked = self.marked(link)
+            marked, safely = self.marked(link), far.safe()
             for volume, data in self.near.disk.seen.items():
-                safe = far.disk.safe[volume]
+                safe = safely[volume]
                 if data != safe:
                     differing = {
                         (volume, at // size)

@@ -16,13 +16,12 @@ from farshore.core import actions as a
 from farshore.core.geometry import Geometry
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.scoreboard import BoardImage
-from farshore.core.secondary import Secondary, SecondarySetup
 from farshore.core.write_path import Batch
 from farshore.model import messages as m
-from farshore.model.header import Header
 from farshore.model.options import LinkSpec, Timing
 from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH, TRIM, WRITE, ZERO, Operation
+from tests.unit.core.queue_disk import QueueDisk
 
 TIMING = Timing(beat=0.1, limit=0.5, first_retry=0.02, last_retry=0.1, durable_every=0.1, start_grace=1.0)
 Payloads = Sequence[m.Buffer | None]
@@ -196,6 +195,7 @@ class Near(Shell):
         self.boards: dict[bytes, BoardFile] = {}
         self.links: tuple[LinkSpec, ...] = setup.links
         self.replies: dict[object, int] = {}
+        self.queues: dict[bytes, QueueDisk] = {spec.id: QueueDisk() for spec in setup.links}
         self.core: Primary = Primary(setup)
 
     def start(self, boot: str, on_start: str) -> None:
@@ -209,6 +209,7 @@ class Near(Shell):
             boot=boot,
             on_start=on_start,
             instance=new_id(),
+            queues={link: image for link, queue in self.queues.items() if (image := queue.image())},
         )
         self.core = Primary(setup)
 
@@ -217,6 +218,7 @@ class Near(Shell):
         match action:
             case a.Issue(ticket=ticket, operations=operations, payloads=payloads):
                 self._line(action)
+                self._keep(action)
                 self._write(ticket, operations, payloads, action)
             case a.Reply(tokens=tokens, errno=errno):
                 for token in tokens:
@@ -242,6 +244,26 @@ class Near(Shell):
                 )
             case a.ReadRegion():
                 self.finish(action, lambda _: None, lambda errno: self._read(action, errno))
+            case a.QueueAppend(link=link):
+                self._append(link)
+            case a.QueueRead(link=link):
+                self.finish(action, lambda _: None, lambda errno: self._read_back(action, errno))
+            case a.QueueSend(channel=channel, after=after):
+                frames = [each for each in self.queues[channel].memory if each.first > after]
+                self._line(a.SendFrames(channel, list(frames)))
+            case a.QueueTrim(link=link, durable=durable):
+                self.queues[link].trim(durable)
+                self._report_queue(link, 0)
+            case a.QueueDrop(link=link):
+                self.queues[link].drop()
+            case a.QueueSync(ticket=ticket, link=link):
+                queue = self.queues[link]
+                covered = len(queue.disk)
+
+                def safe(_: int) -> None:
+                    queue.safe = min(covered, len(queue.disk))
+
+                self.finish(action, safe, lambda errno: core.queue_synced(ticket, errno))
             case a.Note():
                 self.notes.append(action)
             case _:
@@ -263,6 +285,37 @@ class Near(Shell):
             lambda _: self.disk.write([operations[i] for i in good], [kept[i] for i in good]),
             lambda _: self.core.written(ticket, errors),
         )
+
+    def _keep(self, action: a.Issue) -> None:
+        for link, to_disk in action.queues:
+            kept = [None if data is None else bytes(data) for data in action.payloads]
+            self.queues[link].keep(replace(action, payloads=kept))
+            if to_disk:
+                self._append(link)
+
+    def _append(self, link: bytes) -> None:
+        action = a.QueueAppend(link)
+        errno: list[int] = []
+
+        def append(_: int) -> None:
+            errno.append(self.queues[link].append())
+
+        def report(failed: int) -> list[a.Action]:
+            return self._queue_written(link, failed or errno[0])
+
+        self.finish(action, append, report)
+
+    def _queue_written(self, link: bytes, errno: int) -> list[a.Action]:
+        queue = self.queues[link]
+        return self.core.queue_written(link, queue.end, queue.size, errno)
+
+    def _report_queue(self, link: bytes, errno: int) -> None:
+        self._actions.extend(self._queue_written(link, errno))
+
+    def _read_back(self, action: a.QueueRead, errno: int) -> list[a.Action]:
+        found = self.queues[action.link].read(action.after, action.most)
+        frames = [(head_of(self.header.group, each), each) for each in found]
+        return self.core.queue_read(action.ticket, frames, "EIO" if errno else "")
 
     def _board(self, action: a.WriteBoard) -> None:
         board = self.boards.setdefault(action.link, BoardFile(None, None, {}))
@@ -293,77 +346,15 @@ class Near(Shell):
         self.run(self.core.submit(batch))
 
 
-class Far(Shell):
-    """A secondary's engine."""
-
-    def __init__(self, setup: SecondarySetup, send: Callable[[a.Action], None]) -> None:
-        super().__init__()
-        self._setup = setup
-        self._line = send
-        self.disk = Disk(setup.geometry)
-        self.header: Header = setup.header
-        self.durable: Position | None = None
-        self.applied: tuple[str, Position] | None = None
-        self.boot = setup.boot
-        self.core = Secondary(setup)
-
-    def start(self, boot: str) -> None:
-        """A new process on what is durable."""
-        self.boot = boot
-        applied = self.applied[1] if self.applied is not None and self.applied[0] == boot else None
-        setup = replace(
-            self._setup,
-            header=self.header,
-            durable=self.durable,
-            applied=applied,
-            boot=boot,
-            instance=new_id(),
-        )
-        self.core = Secondary(setup)
-
-    def carry_out(self, action: a.Action) -> None:
-        core = self.core
-        match action:
-            case a.ApplyFrame(frame=frame, applied=applied):
-                errno = self._failing(a.ApplyFrame)
-                if not errno:
-                    assert isinstance(frame, a.Issue)
-                    self.disk.write(frame.operations, frame.payloads)
-                    self.applied = (self.boot, applied)
-                self._actions.extend(core.applied_frame(errno))
-            case a.ApplyFill(fill=fill):
-                errno = self._failing(a.ApplyFill)
-                if not errno:
-                    data = fill.data if fill.data is not None else bytes(fill.length)
-                    self.disk.seen[fill.volume][fill.offset : fill.offset + fill.length] = data
-                self._actions.extend(core.filled(errno))
-            case a.SyncVolumes(ticket=ticket):
-                self.finish(action, self.disk.sync(), lambda errno: core.synced(ticket, errno))
-            case a.WriteHeader(ticket=ticket, header=header):
-
-                def keep(_: int) -> None:
-                    self.header = header
-
-                self.finish(action, keep, lambda errno: core.header_written(ticket, errno))
-            case a.WriteDurable(ticket=ticket, position=position):
-
-                def record(_: int) -> None:
-                    self.durable = position
-
-                self.finish(action, record, lambda errno: core.durable_written(ticket, errno))
-            case a.CompareDigests():
-                self.finish(action, lambda _: None, lambda errno: self._compare(action, errno))
-            case a.Note():
-                self.notes.append(action)
-            case _:
-                self._line(action)
-
-    def _failing(self, kind: type) -> int:
-        planned = self.errors.get(kind, [])
-        return planned.pop(0) if planned else 0
-
-    def _compare(self, action: a.CompareDigests, errno: int) -> list[a.Action]:
-        query = action.query
-        mine = self.disk.digests(query.volume, query.offset, query.length, query.region)
-        differing = [mine[at : at + 16] != query.digests[at : at + 16] for at in range(0, len(mine), 16)]
-        return self.core.compared(action.ticket, bytes(differing), errno)
+def head_of(group: bytes, unit: a.Issue) -> m.FrameHead:
+    """What a decoder would find."""
+    return m.FrameHead(
+        group,
+        unit.follows.generation,
+        unit.first,
+        len(unit.operations),
+        unit.follows,
+        0,
+        unit.operations[-1][1] == FLUSH,
+        96 + sum(16 + operation[3] for operation in unit.operations),
+    )

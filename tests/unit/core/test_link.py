@@ -8,8 +8,9 @@ from farshore.core.link import TABLE, LinkEvent, Standing, step
 from farshore.errors import IllegalEvent
 from farshore.model.options import LinkState, Reason
 
-LOGGING, RESYNCING, REPLICATING, DIVERGED, FAILED = (
+LOGGING, QUEUING, RESYNCING, REPLICATING, DIVERGED, FAILED = (
     LinkState.LOGGING,
+    LinkState.QUEUING,
     LinkState.RESYNCING,
     LinkState.REPLICATING,
     LinkState.DIVERGED,
@@ -27,7 +28,14 @@ STOPS = {
     LinkEvent.IDENTITY: (DIVERGED, Reason.IDENTITY_CHANGED),
 }
 LEGAL = {
-    **{(state, event): to for state in (LOGGING, RESYNCING, REPLICATING) for event, to in STOPS.items()},
+    **{
+        (state, event): to
+        for state in (LOGGING, QUEUING, RESYNCING, REPLICATING)
+        for event, to in STOPS.items()
+    },
+    (REPLICATING, LinkEvent.QUEUE): (QUEUING, Reason.PEER_LOST),
+    (QUEUING, LinkEvent.QUEUE): (QUEUING, Reason.PEER_LOST),
+    (QUEUING, LinkEvent.RESUME): (REPLICATING, Reason.IN_ORDER),
     (LOGGING, LinkEvent.RESUME): (REPLICATING, Reason.IN_ORDER),
     (LOGGING, LinkEvent.BEGIN): (RESYNCING, Reason.UPDATE),
     (RESYNCING, LinkEvent.BEGIN): (RESYNCING, Reason.UPDATE),
@@ -60,4 +68,8 @@ def test_only_an_operator_leads_out_of_diverged_and_failed() -> None:
 
 def test_replicating_begins_only_with_a_ready_peer_that_lacks_nothing_or_a_completed_resync() -> None:
     into = {(state, event) for (state, event), after in TABLE.items() if after.state is REPLICATING}
-    assert into == {(LOGGING, LinkEvent.RESUME), (RESYNCING, LinkEvent.COMPLETE)}
+    assert into == {
+        (LOGGING, LinkEvent.RESUME),
+        (QUEUING, LinkEvent.RESUME),
+        (RESYNCING, LinkEvent.COMPLETE),
+    }

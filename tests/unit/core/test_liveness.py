@@ -1,5 +1,7 @@
 """Signs of life and attempts to connect, in time."""
 
+import pytest
+
 from farshore.core.liveness import Liveness, Retry
 from farshore.model.messages import Heartbeat
 from farshore.model.options import Timing
@@ -61,3 +63,41 @@ def test_news_of_the_peer_means_to_try_at_once() -> None:
     retry.failed(50.0)
     retry.at_once()
     assert retry.due(50.0)
+
+
+def _meet(near: Liveness, far: Liveness, way: tuple[float, float, float], ahead: float) -> None:
+    """One heartbeat at `near`'s time way[0], whose echo is there way[1] later and back another way[2] later;
+    the far end's clock is `ahead`."""
+    began, there, back = way
+    beat = Heartbeat(int(began * 1e9))
+    echo = far.take(beat, began + there, 1e6 + began + there + ahead)
+    assert echo is not None
+    near.take(echo, began + there + back, 1e6 + began + there + back)
+
+
+def test_an_echo_tells_by_how_much_the_clocks_differ() -> None:
+    near, far = Liveness(TIMING, 0.0), Liveness(TIMING, 0.0)
+    assert near.clock_difference is None
+    _meet(near, far, (1.0, 0.02, 0.02), 90.0)
+    assert near.clock_difference is not None
+    assert abs(near.clock_difference - 90.0) < 0.001
+    assert near.clock_uncertainty == pytest.approx(0.02)
+
+
+def test_an_echo_that_was_held_up_on_one_way_does_not_spoil_what_a_quick_one_has_told() -> None:
+    near, far = Liveness(TIMING, 0.0), Liveness(TIMING, 0.0)
+    _meet(near, far, (1.0, 0.02, 0.02), -5.0)
+    _meet(near, far, (2.0, 8.0, 0.02), -5.0)
+    assert near.clock_difference is not None
+    assert abs(near.clock_difference + 5.0) < 0.001
+    assert near.rtt is not None
+    assert near.rtt > 8.0
+
+
+def test_a_clock_that_was_set_is_seen_before_long() -> None:
+    near, far = Liveness(TIMING, 0.0), Liveness(TIMING, 0.0)
+    _meet(near, far, (1.0, 0.02, 0.02), 0.0)
+    for second in range(2, 40):
+        _meet(near, far, (float(second), 0.03, 0.03), 600.0)
+    assert near.clock_difference is not None
+    assert abs(near.clock_difference - 600.0) < 0.001

@@ -7,7 +7,7 @@ import pytest
 from farshore.core import actions as a
 from farshore.core.activity import ActivityLog
 from farshore.core.outbox import GroupSync, Outbox
-from farshore.core.write_path import FLUSH_RECORD, Batch, Gate, WritePath
+from farshore.core.write_path import FLUSH_RECORD, Batch, Destinations, Gate, WritePath
 from farshore.model.positions import Position
 from farshore.model.volumes import WRITE, Operation
 
@@ -33,9 +33,9 @@ class Path:
         """Last sequences that the links were told of."""
         self.activity.hot.update({1 << 44 | index: 0 for index in hot})
 
-    def issued(self, operations: list[Operation], last: int, size: int) -> tuple[bytes, ...]:
+    def issued(self, operations: list[Operation], last: int, size: int) -> Destinations:
         self.logged.append(last)
-        return (b"link",)
+        return (b"link",), ()
 
     def _fault(self, errno: int) -> None:
         self.path.fail(errno)

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from farshore.engine import line
-from farshore.engine.channel import END, NOTHING, Channel
-from farshore.engine.line import Address, Identity, Steps, accept, connect
+from farshore.engine.channel import END, NOTHING, Channel, mark
+from farshore.engine.line import Address, Identity, Manner, Steps, accept, connect
 from farshore.engine.opening import Opening
+from farshore.engine.packing import UnpackingChannel
 from farshore.engine.reactor import Reactor
 from farshore.wire import preface
+from farshore.wire.compression import Codecs
 from tests.unit.engine.keys import Key, make_key
 from tests.unit.engine.turning import turn_until
 
@@ -46,7 +48,9 @@ def _addresses(listener: socket.socket) -> Sequence[Address]:
 class _Ends:
     """Both ends being opened over loopback; what became of each."""
 
-    def __init__(self, reactor: Reactor, feeder: Identity, follower: Identity) -> None:
+    def __init__(
+        self, reactor: Reactor, feeder: Identity, follower: Identity, manner: Manner | None = None
+    ) -> None:
         self.reactor = reactor
         self.feeder = feeder
         self.follower = follower
@@ -59,7 +63,7 @@ class _Ends:
         reactor.add(self._listener.fileno(), self._incoming)
         self.preface = b""
         addresses = _addresses(self._listener)
-        self.dialling = self._opening("feeder", connect(addresses, _PREFACE, feeder))
+        self.dialling = self._opening("feeder", connect(addresses, _PREFACE, feeder, manner or Manner()))
         self.dialling.start()
 
     def _opening(self, end: str, steps: Steps) -> Opening:
@@ -94,15 +98,15 @@ class _Ends:
             channel.close()
 
 
-_Open = Callable[[Identity, Identity], _Ends]
+_Open = Callable[..., _Ends]
 
 
 @pytest.fixture
 def open_ends(reactor: Reactor) -> Iterator[_Open]:
     made: list[_Ends] = []
 
-    def make(feeder: Identity, follower: Identity) -> _Ends:
-        ends = _Ends(reactor, feeder, follower)
+    def make(feeder: Identity, follower: Identity, manner: Manner | None = None) -> _Ends:
+        ends = _Ends(reactor, feeder, follower, manner)
         made.append(ends)
         ends.settle()
         return ends
@@ -328,3 +332,45 @@ def test_someone_who_takes_over_in_the_clear_without_the_token_is_refused(
         thread.join()
     assert channels == []
     assert "not the peer" in failures[0]
+
+
+@pytest.mark.parametrize("wire", ["tls", "plain"])
+def test_both_ends_know_whether_the_feeder_packs(
+    open_ends: _Open, keys: tuple[Key, Key, Key], wire: str
+) -> None:
+    feeder, follower, _ = keys
+    identities = _identity(feeder, follower, wire), _identity(follower, feeder, wire)
+    for compress in ("zstd", "none"):
+        ends = open_ends(*identities, Manner(compress))
+        assert ends.channels["feeder"].packs == (compress == "zstd")  # type: ignore[attr-defined]
+        assert isinstance(ends.channels["follower"], UnpackingChannel) == (compress == "zstd")
+
+
+@pytest.mark.parametrize("lacking", ["feeder", "follower"])
+def test_an_end_without_the_codec_is_spoken_to_without_it(
+    open_ends: _Open, keys: tuple[Key, Key, Key], lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeder, follower, _ = keys
+    # The feeder asks first: both greet once the handshake is over, the connecting end is done with it first.
+    answers = iter([Codecs.NONE, Codecs.ZSTD] if lacking == "feeder" else [Codecs.ZSTD, Codecs.NONE])
+    monkeypatch.setattr(line, "available", lambda: next(answers))
+    ends = open_ends(_identity(feeder, follower, "tls"), _identity(follower, feeder, "tls"), Manner("zstd"))
+    assert not ends.channels["feeder"].packs  # type: ignore[attr-defined]
+    assert not isinstance(ends.channels["follower"], UnpackingChannel)
+
+
+def test_the_feeders_traffic_class_holds_in_both_directions(
+    open_ends: _Open, keys: tuple[Key, Key, Key]
+) -> None:
+    feeder, follower, _ = keys
+    identities = _identity(feeder, follower, "tls"), _identity(follower, feeder, "tls")
+    for dscp in (0, 18):
+        for channel in open_ends(*identities, Manner(dscp=dscp)).channels.values():
+            with socket.socket(fileno=os.dup(channel.fileno())) as seen:
+                assert seen.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) >> 2 == dscp
+
+
+def test_an_ipv6_packet_carries_the_class_too() -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+        mark(sock, 46)
+        assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS) >> 2 == 46

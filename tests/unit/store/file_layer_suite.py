@@ -36,6 +36,16 @@ class FileLayerSuite:
         assert file.pread_into(memoryview(buffer), 4) == 2
         assert buffer == b"efde"
 
+    def test_pieces_are_written_one_behind_the_other(self, file: File) -> None:
+        pieces = [bytes([number % 250 + 1]) * (number % 3) for number in range(3000)]
+        assert file.pwrite_many(pieces, 7) == len(b"".join(pieces))
+        assert file.pread(10_000, 0) == bytes(7) + b"".join(pieces)
+
+    def test_a_settled_file_keeps_its_content(self, file: File) -> None:
+        file.pwrite(b"x" * 1000, 0)
+        file.settle()
+        assert file.pread(2000, 0) == b"x" * 1000
+
     def test_a_synced_file_keeps_its_content_and_size(self, file: File) -> None:
         file.pwrite(b"x" * 1000, 0)
         file.fdatasync()

@@ -48,6 +48,7 @@ headers = st.builds(
     resync=st.none() | resyncs,
     doubtful_until=u64,
     highest_seen=u64,
+    journaling=st.booleans(),
     fault=st.text(max_size=40),
 )
 
@@ -81,6 +82,7 @@ FULL = Header(
     resync=OpenResync(id_of(9), ResyncKind.DIGEST, Position(id_of(3), 4)),
     doubtful_until=9,
     highest_seen=10,
+    journaling=True,
     fault="io-error",
 )
 
@@ -91,7 +93,8 @@ def h(number: int) -> str:
 
 GOLDEN = (
     f'{{"boot":"b","ceiling":8,"clean":false,"copy":{h(2)},"doubtful_until":9,"fault":"io-error","format":1,'
-    f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
+    f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"journaling":true,'
+    f'"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
     f'"ever_replicated":true,"link":{h(4)},"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
     f'"paused":true,"peer_copy":{h(5)},"stopped_at":[{h(3)},7],"stopped_time":1.5}}],'
     f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary",'

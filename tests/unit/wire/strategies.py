@@ -71,6 +71,7 @@ hellos = st.builds(
     volumes=st.lists(st.tuples(u16, u64), max_size=5, unique_by=lambda pair: pair[0]).map(tuple),
     peer_copy=st.none() | ids,
     first=kinds,
+    journal=st.booleans(),
 )
 messages: st.SearchStrategy[Message] = st.one_of(
     hellos,

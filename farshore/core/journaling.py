@@ -1,0 +1,334 @@
+"""The apply journal of a secondary (rules B2, B4, E1): what may be written to the volumes, and when.
+
+A frame is appended to the journal, which counts as *applied*, since it survives the process; one
+fdatasync covers all that was appended meanwhile, which makes them *durable*; only then are they written
+to the volumes. So the volumes never hold anything that a replay would not repeat, and after any
+crash the image is a prefix. The replay mark moves only behind an fdatasync of the volumes. There is
+no journal while the copy is being resynced.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from farshore.core.actions import AppendFrame, ApplyFrames, BeginJournal, SyncJournal, TrimJournal
+from farshore.core.durability import Durability
+from farshore.core.outbox import GroupSync, Outbox
+from farshore.model.messages import FrameHead
+from farshore.model.positions import Position
+
+Guard = Callable[[Callable[[], None]], Callable[[], None]]
+"""Makes of a step one that is left out where it has been overtaken."""
+_FULL = (errnos.ENOSPC, errnos.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLimits:
+    """Bounds of a journal (rule F1). Bytes, seconds."""
+
+    sync: int = 1 << 20
+    """Appended bytes at which an fdatasync of the journal begins."""
+    waiting: int = 32 << 20
+    """Frames in memory that are not written to the volumes; beyond it the line is not read."""
+    mark: int = 64 << 20
+    """Bytes written to the volumes at which they are synced and the mark moves."""
+    size: int = 256 << 20
+    """Bytes of frames behind the mark; beyond it the line is not read."""
+    mark_every: float = 5.0
+    retry_every: float = 1.0
+    """How soon a full disk is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalImage:
+    """What a start found: the position that the first entry follows, None where there is no journal."""
+
+    start: Position | None = None
+    damaged: str = ""
+
+    def lost_before(self, mark: Position) -> str:
+        """Why nothing can be replayed behind the mark; empty when it can."""
+        if self.start is None:
+            return self.damaged or "the journal is missing"
+        return "the front of the journal is missing" if self.start.sequence > mark.sequence else ""
+
+
+class Journaled(Protocol):
+    """What the journal needs of its copy."""
+
+    outbox: Outbox
+    standing: Durability
+
+    def end_session(self, code: str, text: str) -> None:
+        """End the session; with a code the feeder is told why."""
+        ...
+
+    def fail(self, errno: int) -> None:
+        """A disk failed (rule C3)."""
+        ...
+
+    def out_of_room(self) -> None:
+        """The volumes are full: what is journaled cannot be applied now."""
+        ...
+
+
+def _nobody() -> None:
+    """Nobody is to be told."""
+
+
+class Journaling:
+    """See the module. While `active`, `standing.applied` is what was appended, `standing.durable` what
+    of it is durable."""
+
+    def __init__(self, copy: Journaled, limits: JournalLimits) -> None:
+        self._copy = copy
+        self._outbox = copy.outbox
+        self._standing = copy.standing
+        self.limits = limits
+        self.sync_group = GroupSync(copy.outbox, SyncJournal)
+        self.active = False
+        self.taken = 0
+        """The newest sequence that was handed to the shell."""
+        self.written = 0
+        """The newest sequence that is written to the volumes."""
+        self.marked = 0
+        """The newest sequence that is durable in the volumes themselves."""
+        self.waiting = 0
+        """Bytes of the frames that are held in memory."""
+        self.size = 0
+        """Bytes of the frames behind the mark."""
+        self.stuck = 0.0
+        """When a full disk is tried again; 0 while none is full."""
+        self._frames: deque[tuple[int, int, object]] = deque()
+        """(last sequence, bytes, frame) of what is not written to the volumes."""
+        self._unsynced = 0
+        self._asked = False
+        """Somebody waits for the next fdatasync of the journal."""
+        self._writing = False
+        self._marking = False
+        self._written_bytes = 0
+        self._drains: list[Callable[[], None]] = []
+        self.said: Callable[[], None] = _nobody
+        """Told when more has become durable."""
+
+    # -- frames -----------------------------------------------------------------------------
+
+    @property
+    def expected(self) -> Position:
+        """What the next frame has to follow."""
+        return Position(self._standing.generation, self.taken)
+
+    @property
+    def full(self) -> bool:
+        """Whether a bound is reached (F1): nothing more of the stream is taken until it is not."""
+        return self.active and (self.waiting >= self.limits.waiting or self.size >= self.limits.size)
+
+    def take(self, head: FrameHead, frame: object) -> None:
+        """The next frame of the stream."""
+        self.taken = head.last
+        self._frames.append((head.last, head.size, frame))
+        self.waiting += head.size
+        self.size += head.size
+        self._unsynced += head.size
+        self._asked |= head.flush
+        self._outbox.emit(AppendFrame(frame, Position(head.generation, head.last)))
+
+    def appended(self, errno: int) -> None:
+        """What was handed over is in the journal, or none of it is."""
+        standing = self._standing
+        if not errno:
+            standing.reached(self.taken, 0)
+            self._advance()
+            return
+        while self._frames and self._frames[-1][0] > standing.applied:
+            _, size, _ = self._frames.pop()
+            self.waiting -= size
+            self.size -= size
+        self.taken = standing.applied
+        if errno in _FULL:
+            self._copy.end_session("disk-full", "no space is left for the copy's journal")
+        else:
+            self._copy.fail(errno)
+
+    # -- the three steps --------------------------------------------------------------------
+
+    def sync(self, then: Callable[[], None] | None = None) -> None:
+        """Make everything appended so far durable, then run `then`."""
+        sequence = self._standing.applied
+        self._unsynced, self._asked = 0, False
+
+        def synced(errno: int) -> None:
+            if errno:
+                self._copy.fail(errno)
+                return
+            standing = self._standing
+            standing.durable = max(standing.durable, sequence)
+            standing.clear_doubt()
+            if then is not None:
+                then()
+            self._advance()
+
+        self.sync_group.request(synced)
+
+    def _advance(self) -> None:
+        """Begin whatever is due."""
+        if not self.active:
+            return
+        due = self._asked or self._unsynced >= self.limits.sync or self.full or bool(self._drains)
+        if due and self.sync_group.idle and self._standing.durable < self._standing.applied:
+            self.sync(self.said)
+        self._write()
+        self._mark_if_due()
+        if self._drains and self.drained:
+            waiting, self._drains = self._drains, []
+            for then in waiting:
+                then()
+
+    @property
+    def drained(self) -> bool:
+        """Whether the volumes themselves durably hold everything."""
+        return self.taken == self._standing.applied == self.written == self.marked and not self._marking
+
+    def _write(self) -> None:
+        """Rule B2: only what is durable in the journal goes to the volumes."""
+        if self._writing or self.stuck:
+            return
+        durable, frames, last, size = self.releasable, [], 0, 0
+        for sequence, length, frame in self._frames:
+            if sequence > durable or size >= self.limits.sync:
+                break
+            frames.append(frame)
+            last, size = sequence, size + length
+        if not frames:
+            return
+        self._writing = True
+        count = len(frames)
+        ticket = self._outbox.ticket(lambda errno: self._wrote(errno, last, count))
+        self._outbox.emit(ApplyFrames(ticket, frames))
+
+    @property
+    def releasable(self) -> int:
+        """The newest sequence that may be written to the volumes."""
+        return self._standing.durable
+
+    def _wrote(self, errno: int, last: int, count: int) -> None:
+        self._writing = False
+        if errno in _FULL:
+            # It stays first in line: written in part now, whole once there is room, or at a replay.
+            self.stuck = self._outbox.now + self.limits.retry_every
+            self._copy.end_session("disk-full", "no space is left for the copy's volumes")
+            self._copy.out_of_room()
+            return
+        if errno:
+            self._copy.fail(errno)
+            return
+        for _ in range(count):
+            size = self._frames.popleft()[1]
+            self.waiting -= size
+            self._written_bytes += size
+        self.written = last
+        self._advance()
+
+    def _mark_if_due(self) -> None:
+        if self._marking or self.written == self.marked:
+            return
+        if self._drains:
+            due = self.written == self._standing.applied
+        else:
+            late = self._outbox.now - self._standing.since >= self.limits.mark_every
+            due = late or self._written_bytes >= self.limits.mark or self.size >= self.limits.size
+        if due:
+            self._mark()
+
+    def _mark(self) -> None:
+        """Rule B2: the volumes are synced before the mark moves."""
+        standing = self._standing
+        position, size = Position(standing.generation, self.written), self._written_bytes
+        self._marking, self._written_bytes = True, 0
+
+        def recorded() -> None:
+            self._marking = False
+            self.marked = position.sequence
+            self.size -= size
+            self._outbox.emit(TrimJournal(position))
+            self._advance()
+
+        self.sync_volumes(lambda: standing.record(position, recorded))
+
+    def sync_volumes(self, then: Callable[[], None]) -> None:
+        """fdatasync the volumes, then run `then`."""
+        self._standing.sync_volumes(then)
+
+    # -- beginning and ending -----------------------------------------------------------------
+
+    def drain(self, then: Callable[[], None]) -> None:
+        """Everything journaled applied, the volumes synced, the mark moved; then run `then`."""
+        self._drains.append(then)
+        self._advance()
+
+    def forget_drains(self) -> None:
+        """Whoever asked for them is gone."""
+        self._drains.clear()
+
+    def leave(self, then: Callable[[], None]) -> None:
+        """Rule E1: all of it in the volumes, durably; from `then` on frames are applied directly."""
+
+        def left() -> None:
+            self.active = False
+            then()
+
+        if self.active:
+            self.drain(left)
+        else:
+            self._standing.sync_volumes(then)
+
+    def prepare(self, position: Position, wanted: bool, then: Callable[[], None], current: Guard) -> None:
+        """What stands at `position`, under whatever generation, is durable, and the journal is ready for what
+        follows if one is `wanted`; then run `then`. `current` guards each step."""
+        if self.active and wanted and position.generation == self._standing.generation:
+            self.sync(then)
+        elif wanted:
+            begin = current(lambda: self.begin(position, then))
+            self.leave(current(lambda: self._standing.record(position, begin)))
+        else:
+            self.leave(then)
+
+    def begin(self, position: Position, then: Callable[[], None]) -> None:
+        """An empty journal at `position`, which the volumes durably hold."""
+
+        def begun(errno: int) -> None:
+            if errno in _FULL:
+                self._copy.end_session("disk-full", "no space is left for the copy's journal")
+            elif errno:
+                self._copy.fail(errno)
+            else:
+                then()
+
+        self._outbox.emit(BeginJournal(self._outbox.ticket(begun), position))
+
+    def activate(self, position: Position) -> None:
+        """From now on frames go to the journal, which the header durably says."""
+        if self.active:
+            return
+        self.active = True
+        self.taken = self.written = self.marked = position.sequence
+        self.waiting = self.size = self._unsynced = self._written_bytes = 0
+        self._asked = False
+        self.stuck = 0.0
+        self._frames.clear()
+        self._standing.since = self._outbox.now
+
+    # -- time -------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Ten times a second or so: what was appended does not wait longer than that (rule B4)."""
+        if not self.active:
+            return
+        if self.stuck and self._outbox.now >= self.stuck:
+            self.stuck = 0.0
+        self._asked |= self._unsynced > 0
+        self._advance()

@@ -1,0 +1,466 @@
+"""The disk queue of one link: what keeps the order of writes that the line cannot take (F1, D4, A4, G).
+
+While a queue is *live* it keeps, without a gap, every frame behind `base` up to the newest one, the
+oldest on disk and the newest in memory; what the peer has made durable is given back from the front.
+In step every frame goes to the channel as well. *Behind*, because the channel is full or the peer is
+lost, frames only enter the queue, and are read back and sent in order; once nothing is left on disk
+the rest follows from memory and the link is in step again.
+
+A *sealed* queue is one that an earlier process left without a clean stop: it is drained as far as it
+reaches, for the sake of order, and tells nothing of what is marked. Every frame that is not followed
+in the ledger has its marks in `Scoreboard.spooled`, so that a queue may be lost at any moment.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farshore.core import completing
+from farshore.core.actions import (
+    QueueAppend,
+    QueueDrop,
+    QueueRead,
+    QueueSend,
+    QueueSync,
+    QueueTrim,
+    SendFrames,
+)
+from farshore.core.gate import Acknowledged
+from farshore.core.handshake import Course
+from farshore.core.link import LinkEvent, Standing
+from farshore.model import messages as m
+from farshore.model.options import LinkState, OnFull, Reason, ResyncKind
+from farshore.model.positions import History, Position
+from farshore.model.volumes import Operation
+
+if TYPE_CHECKING:
+    from farshore.core.feeder import Feeder
+
+READ_BYTES = 1 << 20
+"""Bytes that are read back at once, if the memory queue is not smaller."""
+AHEAD = 8 << 20
+"""Bytes on the channel beyond which nothing is read back, if the memory queue is not smaller."""
+ROOM = 16
+"""Writes that were held for a full queue go on once 1/ROOM of it is free."""
+
+Then = Callable[[int], None]
+
+_OUTAGES = (LinkEvent.LOST, LinkEvent.PEER_ERROR, LinkEvent.REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueImage:
+    """What an earlier process left on disk: frames behind `start` up to `end`. Nothing behind a damage."""
+
+    start: Position
+    end: Position
+    size: int
+    """Bytes on disk."""
+    damaged: str | None = None
+
+
+class LinkQueue:
+    """See the module. All numbers named after a place in the row of frames are sequences."""
+
+    def __init__(self, feeder: Feeder) -> None:
+        self._feeder = feeder
+        self.live = False
+        self.sealed = False
+        self.behind = False
+        self.base = self.end = 0
+        self.on_disk = 0
+        """The newest frame that was given to the disk."""
+        self.read = 0
+        """The newest frame that was given to the channel."""
+        self.disk_bytes = 0
+        self.memory_bytes = 0
+        self._memory: deque[tuple[int, int]] = deque()
+        """(last sequence, bytes) of the frames in memory only."""
+        self._writing: deque[tuple[int, int]] = deque()
+        self._writing_bytes = 0
+        self._appending = False
+        """New frames go to the disk at once."""
+        self._kept = 0
+        """The frame that was kept last."""
+        self._generation = b""
+        """In which the peer's stream stands."""
+        self._reading: int | None = None
+        self._unsynced = False
+        self._synced_at = 0.0
+        self.spoiled = False
+        """The queue could not be made durable at the stop."""
+
+    # -- facts ------------------------------------------------------------------------------
+
+    @property
+    def configured(self) -> bool:
+        """Whether the operator wants a disk queue."""
+        return self._feeder.spec.options.queue_disk > 0
+
+    @property
+    def whole(self) -> bool:
+        """A clean stop may say that every mark is one of a frame that lies here."""
+        queuing = self.live and self._feeder.state is LinkState.QUEUING and not self.spoiled
+        return queuing and not self._writing and not self._feeder.board.dirty.any()
+
+    def placed(self, last: int) -> tuple[tuple[bytes, bool], ...]:
+        """Where the frame that was just issued is kept, as `Issue` says it."""
+        if self.live and self._kept == last:
+            return ((self._feeder.id, self.on_disk == last),)
+        return ()
+
+    def _full(self, size: int) -> bool:
+        """No room on disk, or a disk that is slower than the application (rule F1)."""
+        options = self._feeder.spec.options
+        writing = self._writing_bytes
+        if writing and writing + size > options.queue_memory:
+            return True
+        return self.disk_bytes + writing + self.memory_bytes + size > options.queue_disk
+
+    def survives(self, event: LinkEvent) -> bool:
+        """Whether the queue goes on through the end of a session."""
+        feeder = self._feeder
+        if event not in _OUTAGES or not self.configured or feeder.record.paused or feeder.pause is not None:
+            return False
+        if self.sealed:
+            return True
+        blocks = feeder.spec.options.on_full is OnFull.BLOCK
+        return self.live and feeder.acked.durable >= self.base and (blocks or not self._full(0))
+
+    # -- life -------------------------------------------------------------------------------
+
+    def restore(self, image: QueueImage | None, head: Position | None, *, whole: bool) -> None:
+        """What an earlier process left, whose history ended at `head`; `whole` if its clean stop said so."""
+        feeder, board = self._feeder, self._feeder.board
+        if image is None or head is None or feeder.record.paused or not self.configured:
+            self._drop_disk(image is not None)
+            return
+        self.base, self.end = image.start.sequence, image.end.sequence
+        self.on_disk, self.disk_bytes = self.end, image.size
+        reaches = image.end.sequence == head.sequence and not image.damaged
+        others = board.suspect.any() or board.second.any() or feeder.record.open_resync is not None
+        if whole and reaches and not others and board.base is not None and self.base <= board.base.sequence:
+            here = board.base.sequence
+            board.adopt_spooled(self.end)
+            feeder.acked = Acknowledged(here, here, here, here)
+            self.live = self.behind = self._appending = True
+            feeder.standing = Standing(LinkState.QUEUING, Reason.RESTARTED)
+        else:
+            self.sealed = self.behind = True
+        if image.damaged:
+            feeder.shared.outbox.note("queue-damaged", link=feeder.spec.name, why=image.damaged)
+
+    def begin(self) -> None:
+        """The link is in step: keep every frame from here on."""
+        feeder = self._feeder
+        if self.configured and not self.live:
+            self.drop()
+            self.live = True
+            self._generation = feeder.shared.path.generation
+            self._rebase(feeder.shared.path.sequence)
+
+    def _rebase(self, sequence: int) -> None:
+        self.base = self.end = self.on_disk = self.read = sequence
+        self._memory.clear()
+        self._writing.clear()
+        self.memory_bytes = self._writing_bytes = self.disk_bytes = 0
+        self.behind = self._appending = self._unsynced = False
+        self._reading = None
+
+    def drop(self) -> None:
+        """Nothing is kept any more; whoever drops it has made ordinary marks of its marks."""
+        feeder = self._feeder
+        feeder.shared.path.blocked.discard(feeder.id)
+        if self.live or self.sealed:
+            self.live = self.sealed = False
+            self._rebase(0)
+            self._drop_disk(True)
+
+    def abandon(self, why: str) -> None:
+        """Marks take over from the queue, which is of no use for what comes (rule A4)."""
+        feeder = self._feeder
+        if self.live:
+            feeder.board.keep_queued()
+            if feeder.state is LinkState.QUEUING:
+                feeder.why = why
+                feeder.enter(LinkEvent.LOST)
+        self.drop()
+
+    def _drop_disk(self, needed: bool) -> None:
+        if needed:
+            self._feeder.shared.outbox.emit(QueueDrop(self._feeder.id))
+
+    def changed(self) -> None:
+        """The operator changed the link's options."""
+        feeder = self._feeder
+        if feeder.spec.options.on_full is OnFull.LOG:
+            feeder.shared.path.blocked.discard(feeder.id)
+        if self.configured:
+            if feeder.replicating and feeder.streaming:
+                self.begin()
+        elif self.live and not self.behind and feeder.pause is None:
+            self.drop()  # the ledger has what is under way; older marks fall with their acknowledgement
+        elif self.live or self.sealed:
+            feeder.close("", "the disk queue was switched off")
+            feeder.stop(LinkEvent.LOST, "the disk queue was switched off")
+
+    # -- frames -----------------------------------------------------------------------------
+
+    def keep(self, last: int, size: int) -> None:
+        """A frame that goes to the channel as well."""
+        self.end = self.read = last
+        self._memory.append((last, size))
+        self.memory_bytes += size
+        if self.memory_bytes > self._feeder.spec.options.queue_memory:
+            if self._full(0):
+                # Nothing is lost: should the peer be lost before it has this durable, marks will do.
+                self._drop_disk(True)
+                self._rebase(last)
+                return
+            self._to_disk(last)
+        self._kept = last
+
+    def take(self, operations: list[Operation], last: int, size: int) -> bool:
+        """A frame that cannot go to the channel now: whether the queue has it (rule F1)."""
+        feeder = self._feeder
+        if not self.live or feeder.pause is not None:
+            return False
+        if self._full(size):
+            if feeder.spec.options.on_full is OnFull.LOG:
+                feeder.stop(LinkEvent.OVERFLOW, "the disk queue is full")
+                return False
+            self.block()
+        feeder.board.spooled.mark(operations, last)
+        self.end = self._kept = last
+        self._memory.append((last, size))
+        self.memory_bytes += size
+        if self._appending or self.memory_bytes > feeder.spec.options.queue_memory:
+            self._appending = True
+            self._to_disk(last)
+        return True
+
+    def _to_disk(self, last: int) -> None:
+        self._writing.append((last, self.memory_bytes))
+        self._writing_bytes += self.memory_bytes
+        self._memory.clear()
+        self.memory_bytes = 0
+        self.on_disk = last
+
+    def fall_behind(self) -> bool:
+        """The channel is full: frames only enter the queue from here on. False without a queue."""
+        if not self.live:
+            return False
+        self._mark_followed()
+        self._feeder.streaming = False
+        self.behind = self._appending = True
+        return True
+
+    def _mark_followed(self) -> None:
+        """What the ledger follows will not be followed any more (rule A1)."""
+        feeder = self._feeder
+        if feeder.following:
+            for entry in feeder.shared.ledger.after(feeder.acked.durable):
+                feeder.board.spooled.mark(entry.operations, entry.last)
+
+    def spool(self) -> None:
+        """The session is over: all that is kept goes to the disk, and what follows as well."""
+        self._reading = None
+        if self.live:
+            self._mark_followed()
+            self.behind = self._appending = True
+            if self._memory:
+                self._to_disk(self._memory[-1][0])
+                self._feeder.shared.outbox.emit(QueueAppend(self._feeder.id))
+
+    def written(self, last: int, disk_bytes: int, errno: int) -> None:
+        """Frames up to `last` are on disk; with an errno the newest append is not (rule F1)."""
+        if not self.live and not self.sealed:
+            return
+        self.disk_bytes = disk_bytes
+        while self._writing and self._writing[0][0] <= last:
+            self._writing_bytes -= self._writing.popleft()[1]
+        self._unsynced = True
+        if errno:
+            why = errnos.errorcode.get(errno, str(errno))
+            self._lost(LinkEvent.OVERFLOW, f"the disk queue cannot be written: {why}")
+        else:
+            self.go_on()
+
+    def _lost(self, event: LinkEvent, why: str) -> None:
+        """The next tier: marks. In step nothing is missing but the queue itself."""
+        feeder = self._feeder
+        feeder.shared.outbox.note("queue-lost", link=feeder.spec.name, why=why)
+        if self.live and not self.behind and feeder.pause is None:
+            self._drop_disk(True)
+            self._rebase(feeder.shared.path.sequence)
+        else:
+            if event is not LinkEvent.OVERFLOW:
+                feeder.close("", why)
+            feeder.stop(event, why)
+
+    def block(self) -> None:
+        """Hold writes until there is room; those under way are still taken."""
+        self._feeder.shared.path.blocked.add(self._feeder.id)
+
+    def _make_room(self) -> None:
+        feeder = self._feeder
+        if feeder.id in feeder.shared.path.blocked:
+            options = feeder.spec.options
+            full = feeder.queue > options.queue_memory // 2
+            if not (self._full(options.queue_disk // ROOM) if self.live else full):
+                feeder.shared.path.blocked.discard(feeder.id)
+
+    # -- draining ---------------------------------------------------------------------------
+
+    def may_drain(self, course: Course, peer: m.Welcome) -> bool:
+        """Whether what this peer lacks lies here, from its position on (rules D2, D4)."""
+        feeder, head = self._feeder, peer.history.head
+        if not (self.live or self.sealed) or head is None or course not in (Course.UPDATE, Course.RESUME):
+            return False
+        if feeder.wanted not in (None, ResyncKind.UPDATE) or feeder.once:
+            return False
+        if peer.resync is not None or peer.doubtful or feeder.record.open_resync is not None:
+            return False
+        if not self.live and (head.sequence >= self.end or not feeder.session.wanted):
+            return False
+        inside = self.base <= head.sequence <= self.end
+        return inside and feeder.shared.history().holds(head)
+
+    def drain(self, head: Position) -> None:
+        """The peer stands at `head`: frames follow from there, in order."""
+        feeder = self._feeder
+        feeder.wanted = None
+        here, durable = head.sequence, min(feeder.acked.durable, head.sequence)
+        feeder.acked = Acknowledged(here, here, here, durable)
+        feeder.streaming = False
+        self.read, self._generation = here, head.generation
+        self.behind = True
+        feeder.session.prepare(self._resume(head))
+
+    def _resume(self, position: Position) -> m.Resume:
+        shared, nonce = self._feeder.shared, self._feeder.session.nonce
+        return m.Resume(nonce, shared.history().cut_at(position), position)
+
+    def pump(self) -> None:
+        """Read on, if the channel has room for it."""
+        feeder = self._feeder
+        if not self.behind or self._reading is not None or not feeder.live:
+            return
+        if self.read < self.on_disk:
+            if feeder.queue <= min(AHEAD, feeder.spec.options.queue_memory // 2):
+                self._read_on()
+        elif self.sealed:
+            if feeder.acked.durable >= self.end:
+                completing.begin(feeder, Course.UPDATE)
+        else:
+            self._catch_up()
+
+    def _read_on(self) -> None:
+        outbox, goal = self._feeder.shared.outbox, self.on_disk
+
+        def done(frames: Sequence[tuple[m.FrameHead, object]], why: str) -> None:
+            if self._reading == ticket:  # else the session that it was read for is over
+                self._reading = None
+                self._read_back(frames, why, goal)
+
+        most = min(READ_BYTES, self._feeder.spec.options.queue_memory // 2)
+        ticket = self._reading = outbox.ticket(done)
+        outbox.emit(QueueRead(ticket, self._feeder.id, self.read, most))
+
+    def _read_back(self, frames: Sequence[tuple[m.FrameHead, object]], why: str, goal: int) -> None:
+        """What was read, or why it could not be; `goal` was the newest frame on disk when it began."""
+        before = self.read
+        if not why:
+            why = self._send(frames)
+        if not why and self.read == before:
+            why = "frames are missing in the disk queue"
+        if why:
+            self._lost(LinkEvent.LOCAL_ERROR, why)
+            return
+        if self.read >= goal:
+            self._appending = False  # what comes now waits in memory, so that the end comes nearer
+        self.pump()
+
+    def _send(self, frames: Sequence[tuple[m.FrameHead, object]]) -> str:
+        """Put frames on the channel; why that may not be done, or nothing."""
+        feeder, history = self._feeder, self._feeder.shared.history()
+        run: list[object] = []
+        for head, frame in frames:
+            if head.last <= self.read:
+                continue
+            if head.first != self.read + 1 or not history.holds(Position(head.generation, head.last)):
+                return f"the disk queue holds frame {head.first} behind {self.read}"
+            if head.generation != self._generation:
+                self._flush(run)
+                run = []
+                self._turn_to(head.generation)
+            run.append(frame)
+            self.read = feeder.acked.sent = head.last
+            feeder.queue += head.size
+        self._flush(run)
+        return ""
+
+    def _flush(self, run: list[object]) -> None:
+        if run:
+            self._feeder.shared.outbox.emit(SendFrames(self._feeder.id, run))
+
+    def _turn_to(self, generation: bytes) -> None:
+        """A generation ended here with a clean stop; the peer adopts the next one before it goes on."""
+        if generation != self._generation:
+            self._generation = generation
+            self._feeder.send(self._resume(Position(generation, self.read)))
+
+    def _catch_up(self) -> None:
+        """Nothing is left on disk: the rest follows from memory, and everything new at once."""
+        feeder = self._feeder
+        self._turn_to(feeder.shared.path.generation)
+        if self.read < self.end:
+            feeder.shared.outbox.emit(QueueSend(feeder.id, self.read))
+            feeder.queue += self.memory_bytes
+        self.read = feeder.acked.sent = self.end
+        self.behind = self._appending = False
+        if feeder.pause is None:
+            feeder.streaming = True
+            if feeder.state is LinkState.QUEUING:
+                feeder.enter(LinkEvent.RESUME)
+                feeder.replicates()
+
+    def acknowledged(self, durable: int) -> None:
+        """The peer has everything up to here durable."""
+        memory, before = self._memory, len(self._memory)
+        while memory and memory[0][0] <= durable:
+            self.memory_bytes -= memory.popleft()[1]
+        if len(memory) != before or self.disk_bytes or self._writing:
+            self._feeder.shared.outbox.emit(QueueTrim(self._feeder.id, durable))
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Whatever the levels allow by now: held writes, the next read."""
+        self._make_room()
+        self.pump()
+
+    def tick(self) -> None:
+        """Time passes: what was appended becomes durable now and then (rule D4)."""
+        outbox = self._feeder.shared.outbox
+        if self._unsynced and outbox.now - self._synced_at >= self._feeder.shared.timing.durable_every:
+            self.sync(lambda errno: None)
+        self.go_on()
+
+    def sync(self, then: Then) -> None:
+        """Make what is on disk durable, then run `then` with the errno."""
+        outbox = self._feeder.shared.outbox
+        self._unsynced, self._synced_at = False, outbox.now
+        outbox.emit(QueueSync(outbox.ticket(then), self._feeder.id))
+
+
+def position_of(history: History, sequence: int) -> Position:
+    """The position of a sequence on a history, in the older generation where two meet."""
+    for stretch in history.stretches:
+        if sequence <= stretch.last:
+            return Position(stretch.generation, sequence)
+    newest = history.stretches[-1]
+    return Position(newest.generation, sequence)

@@ -1,0 +1,80 @@
+"""How a secondary begins: from what is durable to a position that it may name (rules B2, B3, C3, D2).
+
+Without a journal that is the last certain position, and, after a loss of power, a doubt about what lies
+beyond. With one the volumes first get what it holds behind the mark; then they are a prefix, whatever has
+happened, unless entries that had been durable are missing from the journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from farshore.core.actions import ReplayJournal
+from farshore.core.durability import reaching
+from farshore.model.positions import Position
+
+if TYPE_CHECKING:
+    from farshore.core.secondary import Secondary
+
+FOREVER = (1 << 63) - 1
+"""No sequence comes so far: a doubt that only a resync ends."""
+
+
+def start(copy: Secondary) -> None:
+    """The first input of a secondary. It ends, some actions later, with `has_started`."""
+    header, setup = copy.setup.header, copy.setup
+    history, doubtful = header.history, header.doubtful_until
+    if header.journaling and header.resync is None and history.head is not None:
+        _replay(copy, history.head)
+        return
+    if header.resync is None:
+        # After a failed fsync what was written since is not believed, whatever the page cache says (C3).
+        certain = setup.durable if header.fault else setup.applied or setup.durable
+        history = reaching(history, certain)
+        same_boot = header.boot == setup.boot and certain is setup.applied
+        if not header.clean and not same_boot and history.head is not None:
+            doubtful = max(doubtful, history.head.sequence + 1, header.highest_seen)
+    head = history.head
+    if head is not None:
+        durable = setup.durable
+        known = durable is not None and durable.generation == head.generation
+        copy.standing.move_to(head, durable.sequence if durable is not None and known else 0)
+    begun = replace(header, clean=False, boot=setup.boot, doubtful_until=doubtful, fault="")
+    copy.keeper.put(begun, copy.has_started)
+
+
+def _replay(copy: Secondary, head: Position) -> None:
+    """Rule B2: the volumes get what the journal holds behind the mark, before anybody looks at them."""
+    journal, durable, standing = copy.setup.journal, copy.setup.durable, copy.standing
+    mark = durable if durable is not None and durable.generation == head.generation else head
+    standing.move_to(mark, mark.sequence)
+    lost = journal.lost_before(mark)
+
+    def replayed(position: Position, errno: int) -> None:
+        if errno:
+            copy.fail(errno)
+            return
+        standing.move_to(position, mark.sequence)
+        short = position.sequence < head.sequence
+        found = lost or journal.damaged or ("the journal ends too early" if short else "")
+        standing.sync_volumes(lambda: standing.record(position, lambda: _replayed(copy, found)))
+
+    if lost:
+        replayed(mark, 0)
+    else:
+        copy.outbox.emit(ReplayJournal(copy.outbox.ticket(replayed), mark))
+
+
+def _replayed(copy: Secondary, damage: str) -> None:
+    """The image is a prefix, unless there was damage."""
+    header, standing = copy.keeper.header, copy.standing
+    standing.durable = standing.applied
+    doubtful = header.doubtful_until
+    if damage:
+        # What had been applied of it may be in the volumes, and nobody knows how far it went.
+        doubtful = FOREVER
+        copy.outbox.note("journal-damaged", why=damage, sequence=standing.applied)
+    history = reaching(header.history, standing.position)
+    fresh = replace(header, history=history, clean=False, boot=copy.setup.boot, fault="")
+    copy.keeper.put(replace(fresh, doubtful_until=doubtful, journaling=False), copy.has_started)

@@ -1,0 +1,1 @@
+"""PostgreSQL on replicated volumes: its data and its log on two volumes of one group."""

@@ -1,0 +1,159 @@
+"""The far end of a `pair`: a secondary's engine in memory, with its volumes and its journal.
+
+As in `shells`: what is held waits, what is told to fail fails, and what was synced is what a loss of
+power leaves.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from farshore.core import actions as a
+from farshore.core.journaling import JournalImage
+from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.model.header import Header
+from farshore.model.positions import Position
+from tests.unit.core.shells import Disk, Shell, new_id
+
+
+class Far(Shell):
+    """A secondary's engine."""
+
+    def __init__(self, setup: SecondarySetup, send: Callable[[a.Action], None]) -> None:
+        super().__init__()
+        self._setup = setup
+        self._line = send
+        self.disk = Disk(setup.geometry)
+        self.header: Header = setup.header
+        self.durable: Position | None = None
+        self.applied: tuple[str, Position] | None = None
+        self.journal: list[a.AppendFrame] = []
+        self.journal_start: Position | None = None
+        self.safe_journal = 0
+        """How many of its entries are durable."""
+        self.boot = setup.boot
+        self.core = Secondary(setup)
+
+    def start(self, boot: str) -> None:
+        """A new process on what is durable."""
+        self.boot = boot
+        applied = self.applied[1] if self.applied is not None and self.applied[0] == boot else None
+        setup = replace(
+            self._setup,
+            header=self.header,
+            durable=self.durable,
+            applied=applied,
+            boot=boot,
+            instance=new_id(),
+            journal=JournalImage(self.journal_start),
+        )
+        self.core = Secondary(setup)
+
+    def carry_out(self, action: a.Action) -> None:
+        core = self.core
+        match action:
+            case a.ApplyFrame(frame=frame, applied=applied):
+                errno = self._failing(a.ApplyFrame)
+                if not errno:
+                    assert isinstance(frame, a.Issue)
+                    self.disk.write(frame.operations, frame.payloads)
+                    self.applied = (self.boot, applied)
+                self._actions.extend(core.applied_frame(errno))
+            case a.ApplyFill(fill=fill):
+                errno = self._failing(a.ApplyFill)
+                if not errno:
+                    data = fill.data if fill.data is not None else bytes(fill.length)
+                    self.disk.seen[fill.volume][fill.offset : fill.offset + fill.length] = data
+                self._actions.extend(core.filled(errno))
+            case a.SyncVolumes(ticket=ticket):
+                self.finish(action, self.disk.sync(), lambda errno: core.synced(ticket, errno))
+            case a.WriteHeader(ticket=ticket, header=header):
+
+                def keep(_: int) -> None:
+                    self.header = header
+
+                self.finish(action, keep, lambda errno: core.header_written(ticket, errno))
+            case a.WriteDurable(ticket=ticket, position=position):
+
+                def record(_: int) -> None:
+                    self.durable = position
+
+                self.finish(action, record, lambda errno: core.durable_written(ticket, errno))
+            case a.CompareDigests():
+                self.finish(action, lambda _: None, lambda errno: self._compare(action, errno))
+            case a.Note():
+                self.notes.append(action)
+            case a.AppendFrame():
+                errno = self._failing(a.AppendFrame)
+                if not errno:
+                    self.journal.append(action)
+                self._actions.extend(core.appended(errno))
+            case a.SyncJournal() | a.ApplyFrames() | a.BeginJournal() | a.TrimJournal() | a.ReplayJournal():
+                self._carry_out_journal(action)
+            case _:
+                self._line(action)
+
+    def _carry_out_journal(self, action: a.Action) -> None:
+        core = self.core
+        match action:
+            case a.SyncJournal(ticket=ticket):
+                began = len(self.journal)
+
+                def safe(_: int) -> None:
+                    self.safe_journal = max(self.safe_journal, began)
+
+                self.finish(action, safe, lambda errno: core.journal_done(ticket, errno))
+            case a.ApplyFrames(ticket=ticket, frames=frames):
+                self.finish(
+                    action, lambda _: self._write(frames), lambda errno: core.journal_done(ticket, errno)
+                )
+            case a.BeginJournal(ticket=ticket, position=position):
+
+                def begin(_: int) -> None:
+                    self.journal, self.safe_journal, self.journal_start = [], 0, position
+
+                self.finish(action, begin, lambda errno: core.journal_done(ticket, errno))
+            case a.TrimJournal(position=position):
+                kept = [each for each in self.journal if each.position.sequence > position.sequence]
+                self.safe_journal -= len(self.journal) - len(kept)
+                self.journal, self.journal_start = kept, position
+            case a.ReplayJournal(ticket=ticket, after=after):
+                left = [each for each in self.journal if each.position.sequence > after.sequence]
+                reached = left[-1].position if left else after
+                self.finish(
+                    action,
+                    lambda _: self._write([each.frame for each in left]),
+                    lambda errno: core.replayed(ticket, reached, errno),
+                )
+
+    def _write(self, frames: list[object]) -> None:
+        for frame in frames:
+            assert isinstance(frame, a.Issue)
+            self.disk.write(frame.operations, frame.payloads)
+
+    def lose_power(self) -> None:
+        """The machine stopped: of the journal, too, only what was synced is there."""
+        self.disk.lose_cache()
+        del self.journal[self.safe_journal :]
+
+    def _failing(self, kind: type) -> int:
+        planned = self.errors.get(kind, [])
+        return planned.pop(0) if planned else 0
+
+    def _compare(self, action: a.CompareDigests, errno: int) -> list[a.Action]:
+        query = action.query
+        mine = self.disk.digests(query.volume, query.offset, query.length, query.region)
+        differing = [mine[at : at + 16] != query.digests[at : at + 16] for at in range(0, len(mine), 16)]
+        return self.core.compared(action.ticket, bytes(differing), errno)
+
+    def safe(self) -> dict[int, bytes]:
+        """What the volumes would hold after a loss of power and the start behind it."""
+        if not self.header.journaling:
+            return self.disk.safe
+        image = Disk(self._setup.geometry)
+        image.seen = {volume: bytearray(data) for volume, data in self.disk.safe.items()}
+        mark = self.durable.sequence if self.durable is not None else 0
+        for each in self.journal[: self.safe_journal]:
+            if each.position.sequence > mark:
+                assert isinstance(each.frame, a.Issue)
+                image.write(each.frame.operations, each.frame.payloads)
+        return {volume: bytes(data) for volume, data in image.seen.items()}
