@@ -81,7 +81,7 @@ class Cluster:
         self.primary.create(self.world.random.randbytes(16))
         self.secondaries: dict[bytes, SecondarySite] = {}
         for link in options.links:
-            follower_plan = SecondaryPlan(options.geometry, link.id, TIMING, group)
+            follower_plan = SecondaryPlan(options.geometry, link.id, TIMING, group, options.journals)
             site = SecondarySite(place, follower_plan, f"at-{link.name}")
             site.witness = self.oracle
             site.format({volume: bytes(size) for volume, size in sizes.items()})
@@ -160,6 +160,8 @@ class Cluster:
                 site.die(site.power_failed or self.world.chance(0.5))
         if self.primary.running:
             self._tend_links()
+            if self.options.cuts:
+                self._operate(self.primary.core.cut, "now", 7)
 
     def _tend_links(self) -> None:
         for link, feeder in list(self.primary.core.feeders.items()):
@@ -184,13 +186,15 @@ class Cluster:
         return self._operate(self.primary.core.change_link, spec)
 
     def _operate(self, do: Callable[..., list[Action]], *arguments: object) -> bool:
-        """False: a freeze link refused what would stop the application."""
+        """False: a freeze link refused what would stop the application, or writes do not flow for a cut."""
         try:
             self.primary.turn(do, *arguments)
         except FarshoreError as error:
-            if error.code.name != "plan-needed":
+            if error.code.name not in ("plan-needed", "wrong-state"):
                 raise
-            self.world.reach("refused without a plan")
+            self.world.reach(
+                "refused without a plan" if error.code.name == "plan-needed" else "refused a cut"
+            )
             return False
         return True
 

@@ -62,7 +62,7 @@ def dirty_now(core: Primary, feeder: Feeder) -> set[Region]:
     for each in (board.dirty, board.suspect, board.second):
         for volume, bits in each.bits.items():
             found |= _set_bits(volume, bits)
-    found |= set(board.queued)
+    found |= set(board.queued) | set(board.spooled.regions())
     if feeder.owed != NO_LIMIT:
         for entry in core.ledger.after(feeder.acked.durable):
             found |= touched(entry.operations, core.geometry)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from farshore.model.options import AckLevel, Mode, OnOutage, ResyncKind
+from farshore.model.options import AckLevel, Apply, Mode, OnFull, OnOutage, ResyncKind
 from sim.cluster import Cluster
 from sim.disk import Strike
 from sim.secondary_site import SecondarySite
@@ -20,10 +20,13 @@ from sim.steps import Doom, Phase
 from sim.tampering import Tampering
 from sim.world import Life
 
-_PRIMARY_LANES: Final = ("", "write", "sync", "header", "activity", "board", "open")
-_SECONDARY_LANES: Final = ("", "apply", "fill", "sync", "header", "position", "open")
-_PRIMARY_FILES: Final = (".img", "header", "activity", ".board")
-_SECONDARY_FILES: Final = (".img", "header", "position")
+_PRIMARY_LANES: Final = ("", "write", "sync", "header", "activity", "board", "open", "queue")
+_SECONDARY_LANES: Final = (
+    *("", "apply", "fill", "sync", "header", "position", "open"),
+    *("append", "journal", "replay"),
+)
+_PRIMARY_FILES: Final = (".img", "header", "activity", ".board", ".seg")
+_SECONDARY_FILES: Final = (".img", "header", "position", ".seg")
 
 
 class Faults:
@@ -123,7 +126,7 @@ class Faults:
         phase = random.choice(list(Phase))
         doom = Doom(lane, random.choice((1, 1, 2, 4)), phase, machine=self.world.chance(0.5))
         self.world.note(site.name, "doom", doom)
-        if lane == "open":
+        if lane in ("open", "replay"):
             site.next_doom = doom
             site.die(self.world.chance(0.3))
         else:
@@ -247,6 +250,9 @@ class Faults:
             mode=random.choice(list(Mode)),
             ack=random.choice(list(AckLevel)),
             on_outage=random.choice((OnOutage.CONTINUE, OnOutage.CONTINUE, OnOutage.FREEZE)),
+            apply=random.choice(list(Apply)),
+            queue_disk=random.choice((0, 16 << 10, 64 << 10, 512 << 10)),
+            on_full=random.choice((OnFull.LOG, OnFull.LOG, OnFull.BLOCK)),
         )
         new = replace(old, options=options)
         self.world.note("operator", "changes", link, options)

@@ -6,12 +6,23 @@ quick: what takes an hour on a real line takes seconds here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
 from farshore.core.geometry import Geometry
-from farshore.model.options import AckLevel, LinkOptions, LinkSpec, Mode, OnOutage, ResyncKind, Timing
+from farshore.core.journaling import JournalLimits
+from farshore.model.options import (
+    AckLevel,
+    Apply,
+    LinkOptions,
+    LinkSpec,
+    Mode,
+    OnFull,
+    OnOutage,
+    ResyncKind,
+    Timing,
+)
 from sim.app import Habits
 
 _KIB: Final = 1 << 10
@@ -52,6 +63,9 @@ class Options:
     """Seconds within which everything has to converge once the faults stop."""
     ignored: frozenset[int] = frozenset()
     """Volumes whose changes are not logged in an outage (rule A6)."""
+    journals: JournalLimits = field(default_factory=JournalLimits)
+    cuts: bool = False
+    """Somebody asks for a cut every now and then."""
     tampering: bool = False
     """One of the faults rolls back or wipes a peer."""
 
@@ -65,6 +79,7 @@ def drawn(seed: int) -> Options:
     }
     extent = random.choice((16, 32, 64)) * _KIB
     links = tuple(_link(random, number) for number in range(random.choice((1, 1, 1, 2))))
+    links = _journaled(seed, links + _more_links(seed, len(links)))
     habits = Habits(
         sizes=sizes,
         connections=random.randint(2, 4),
@@ -85,14 +100,52 @@ def drawn(seed: int) -> Options:
         slow_disk=random.choice((0.0005, 0.004, 0.02)),
         prefilled=random.random() < 0.7,
         ignored=_ignored(seed, sizes),
+        cuts=Random(f"cuts {seed}").random() < 0.25,
+        journals=_journals(seed),
         tampering=random.random() < 0.1,
+    )
+
+
+def _more_links(seed: int, number: int) -> tuple[LinkSpec, ...]:
+    """One to many, with each its own mode, queue and faults; drawn by itself, as what follows."""
+    random = Random(f"more links {seed}")
+    return tuple(_link(random, number + more) for more in range(random.choice((0,) * 9 + (1, 2))))
+
+
+def _journaled(seed: int, links: tuple[LinkSpec, ...]) -> tuple[LinkSpec, ...]:
+    """How each peer applies frames."""
+    random = Random(f"journaled {seed}")
+    return tuple(
+        replace(link, options=replace(link.options, apply=random.choice(list(Apply)))) for link in links
+    )
+
+
+def _journals(seed: int) -> JournalLimits:
+    """Bounds that are reached all the time."""
+    random = Random(f"journals {seed}")
+    return JournalLimits(
+        sync=random.choice((1, 4, 24)) * _KIB,
+        waiting=random.choice((8, 24, 96)) * _KIB,
+        mark=random.choice((8, 24, 96)) * _KIB,
+        size=random.choice((16, 48, 256)) * _KIB,
+        mark_every=random.choice((0.3, 1.5)),
+        retry_every=0.3,
     )
 
 
 def _ignored(seed: int, sizes: dict[int, int]) -> frozenset[int]:
     """Drawn by itself, so that the rest of a seed's options is what it was."""
     random = Random(f"ignored {seed}")
-    return frozenset(volume for volume in sizes if random.random() < 0.35)
+    if random.random() >= 0.25:
+        return frozenset()
+    return frozenset(volume for volume in sizes if random.random() < 0.7)
+
+
+def _queue_disk(name: bytes) -> tuple[int, OnFull]:
+    """Drawn by itself, so that the rest of a seed's options is what it was."""
+    random = Random(b"queue " + name)
+    disk = random.choice((0, 0, 16, 64, 512)) * _KIB
+    return disk, OnFull.BLOCK if disk and random.random() < 0.2 else OnFull.LOG
 
 
 def _link(random: Random, number: int) -> LinkSpec:
@@ -104,9 +157,11 @@ def _link(random: Random, number: int) -> LinkSpec:
         queue_memory=random.choice((12, 48, 256)) * _KIB,
         first=random.choice((ResyncKind.FULL, ResyncKind.FULL, ResyncKind.DIGEST)),
     )
+    link = random.randbytes(16)
+    queue_disk, on_full = _queue_disk(link)
     return LinkSpec(
-        id=random.randbytes(16),
+        id=link,
         name=f"link{number}",
         peer=f"{number:064x}",
-        options=options,
+        options=replace(options, queue_disk=queue_disk, on_full=on_full),
     )

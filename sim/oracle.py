@@ -205,7 +205,22 @@ class Oracle(Witness, FollowerWitness):
         if follower.power_lost:
             follower.demands_doubt = not follower.excused
         follower.power_lost = follower.excused = False
+        if site.journaled and not follower.tampered:
+            # Rule B2: a replay leaves a prefix whatever has happened, and the copy knows it.
+            follower.demands_doubt = True
+            if not core.consistent and not site.doubted:
+                raise BrokenRule("B2", "a copy with a journal doubts what it has replayed")
         self._check_follower(follower)
+
+    def stopped(self, site: SecondarySite) -> None:
+        if site.header_file.header.clean and site.journal.replay.frames:
+            raise BrokenRule("B2", "a clean stop leaves frames that only the journal has")
+
+    def passed(self, site: SecondarySite, cut: Position) -> None:
+        if (cut.generation, cut.sequence) not in self.truth.cuts:
+            raise BrokenRule("H", f"a follower passes a cut at {cut.sequence}, which is none")
+        if self._by_site[site].prefix.position is None and not self._by_site[site].tampered:
+            raise BrokenRule("H", f"a follower that is no prefix says that it has the cut at {cut.sequence}")
 
     def applying(self, site: SecondarySite, position: Position) -> None:
         follower = self._by_site[site]
@@ -235,7 +250,7 @@ class Oracle(Witness, FollowerWitness):
         site = follower.site
         if not follower.prefix.doubt:
             follower.demands_doubt = False
-        if site.running and not follower.tampered and not site.core.fault:
+        if site.running and not site.replaying and not follower.tampered and not site.core.fault:
             doubtful = not site.core.consistent or not follower.demands_doubt
             follower.prefix.check(site.images(), doubtful=doubtful)
 

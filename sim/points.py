@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from farshore.core.geometry import Geometry
-from farshore.model.options import LinkOptions, LinkSpec, Mode
+from farshore.model.options import Apply, LinkOptions, LinkSpec, Mode
 from sim.app import Habits
 from sim.cluster import Cluster, Report
 from sim.options import Options, drawn
@@ -32,7 +32,9 @@ class Point:
 
 def small_life(seed: int) -> Options:
     """A first copy, a few writes with everything in them, cooling extents, a clean stop and start."""
-    link = LinkSpec(Random(f"link {seed}").randbytes(16), "link0", "0" * 64, LinkOptions(mode=Mode.SYNC))
+    apply = Apply.DIRECT if seed % 2 else Apply.JOURNAL
+    options = LinkOptions(mode=Mode.SYNC, apply=apply)
+    link = LinkSpec(Random(f"link {seed}").randbytes(16), "link0", "0" * 64, options)
     return replace(
         drawn(seed),
         geometry=Geometry(_SIZES, region=4 << 10, extent=16 << 10),

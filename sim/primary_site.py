@@ -7,7 +7,7 @@ without being copied shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,19 +16,23 @@ from xxhash import xxh3_128_digest
 from farshore.core import actions as a
 from farshore.core.geometry import Geometry
 from farshore.core.primary import Primary, PrimarySetup
+from farshore.core.queueing import QueueImage
 from farshore.core.scoreboard import BoardImage
 from farshore.core.write_path import Batch
 from farshore.errors import ProtocolError
 from farshore.model.header import Header
 from farshore.model.options import LinkSpec, Role, Timing
+from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH
 from farshore.store.activity_log import ActivityLogFile
 from farshore.store.header import HeaderFile
+from farshore.store.queue_files import Kept
 from farshore.store.scoreboard_file import ScoreboardFile
 from farshore.wire import frame
 from sim.app import Application, Request
 from sim.channel import Channel, decode
 from sim.files import SimFiles
+from sim.link_queue import LinkQueues, left, shelf
 from sim.net import End
 from sim.site import HEADER, STATE, TICK, Place, Site
 from sim.steps import Step
@@ -90,6 +94,7 @@ class PrimarySite(Site):
         self.app: Application | None = None
         self.stopping = False
         self.core: Primary
+        self.queues: LinkQueues
         self.activity: ActivityLogFile
         self.logged: frozenset[tuple[int, int]] | None = frozenset()
         """The extents in the durable activity log; None when it is unreadable."""
@@ -131,6 +136,7 @@ class PrimarySite(Site):
         self._batch.clear()
         self.stopping = False
         boards: dict[bytes, BoardImage] = {}
+        queues: dict[bytes, QueueImage] = {}
 
         def load() -> None:
             self.header_file = HeaderFile.open(self.files, HEADER)
@@ -139,6 +145,8 @@ class PrimarySite(Site):
                 board = ScoreboardFile.open(self.files, board_path(link.id), self.plan.geometry)
                 self.boards[link.id] = board
                 boards[link.id] = board.read()
+                if (image := left(shelf(self.files, _LINKS, link.id))) is not None:
+                    queues[link.id] = image
 
         errno = self.steps.carry_out("open", Step(load, lambda _: None))
         if errno:
@@ -164,10 +172,13 @@ class PrimarySite(Site):
             timing=plan.timing,
             on_start=plan.on_start,
             reserve=plan.reserve,
+            queues=queues,
             ignored=plan.ignored,
         )
         self.witness.starting(self, setup)
         self.core = Primary(setup)
+        self.queues = LinkQueues(self, self.core, _LINKS)
+        self._carry |= self.queues.table
         self.was_up = True
         self.turn(self.core.start)
         self.witness.started(self)
@@ -241,7 +252,7 @@ class PrimarySite(Site):
         payloads = [None if each is None else bytes(each) for each in action.payloads]
         action.payloads = payloads
         self.witness.issuing(self, action)
-        if action.links:
+        if action.links or action.queues:
             stamp = frame.FrameStamp(
                 self.plan.group,
                 self.core.generation,
@@ -253,6 +264,9 @@ class PrimarySite(Site):
             for link in action.links:
                 if link in self.channels:
                     self.channels[link].send_frame(data)
+            last = action.first + len(action.operations) - 1
+            kept = Kept(Position(action.follows.generation, last), action.follows, data)
+            self.queues.keep(action.queues, kept)
         errors: dict[int, int] = {}
 
         def run() -> None:
@@ -270,6 +284,12 @@ class PrimarySite(Site):
 
     def cache_lost(self) -> None:
         self.witness.cache_lost(self)
+
+    def send_frames(self, link: bytes, frames: Sequence[Any]) -> None:
+        """Frames of a queue go to the channel."""
+        for data in frames:
+            if link in self.channels:
+                self.channels[link].send_frame(bytes(data))
 
     def _write_activity(self, action: a.WriteActivity) -> None:
         def run() -> None:

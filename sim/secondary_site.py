@@ -7,13 +7,14 @@ time. While the core holds, units stay where they are and the sender's window fi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any
 
 from xxhash import xxh3_128_digest
 
 from farshore.core import actions as a
 from farshore.core.geometry import Geometry
+from farshore.core.journaling import JournalLimits
 from farshore.core.secondary import Secondary, SecondarySetup
 from farshore.errors import ProtocolError
 from farshore.model.header import Header, Upstream
@@ -23,14 +24,16 @@ from farshore.model.positions import Position
 from farshore.model.volumes import WRITE, ZERO
 from farshore.store.header import HeaderFile
 from farshore.store.position_file import PositionFile
+from farshore.store.segments import Segments
 from farshore.wire import frame, session
 from sim.channel import Channel, decode
+from sim.disk import Node
 from sim.files import SimFiles
+from sim.frame_journal import JOURNAL, POSITION, SEGMENT_BYTES, apply
+from sim.journal_shell import JournalShell
 from sim.net import End
 from sim.site import HEADER, STATE, TICK, Place, Site
 from sim.steps import Step
-
-_POSITION: Final = f"{STATE}/position"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class SecondaryPlan:
     link: bytes
     timing: Timing
     group: bytes
+    limits: JournalLimits = field(default_factory=JournalLimits)
 
 
 class FollowerWitness:
@@ -61,11 +65,17 @@ class FollowerWitness:
     def apply_failed(self, site: SecondarySite, position: Position) -> None:
         """A frame was applied in part."""
 
+    def passed(self, site: SecondarySite, cut: Position) -> None:
+        """The core says that a cut has passed."""
+
     def said(self, site: SecondarySite, message: object) -> None:
         """A message to a feeder was queued."""
 
     def recorded(self, site: SecondarySite, header: Header) -> None:
         """A header has become durable."""
+
+    def stopped(self, site: SecondarySite) -> None:
+        """A process ends after a stop that it calls clean, or not."""
 
 
 class SecondarySite(Site):
@@ -92,15 +102,21 @@ class SecondarySite(Site):
             a.ApplyFrame: self._apply_frame,
             a.ApplyFill: self._apply_fill,
             a.CompareDigests: self._compare,
-            a.Note: self.noted,
+            a.Note: self._noted,
         }
+        self.journal = JournalShell(self)
+        self._carry |= self.journal.carry
+        self.replaying = False
+        """The process does not know yet where it stands."""
+        self.journaled = self.doubted = False
+        """How it was found: with a journal to replay; with a doubt of its own."""
 
     def create(self, copy: bytes) -> None:
         """The state directory of a new, blank copy."""
         files = SimFiles(self.disk)
         upstream = Upstream(self.plan.link, 1)
         HeaderFile.create(files, HEADER, Header(self.plan.group, copy, Role.SECONDARY, upstream=upstream))
-        PositionFile.create(files, _POSITION, self.boot)
+        PositionFile.create(files, POSITION, self.boot)
         files.fsync_dir(STATE)
 
     # -- life -----------------------------------------------------------------------------------
@@ -114,7 +130,9 @@ class SecondarySite(Site):
 
         def load() -> None:
             self.header_file = HeaderFile.open(self.files, HEADER)
-            self.position = PositionFile.open(self.files, _POSITION, self.boot)
+            self.position = PositionFile.open(self.files, POSITION, self.boot)
+            copy = self.header_file.header.copy
+            self.journal.segments = Segments.open(self.files, JOURNAL, copy, SEGMENT_BYTES)
 
         errno = self.steps.carry_out("open", Step(load, lambda _: None))
         if errno:
@@ -122,6 +140,7 @@ class SecondarySite(Site):
             self.die(False)
         if not self.life.alive:
             return False
+        self.journal.replay.read_again(self.disk, power_lost=True)  # opening has made all of it durable
         if not self.header_file.header.clean:
             self.distrust_cache()
         random = self.world.random
@@ -137,11 +156,15 @@ class SecondarySite(Site):
                 new_id=lambda: random.randbytes(16),
                 timing=self.plan.timing,
                 empty=self.empty,
+                journal=self.journal.image,
+                limits=self.plan.limits,
             )
         )
-        self.was_up = True
+        self.was_up, self.replaying = True, True
+        header = self.header_file.header
+        self.journaled = header.journaling and header.resync is None
+        self.doubted = header.doubtful_until > 0
         self.turn(self.core.start)
-        self.witness.resumed(self)
         self.net.listeners[self.plan.link] = (self.life, self)
         self.world.after(TICK, self.life, self._tick)
         return True
@@ -167,6 +190,9 @@ class SecondarySite(Site):
         self.core.clock(*self.clock())
 
     def end_turn(self) -> None:
+        if self.replaying and not self.core.replaying and not self.core.fault:
+            self.replaying = False
+            self.witness.resumed(self)
         if not self.core.holding and self._waiting():
             self.whole_turn(self._feed)
             return
@@ -177,7 +203,12 @@ class SecondarySite(Site):
             self._inside = False
         if self.life.alive and self.core.stopped:
             self.ended()
+            self.witness.stopped(self)
             self.place.on_death(self, False)
+
+    def follow_up(self, actions: list[a.Action]) -> None:
+        """What comes of an action that ended within its turn."""
+        self._queue.extend(actions)
 
     def carry_out(self, action: a.Action) -> None:
         self._carry[type(action)](action)
@@ -230,7 +261,8 @@ class SecondarySite(Site):
 
     def _hand_over(self, key: bytes, kind: int, body: memoryview) -> None:
         if kind == session.FRAME:
-            data = frame.check(body)
+            # What goes to the journal outlives the receive buffer.
+            data = frame.check(bytes(body) if self.core.journal.active else body)
             self.turn(self.core.frame, key, data.head, data)
             return
         message = decode(kind, body)
@@ -278,14 +310,19 @@ class SecondarySite(Site):
 
     # -- what is durable --------------------------------------------------------------------------
 
+    def _noted(self, action: a.Note) -> None:
+        self.noted(action)
+        if action.kind == "cut":
+            fields: dict[str, Any] = dict(action.fields)
+            self.witness.passed(self, Position(bytes.fromhex(fields["generation"]), fields["sequence"]))
+
     def _apply_frame(self, action: a.ApplyFrame) -> None:
         data = action.frame
         assert isinstance(data, frame.Frame)
         self.witness.applying(self, action.applied)
 
         def run() -> None:
-            for volume, code, _, offset, length, payload in data.records():
-                self.volumes.change(volume, code, offset, length, payload)
+            apply(self.volumes, data)
             self.position.write_applied(action.applied)
 
         errno = self.steps.carry_out("apply", Step(run, lambda _: None))
@@ -308,9 +345,18 @@ class SecondarySite(Site):
     def _write_durable(self, action: a.WriteDurable) -> None:
         def run() -> None:
             self.position.write_durable(action.position)
+            self.journal.replay.marked(action.position)
 
         done = self.core.durable_written
         self.steps.begin("position", Step(run, lambda errno: self.turn(done, action.ticket, errno)))
+
+    # -- as seen from above -----------------------------------------------------------------------
+
+    def node_of(self, volume: int) -> Node:
+        return self.journal.replay.node(volume, self.file_of(volume))
+
+    def disk_is_left(self, power_lost: bool) -> None:
+        self.journal.replay.read_again(self.disk, power_lost=power_lost)
 
     def _compare(self, action: a.CompareDigests) -> None:
         """Region by region, at two moments: frames may be applied in between."""

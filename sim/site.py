@@ -102,11 +102,15 @@ class Site:
             file.fdatasync()
         files.fsync_dir(DIRECTORY)
 
-    def node_of(self, volume: int) -> Node:
-        """The file of a volume, as God sees it."""
+    def file_of(self, volume: int) -> Node:
+        """The file of a volume."""
         node = self.disk.names[path_of(volume)]
         assert node is not None
         return node
+
+    def node_of(self, volume: int) -> Node:
+        """What a volume holds, as God sees it: its file, with all that a start would do to it first."""
+        return self.file_of(volume)
 
     def images(self) -> dict[int, bytearray]:
         """What the volumes hold now; not copies."""
@@ -138,7 +142,7 @@ class Site:
     def distrust_cache(self) -> None:
         """After an unclean stop a sync may have failed that nobody recorded: read the disk itself (C3)."""
         for volume in self.sizes:
-            self.node_of(volume).drop_clean()
+            self.file_of(volume).drop_clean()
         if self.power_failed:
             self.power_failed = False
             self.cache_lost()
@@ -162,7 +166,11 @@ class Site:
             self.disk.power_loss()
             self.boots += 1
             self.power_failed = False
+        self.disk_is_left(machine)
         self.place.on_death(self, machine)
+
+    def disk_is_left(self, power_lost: bool) -> None:
+        """Nobody uses the disk any more."""
 
     def ended(self) -> None:
         """The process has ended by itself, after a clean stop."""

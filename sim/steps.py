@@ -101,7 +101,7 @@ class Steps:
         """Lets a step take effect now, and returns its errno; the process may not outlive this."""
         self.count += 1
         doom = self.doom
-        if doom is not None and doom.lane in ("", lane):
+        if doom is not None and doom.lane in ("", lane, lane.partition(":")[0]):
             doom.countdown -= 1
             if doom.countdown <= 0:
                 self.doom = None

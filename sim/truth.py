@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from farshore.model.messages import Buffer
 from farshore.model.positions import Position
-from farshore.model.volumes import WRITE, Operation
+from farshore.model.volumes import CUT, WRITE, Operation
 from sim import stamps
 from sim.app import Request
 from sim.disk import SECTOR
@@ -70,6 +70,8 @@ class Truth:
         self.stretches: dict[bytes, Stretch] = {}
         self.sequence = 0
         """The highest sequence that was ever issued."""
+        self.cuts: set[tuple[bytes, int]] = set()
+        """Generation and sequence of every cut."""
         self.local = Promise()
         self.peers: dict[bytes, Promise] = {}
         self.answered: list[Request] = []
@@ -122,6 +124,8 @@ class Truth:
             data = payloads[place]
             data = None if data is None else bytes(data)
             stretch.operations.append((sequence, operation, data))
+            if operation[1] == CUT:
+                self.cuts.add((generation, sequence))
             if operation[3]:
                 write = self._request_of(operation, data, sequence)
                 self._logged(sequence, operation, write)

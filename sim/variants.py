@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
-from farshore.core import handshake
+from farshore.core import cutting, handshake
 from farshore.core.actions import Reply
 from farshore.core.activity import ActivityLog
 from farshore.core.board_keeper import BoardKeeper
@@ -23,6 +23,7 @@ from farshore.core.gate import LinkGate
 from farshore.core.handshake import Course, Decision
 from farshore.core.outbox import GroupSync
 from farshore.core.primary import Primary
+from farshore.core.queueing import LinkQueue
 from farshore.core.resync import ResyncCursor
 from farshore.core.scoreboard import Scoreboard
 from farshore.core.stream import Stream
@@ -30,18 +31,8 @@ from farshore.core.unlogged import Unlogged
 from farshore.core.write_path import WritePath
 from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One broken rule: `owner.name` is replaced by what `make` makes of it."""
-
-    rule: str
-    owner: Any
-    name: str
-    make: Callable[[Any], Any]
-    tampering: bool = False
-    """It takes a peer that was rolled back to see it."""
+from sim import journal_variants
+from sim.variant import Variant
 
 
 @contextmanager
@@ -200,6 +191,36 @@ def _unknown_is_not_durable_before_the_first_unlogged_write(give_up: Any) -> Any
     return give_up_in_memory
 
 
+# -- disk queues (F1, D4) ---------------------------------------------------------------------------
+
+
+def _a_queue_is_not_sealed_after_an_unclean_stop(restore: Any) -> Any:
+    def believe(self: LinkQueue, image: Any, head: Any, **_: Any) -> None:
+        if image is not None:
+            self._feeder.board.suspect.clear()
+            head = image.end
+        restore(self, image, head, whole=True)
+
+    return believe
+
+
+def _marks_of_a_dropped_queue_are_forgotten(keep: Any) -> Any:
+    def forget(self: Scoreboard) -> None:
+        self.spooled.clear()
+        keep(self)
+
+    return forget
+
+
+def _frames_go_around_the_disk_queue(pump: Any) -> Any:
+    def around(self: LinkQueue) -> None:
+        if self.behind and self.live and self._feeder.live:
+            self.read = self.on_disk
+        pump(self)
+
+    return around
+
+
 # -- C ----------------------------------------------------------------------------------------------
 
 
@@ -299,6 +320,10 @@ def _messages_of_other_sessions_count(received: Any) -> Any:
     return take
 
 
+def _a_cut_counts_during_a_resync(note: Any) -> Any:
+    return lambda outbox, _missed, position: note(outbox, False, position)
+
+
 VARIANTS: Final[dict[str, Variant]] = {
     "fold forgets the newest frame": Variant("A1", Feeder, "_fold", _fold_forgets_the_newest_frame),
     "fold starts at what is applied": Variant("A1", Feeder, "_fold", _fold_starts_at_what_is_applied),
@@ -336,6 +361,13 @@ VARIANTS: Final[dict[str, Variant]] = {
         "A6", Unlogged, "_give_up", _unknown_is_not_durable_before_the_first_unlogged_write
     ),
     "writes stay unlogged after a resync began": Variant("A6", Unlogged, "resync_begins", _nothing),
+    "a disk queue is not sealed after an unclean stop": Variant(
+        "D4", LinkQueue, "restore", _a_queue_is_not_sealed_after_an_unclean_stop
+    ),
+    "marks of a dropped disk queue are forgotten": Variant(
+        "A4", Scoreboard, "keep_queued", _marks_of_a_dropped_queue_are_forgotten
+    ),
+    "frames go around the disk queue": Variant("B1", LinkQueue, "pump", _frames_go_around_the_disk_queue),
     "a flush covers its connection only": Variant(
         "C1", WritePath, "release", _a_flush_covers_its_connection_only
     ),
@@ -350,5 +382,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     "a freeze link lets go": Variant("C4", LinkGate, "freezing", _a_freeze_link_lets_go),
     "sequences are used again": Variant("D1", Primary, "start", _sequences_are_used_again),
     "a power loss is not doubted": Variant("B3", Durability, "doubtful", _a_power_loss_is_not_doubted),
+    **journal_variants.VARIANTS,
+    "a cut counts during a resync": Variant("H", cutting, "note", _a_cut_counts_during_a_resync),
     "messages of other sessions count": Variant("B7", Stream, "received", _messages_of_other_sessions_count),
 }

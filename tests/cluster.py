@@ -281,8 +281,12 @@ class Cluster:
         assert here.links
         assert {each.name for each in here.volumes} == there.keys()
         for volume in here.volumes:
-            differing = first_difference(Path(volume.path), Path(there[volume.name].path))
-            assert differing is None, f"{group}/{volume.name} differs from byte {differing} on"
+            pair = Path(volume.path), Path(there[volume.name].path)
+            # What is durable in a journal is written to the volumes a moment later.
+            wait_until(
+                lambda: first_difference(*pair) is None,  # noqa: B023
+                what=f"{group}/{volume.name} to be equal at {(peer or self.b).name}",
+            )
 
     def close(self) -> None:
         """Ends every process of the cluster, nodes before engines, and removes their directories."""

@@ -15,6 +15,7 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
     "mode": ("sync", "async"),
     "ack": ("received", "applied", "durable"),
     "on-outage": ("continue", "freeze"),
+    "apply": ("direct", "journal"),
     "first": ("full", "digest"),
     "wire": ("tls", "plain"),
     "compress": ("none", "zstd"),
@@ -31,6 +32,8 @@ _HELP = {
     "mode": "Whether a write waits for the peer (sync) or not (async, the default).",
     "ack": "What a sync peer has done when a write returns; default applied.",
     "on-outage": "What a sync link does to writes while the peer is lost; default continue.",
+    "apply": "Whether the peer writes to its volumes at once or to a journal first; default journal for async."
+    " Holds from the next connection on.",
     "first": "How a blank peer gets its copy; default full.",
     "wire": "Encryption of the stream; default tls.",
     "queue-memory": "Most bytes queued in memory; default 64MiB.",

@@ -85,6 +85,8 @@ def show(as_json: bool) -> None:
     output.say(f"  pid     {info.pid}")
     output.say(f"  listen  {info.listen or '-'}")
     output.say(f"  api     {info.api}")
+    if info.max_rate is not None:
+        output.say(f"  sends   at most {format_rate(info.max_rate)}")
     engines = [(each.group, each.copy, str(each.pid or "-"), each.role) for each in info.engines]
     output.table(("GROUP", "COPY", "PID", "ROLE"), engines, empty="no engines")
     peers = [(each.name, _yes(each.connected), each.id) for each in info.peers]
@@ -101,10 +103,17 @@ def list_nodes(as_json: bool) -> None:
         output.emit(peers.document)
         return
     rows = [
-        (each.name, each.address or "-", _yes(each.connected), ", ".join(each.grants) or "-", each.id)
+        (
+            each.name,
+            each.address or "-",
+            _yes(each.connected),
+            "-" if each.max_rate is None else format_rate(each.max_rate),
+            ", ".join(each.grants) or "-",
+            each.id,
+        )
         for each in peers.nodes
     ]
-    head = ("NODE", "ADDRESS", "CONNECTED", "MAY PLACE COPIES IN", "FINGERPRINT")
+    head = ("NODE", "ADDRESS", "CONNECTED", "MAX RATE", "MAY PLACE COPIES IN", "FINGERPRINT")
     output.table(head, rows, empty="no other nodes; next: farshore node invite")
 
 

@@ -46,6 +46,7 @@ class Peer:
     connected: bool | None = None
     address: str | None = None
     grants: tuple[str, ...] = ()
+    max_rate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class NodeInfo(Answer):
     pid: int
     listen: str | None
     api: str
+    max_rate: int | None = None
+    """Bytes per second that all links together may send; None without a bound."""
     engines: tuple[EngineProcess, ...] = ()
     peers: tuple[Peer, ...] = ()
 
@@ -136,6 +139,7 @@ class Link:
     rpo_seconds: float | None = None
     clock_difference_seconds: float | None = None
     """By how much the peer's clock is ahead of this node's; no figure above depends on it."""
+    clock_uncertainty_seconds: float | None = None
     dirty_bytes: int | None = None
     queue: Queue = field(default_factory=Queue)
     sequence: Sequences = field(default_factory=Sequences)

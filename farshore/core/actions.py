@@ -137,7 +137,7 @@ class QueueTrim:
 
 @dataclass(slots=True)
 class QueueDrop:
-    """Forget everything that the link's queue keeps, in memory and on disk."""
+    """Forget everything that the link's queue keeps, in memory and on disk; be ready for the next append."""
 
     link: bytes
 

@@ -83,7 +83,10 @@ class BoardKeeper:
 
         def cooled() -> None:
             self.cooling = False
-            self.barren = None if activity.finish_cooling(settled) else settled
+            # What asked for extents meanwhile, and has to wait, has stamped those that it found hot: the next
+            # cooling knows better than that stamp.
+            waited_for = any(stamp > path.sequence for stamp in activity.hot.values())
+            self.barren = None if activity.finish_cooling(settled) or waited_for else settled
             path.admit_cold()
 
         done = after(2, cooled)

@@ -130,8 +130,8 @@ class FeederSession:
             feeder.remember(peer_copy=peer.copy)
         feeder.board.peer_copy = peer.copy
         head = peer.history.head
-        if head is not None and feeder.disk.may_drain(course, peer):
-            feeder.disk.drain(head)
+        if head is not None and feeder.disk.draining.possible(course, peer):
+            feeder.disk.draining.begin(head)
         elif course is Course.RESUME and feeder.wanted in (None, ResyncKind.UPDATE) and not feeder.once:
             feeder.resume()
         elif known and feeder.wanted is None and not feeder.spec.options.autosync:

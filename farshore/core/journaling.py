@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from farshore.core import cutting
 from farshore.core.actions import AppendFrame, ApplyFrames, BeginJournal, SyncJournal, TrimJournal
 from farshore.core.durability import Durability
 from farshore.core.outbox import GroupSync, Outbox
@@ -105,6 +106,8 @@ class Journaling:
         """When a full disk is tried again; 0 while none is full."""
         self._frames: deque[tuple[int, int, object]] = deque()
         """(last sequence, bytes, frame) of what is not written to the volumes."""
+        self._cuts: list[Position] = []
+        """Cuts that are being appended."""
         self._unsynced = 0
         self._asked = False
         """Somebody waits for the next fdatasync of the journal."""
@@ -131,6 +134,8 @@ class Journaling:
         """The next frame of the stream."""
         self.taken = head.last
         self._frames.append((head.last, head.size, frame))
+        if head.cut:
+            self._cuts.append(Position(head.generation, head.last))
         self.waiting += head.size
         self.size += head.size
         self._unsynced += head.size
@@ -142,8 +147,12 @@ class Journaling:
         standing = self._standing
         if not errno:
             standing.reached(self.taken, 0)
+            for cut in self._cuts:
+                cutting.note(self._outbox, False, cut)
+            self._cuts.clear()
             self._advance()
             return
+        self._cuts.clear()
         while self._frames and self._frames[-1][0] > standing.applied:
             _, size, _ = self._frames.pop()
             self.waiting -= size
@@ -159,7 +168,8 @@ class Journaling:
     def sync(self, then: Callable[[], None] | None = None) -> None:
         """Make everything appended so far durable, then run `then`."""
         sequence = self._standing.applied
-        self._unsynced, self._asked = 0, False
+        if self.taken == sequence:  # what is being appended just now is not covered, and still waits
+            self._unsynced, self._asked = 0, False
 
         def synced(errno: int) -> None:
             if errno:

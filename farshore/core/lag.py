@@ -93,8 +93,8 @@ def of_link(timeline: Timeline, outbox: Outbox, feeder: Feeder) -> Lag | None:
     newest = feeder.shared.path.sequence
     found = timeline.behind(feeder.acked.applied, newest, outbox.now, outbox.wall)
     stopped = feeder.record.stopped_time
-    if found.seconds is None and feeder.state is LinkState.QUEUING and stopped is not None:
-        # Written before this run began, and after the link had stopped.
+    if found.seconds is None and stopped is not None:
+        # Written before this run began, and not before the link stopped.
         return Lag(max(0.0, outbox.wall - stopped), found.writes, found.size)
     return found
 

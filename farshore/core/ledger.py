@@ -16,12 +16,11 @@ from farshore.model.volumes import Operation
 
 @dataclass(slots=True)
 class Entry:
-    """One frame: its last sequence, what it touches, its payload bytes, when it was made."""
+    """One frame: its last sequence, what it touches, its payload bytes."""
 
     last: int
     operations: list[Operation]
     size: int
-    time: float
 
 
 class Ledger:
@@ -48,15 +47,6 @@ class Ledger:
             if entry.last <= sequence:
                 return
             yield entry
-
-    def oldest_after(self, sequence: int) -> Entry | None:
-        """The first frame beyond `sequence`, None when there is none."""
-        found = None
-        for entry in self.entries:
-            if entry.last > sequence:
-                found = entry
-                break
-        return found
 
     def bytes_after(self, sequence: int) -> int:
         """Payload bytes of the frames beyond `sequence`."""

@@ -11,7 +11,7 @@ import errno as errnos
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from farshore.core import pausing
+from farshore.core import cutting, pausing
 from farshore.core.actions import Action
 from farshore.core.activity import ActivityLog, extent_of
 from farshore.core.board_keeper import BoardKeeper
@@ -260,7 +260,7 @@ class Primary:
                 queues += feeder.disk.placed(last)
         self.timeline.issued(last - len(operations), size, self.outbox.now, self.outbox.wall)
         if self.ledger_needed:
-            self.ledger.append(Entry(last, operations, size, self.outbox.wall))
+            self.ledger.append(Entry(last, operations, size))
         if self.path.ceiling - last < self.setup.reserve // 2 and not self._reserving:
             self._reserve(last)
         return links, queues
@@ -400,6 +400,11 @@ class Primary:
             self._refuse_frozen(chosen, "its end")
         for feeder in chosen:
             feeder.resync(kind, once)
+        return self.outbox.take()
+
+    def cut(self, name: str, number: int) -> list[Action]:
+        """A cut behind everything that has a sequence now. Raises FarshoreError (see `cutting`)."""
+        cutting.cut(self.path, name, number)
         return self.outbox.take()
 
     def _refuse_frozen(self, chosen: list[Feeder], what: str) -> None:

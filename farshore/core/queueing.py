@@ -3,8 +3,8 @@
 While a queue is *live* it keeps, without a gap, every frame behind `base` up to the newest one, the
 oldest on disk and the newest in memory; what the peer has made durable is given back from the front.
 In step every frame goes to the channel as well. *Behind*, because the channel is full or the peer is
-lost, frames only enter the queue, and are read back and sent in order; once nothing is left on disk
-the rest follows from memory and the link is in step again.
+lost, frames only enter the queue, and `draining` reads them back and sends them in order; once nothing
+is left on disk the rest follows from memory and the link is in step again.
 
 A *sealed* queue is one that an earlier process left without a clean stop: it is drained as far as it
 reaches, for the sake of order, and tells nothing of what is marked. Every frame that is not followed
@@ -15,35 +15,29 @@ from __future__ import annotations
 
 import errno as errnos
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farshore.core import completing
 from farshore.core.actions import (
     QueueAppend,
     QueueDrop,
-    QueueRead,
-    QueueSend,
     QueueSync,
     QueueTrim,
-    SendFrames,
 )
+from farshore.core.draining import Draining
 from farshore.core.gate import Acknowledged
-from farshore.core.handshake import Course
 from farshore.core.link import LinkEvent, Standing
-from farshore.model import messages as m
-from farshore.model.options import LinkState, OnFull, Reason, ResyncKind
+from farshore.model.options import LinkState, OnFull, Reason
 from farshore.model.positions import History, Position
 from farshore.model.volumes import Operation
 
 if TYPE_CHECKING:
     from farshore.core.feeder import Feeder
 
-READ_BYTES = 1 << 20
-"""Bytes that are read back at once, if the memory queue is not smaller."""
-AHEAD = 8 << 20
-"""Bytes on the channel beyond which nothing is read back, if the memory queue is not smaller."""
+WRITING = 32 << 20
+"""Bytes that may be on their way to the disk, if the memory queue is not larger: a stall of the disk that
+lasts longer is a full queue."""
 ROOM = 16
 """Writes that were held for a full queue go on once 1/ROOM of it is free."""
 
@@ -68,6 +62,7 @@ class LinkQueue:
 
     def __init__(self, feeder: Feeder) -> None:
         self._feeder = feeder
+        self.draining = Draining(feeder, self)
         self.live = False
         self.sealed = False
         self.behind = False
@@ -82,13 +77,10 @@ class LinkQueue:
         """(last sequence, bytes) of the frames in memory only."""
         self._writing: deque[tuple[int, int]] = deque()
         self._writing_bytes = 0
-        self._appending = False
+        self.appending = False
         """New frames go to the disk at once."""
         self._kept = 0
         """The frame that was kept last."""
-        self._generation = b""
-        """In which the peer's stream stands."""
-        self._reading: int | None = None
         self._unsynced = False
         self._synced_at = 0.0
         self.spoiled = False
@@ -117,7 +109,7 @@ class LinkQueue:
         """No room on disk, or a disk that is slower than the application (rule F1)."""
         options = self._feeder.spec.options
         writing = self._writing_bytes
-        if writing and writing + size > options.queue_memory:
+        if writing and writing + size > max(options.queue_memory, WRITING):
             return True
         return self.disk_bytes + writing + self.memory_bytes + size > options.queue_disk
 
@@ -147,7 +139,7 @@ class LinkQueue:
             here = board.base.sequence
             board.adopt_spooled(self.end)
             feeder.acked = Acknowledged(here, here, here, here)
-            self.live = self.behind = self._appending = True
+            self.live = self.behind = self.appending = True
             feeder.standing = Standing(LinkState.QUEUING, Reason.RESTARTED)
         else:
             self.sealed = self.behind = True
@@ -159,8 +151,9 @@ class LinkQueue:
         feeder = self._feeder
         if self.configured and not self.live:
             self.drop()
+            self._drop_disk(True)  # also makes it ready
             self.live = True
-            self._generation = feeder.shared.path.generation
+            self.draining.generation = feeder.shared.path.generation
             self._rebase(feeder.shared.path.sequence)
 
     def _rebase(self, sequence: int) -> None:
@@ -168,8 +161,8 @@ class LinkQueue:
         self._memory.clear()
         self._writing.clear()
         self.memory_bytes = self._writing_bytes = self.disk_bytes = 0
-        self.behind = self._appending = self._unsynced = False
-        self._reading = None
+        self.behind = self.appending = self._unsynced = False
+        self.draining.ended()
 
     def drop(self) -> None:
         """Nothing is kept any more; whoever drops it has made ordinary marks of its marks."""
@@ -238,8 +231,8 @@ class LinkQueue:
         self.end = self._kept = last
         self._memory.append((last, size))
         self.memory_bytes += size
-        if self._appending or self.memory_bytes > feeder.spec.options.queue_memory:
-            self._appending = True
+        if self.appending or self.memory_bytes > feeder.spec.options.queue_memory:
+            self.appending = True
             self._to_disk(last)
         return True
 
@@ -256,7 +249,7 @@ class LinkQueue:
             return False
         self._mark_followed()
         self._feeder.streaming = False
-        self.behind = self._appending = True
+        self.behind = self.appending = True
         return True
 
     def _mark_followed(self) -> None:
@@ -268,10 +261,10 @@ class LinkQueue:
 
     def spool(self) -> None:
         """The session is over: all that is kept goes to the disk, and what follows as well."""
-        self._reading = None
+        self.draining.ended()
         if self.live:
             self._mark_followed()
-            self.behind = self._appending = True
+            self.behind = self.appending = True
             if self._memory:
                 self._to_disk(self._memory[-1][0])
                 self._feeder.shared.outbox.emit(QueueAppend(self._feeder.id))
@@ -286,11 +279,11 @@ class LinkQueue:
         self._unsynced = True
         if errno:
             why = errnos.errorcode.get(errno, str(errno))
-            self._lost(LinkEvent.OVERFLOW, f"the disk queue cannot be written: {why}")
+            self.lost(LinkEvent.OVERFLOW, f"the disk queue cannot be written: {why}")
         else:
             self.go_on()
 
-    def _lost(self, event: LinkEvent, why: str) -> None:
+    def lost(self, event: LinkEvent, why: str) -> None:
         """The next tier: marks. In step nothing is missing but the queue itself."""
         feeder = self._feeder
         feeder.shared.outbox.note("queue-lost", link=feeder.spec.name, why=why)
@@ -316,118 +309,10 @@ class LinkQueue:
 
     # -- draining ---------------------------------------------------------------------------
 
-    def may_drain(self, course: Course, peer: m.Welcome) -> bool:
-        """Whether what this peer lacks lies here, from its position on (rules D2, D4)."""
-        feeder, head = self._feeder, peer.history.head
-        if not (self.live or self.sealed) or head is None or course not in (Course.UPDATE, Course.RESUME):
-            return False
-        if feeder.wanted not in (None, ResyncKind.UPDATE) or feeder.once:
-            return False
-        if peer.resync is not None or peer.doubtful or feeder.record.open_resync is not None:
-            return False
-        if not self.live and (head.sequence >= self.end or not feeder.session.wanted):
-            return False
-        inside = self.base <= head.sequence <= self.end
-        return inside and feeder.shared.history().holds(head)
-
-    def drain(self, head: Position) -> None:
-        """The peer stands at `head`: frames follow from there, in order."""
-        feeder = self._feeder
-        feeder.wanted = None
-        here, durable = head.sequence, min(feeder.acked.durable, head.sequence)
-        feeder.acked = Acknowledged(here, here, here, durable)
-        feeder.streaming = False
-        self.read, self._generation = here, head.generation
-        self.behind = True
-        feeder.session.prepare(self._resume(head))
-
-    def _resume(self, position: Position) -> m.Resume:
-        shared, nonce = self._feeder.shared, self._feeder.session.nonce
-        return m.Resume(nonce, shared.history().cut_at(position), position)
-
     def pump(self) -> None:
         """Read on, if the channel has room for it."""
-        feeder = self._feeder
-        if not self.behind or self._reading is not None or not feeder.live:
-            return
-        if self.read < self.on_disk:
-            if feeder.queue <= min(AHEAD, feeder.spec.options.queue_memory // 2):
-                self._read_on()
-        elif self.sealed:
-            if feeder.acked.durable >= self.end:
-                completing.begin(feeder, Course.UPDATE)
-        else:
-            self._catch_up()
-
-    def _read_on(self) -> None:
-        outbox, goal = self._feeder.shared.outbox, self.on_disk
-
-        def done(frames: Sequence[tuple[m.FrameHead, object]], why: str) -> None:
-            if self._reading == ticket:  # else the session that it was read for is over
-                self._reading = None
-                self._read_back(frames, why, goal)
-
-        most = min(READ_BYTES, self._feeder.spec.options.queue_memory // 2)
-        ticket = self._reading = outbox.ticket(done)
-        outbox.emit(QueueRead(ticket, self._feeder.id, self.read, most))
-
-    def _read_back(self, frames: Sequence[tuple[m.FrameHead, object]], why: str, goal: int) -> None:
-        """What was read, or why it could not be; `goal` was the newest frame on disk when it began."""
-        before = self.read
-        if not why:
-            why = self._send(frames)
-        if not why and self.read == before:
-            why = "frames are missing in the disk queue"
-        if why:
-            self._lost(LinkEvent.LOCAL_ERROR, why)
-            return
-        if self.read >= goal:
-            self._appending = False  # what comes now waits in memory, so that the end comes nearer
-        self.pump()
-
-    def _send(self, frames: Sequence[tuple[m.FrameHead, object]]) -> str:
-        """Put frames on the channel; why that may not be done, or nothing."""
-        feeder, history = self._feeder, self._feeder.shared.history()
-        run: list[object] = []
-        for head, frame in frames:
-            if head.last <= self.read:
-                continue
-            if head.first != self.read + 1 or not history.holds(Position(head.generation, head.last)):
-                return f"the disk queue holds frame {head.first} behind {self.read}"
-            if head.generation != self._generation:
-                self._flush(run)
-                run = []
-                self._turn_to(head.generation)
-            run.append(frame)
-            self.read = feeder.acked.sent = head.last
-            feeder.queue += head.size
-        self._flush(run)
-        return ""
-
-    def _flush(self, run: list[object]) -> None:
-        if run:
-            self._feeder.shared.outbox.emit(SendFrames(self._feeder.id, run))
-
-    def _turn_to(self, generation: bytes) -> None:
-        """A generation ended here with a clean stop; the peer adopts the next one before it goes on."""
-        if generation != self._generation:
-            self._generation = generation
-            self._feeder.send(self._resume(Position(generation, self.read)))
-
-    def _catch_up(self) -> None:
-        """Nothing is left on disk: the rest follows from memory, and everything new at once."""
-        feeder = self._feeder
-        self._turn_to(feeder.shared.path.generation)
-        if self.read < self.end:
-            feeder.shared.outbox.emit(QueueSend(feeder.id, self.read))
-            feeder.queue += self.memory_bytes
-        self.read = feeder.acked.sent = self.end
-        self.behind = self._appending = False
-        if feeder.pause is None:
-            feeder.streaming = True
-            if feeder.state is LinkState.QUEUING:
-                feeder.enter(LinkEvent.RESUME)
-                feeder.replicates()
+        if self.behind:
+            self.draining.pump()
 
     def acknowledged(self, durable: int) -> None:
         """The peer has everything up to here durable."""
@@ -448,6 +333,9 @@ class LinkQueue:
         outbox = self._feeder.shared.outbox
         if self._unsynced and outbox.now - self._synced_at >= self._feeder.shared.timing.durable_every:
             self.sync(lambda errno: None)
+        if self.live and self.disk_bytes:
+            # A shell that was busy with the files let the last one pass, and no acknowledgement may follow.
+            outbox.emit(QueueTrim(self._feeder.id, self._feeder.acked.durable))
         self.go_on()
 
     def sync(self, then: Then) -> None:

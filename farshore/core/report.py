@@ -12,6 +12,7 @@ from typing import Any
 from farshore.core.feeder import Feeder
 from farshore.core.health import LinkFacts, of_group
 from farshore.core.lag import of_link
+from farshore.core.liveness import Liveness
 from farshore.core.primary import Primary
 from farshore.core.secondary import Secondary
 from farshore.model.options import Health, LinkState, Role, Writes
@@ -103,9 +104,17 @@ def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
         "peer_usable_as_of": as_of,
         "peer_usable_why": why,
         "rtt_seconds": feeder.session.liveness.rtt,
-        "clock_difference_seconds": feeder.session.liveness.clock_difference,
+        **_clocks(feeder.session.liveness),
         "stopped_at": stopped.sequence if stopped is not None else None,
         "stopped_time": moment(record.stopped_time),
+    }
+
+
+def _clocks(liveness: Liveness | None) -> dict[str, float | None]:
+    """By how much the peer's clock is ahead of ours, and how far that may be wrong."""
+    return {
+        "clock_difference_seconds": liveness.clock_difference if liveness is not None else None,
+        "clock_uncertainty_seconds": liveness.clock_uncertainty if liveness is not None else None,
     }
 
 
@@ -131,6 +140,8 @@ def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
         health, why = Health.FAILED, secondary.fault
     elif resyncing:
         health, why = Health.CATCHING_UP, f"{feeder_name} is copying what this copy lacks"
+    elif secondary.replaying:
+        health, why = Health.CATCHING_UP, "what its journal holds is being applied"
     elif not connected:
         health, why = Health.UNPROTECTED, f"{feeder_name} is not connected"
     else:
@@ -151,8 +162,6 @@ def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
         "usable": secondary.consistent,
         # By the primary's clock; by the second figure it differs from ours.
         "newest_write_at": moment(secondary.newest_write / 1e9 if secondary.newest_write else None),
-        "clock_difference_seconds": secondary.session.liveness.clock_difference
-        if secondary.session
-        else None,
+        **_clocks(secondary.session.liveness if secondary.session is not None else None),
         "links": [],
     }

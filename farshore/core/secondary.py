@@ -56,6 +56,8 @@ class Secondary:
         self.session: Stream | None = None
         self.started = False
         self.stopped = False
+        self.replaying = False
+        """The volumes do not hold yet what the journal has."""
         self.fault = ""
         self.since = 0.0
         """When a feeder came or went last, wall seconds."""
@@ -127,7 +129,8 @@ class Secondary:
     def consistent(self) -> bool:
         """True while the image is one state that the primary once had."""
         header = self.keeper.header
-        return header.resync is None and not header.history.blank and not self.standing.doubtful
+        whole = header.resync is None and not self.replaying
+        return whole and not header.history.blank and not self.standing.doubtful
 
     def history(self) -> History:
         """What this copy certainly holds; while inconsistent, what it held before."""

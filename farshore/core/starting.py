@@ -49,6 +49,7 @@ def _replay(copy: Secondary, head: Position) -> None:
     journal, durable, standing = copy.setup.journal, copy.setup.durable, copy.standing
     mark = durable if durable is not None and durable.generation == head.generation else head
     standing.move_to(mark, mark.sequence)
+    copy.replaying = True
     lost = journal.lost_before(mark)
 
     def replayed(position: Position, errno: int) -> None:
@@ -69,6 +70,7 @@ def _replay(copy: Secondary, head: Position) -> None:
 def _replayed(copy: Secondary, damage: str) -> None:
     """The image is a prefix, unless there was damage."""
     header, standing = copy.keeper.header, copy.standing
+    copy.replaying = False
     standing.durable = standing.applied
     doubtful = header.doubtful_until
     if damage:

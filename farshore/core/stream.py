@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from farshore.core import cutting
 from farshore.core.actions import ApplyFill, ApplyFrame, CompareDigests, Send
 from farshore.core.durability import Durability
 from farshore.core.geometry import Geometry
@@ -135,6 +136,9 @@ class Stream:
             return
         self._copy.standing.reached(head.last, head.size)
         self.ack_due = True
+        if head.cut:
+            missed = self._copy.keeper.header.resync is not None
+            cutting.note(self._copy.outbox, missed, Position(head.generation, head.last))
         if head.flush:
             self._hold_until(self.make_durable, lambda: None)
         elif self._copy.standing.overdue:

@@ -23,7 +23,7 @@ from farshore.core.activity import ActivityLog
 from farshore.core.outbox import GroupSync, Outbox
 from farshore.model.messages import Buffer
 from farshore.model.positions import Position
-from farshore.model.volumes import FLUSH, Operation
+from farshore.model.volumes import CUT, FLUSH, Operation
 
 FLUSH_RECORD: Operation = (0, FLUSH, 0, 0)
 NO_LIMIT = 1 << 64
@@ -252,6 +252,11 @@ class WritePath:
         links, queues = self.fanout.issued(operations, last, size)
         follows = Position(self.generation, first - 1)
         self.outbox.emit(Issue(last, first, follows, operations, payloads, links, queues))
+
+    def cut(self, number: int) -> Position:
+        """Issue a cut behind everything that has a sequence; there is room for it (see `cutting`)."""
+        self._issue(Batch([(0, CUT, number, 0)], [None]))
+        return Position(self.generation, self.sequence)
 
     def local_write_done(self, ticket: int, errors: dict[int, int]) -> None:
         """The shell has written the batch whose last sequence is `ticket`."""

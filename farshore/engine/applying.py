@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from farshore.errors import ProtocolError
-from farshore.model.volumes import FLUSH, TRIM, WRITE, ZERO
+from farshore.model.volumes import CUT, FLUSH, TRIM, WRITE, ZERO
 from farshore.store.volume import Volume
 from farshore.wire import frame
 
@@ -28,8 +28,8 @@ def steps_of(whole: frame.Frame, sizes: Mapping[int, int], *, gone: bool = False
     run: _Run = []
     volume = -1
     for number, code, _, offset, length, payload in whole.records():
-        if code == FLUSH or (gone and number not in sizes):
-            continue  # a flush is the core's affair
+        if code in (FLUSH, CUT) or (gone and number not in sizes):
+            continue  # a flush or a cut is the core's affair
         if offset + length > sizes.get(number, -1):
             raise ProtocolError(f"a frame writes outside of volume {number}")
         if payload is not None:

@@ -14,14 +14,14 @@ from farshore.core import actions as a
 from farshore.core.primary import Primary
 from farshore.core.queueing import QueueImage
 from farshore.engine.carrier import Carrier
-from farshore.engine.disk_queue import DiskQueue, Kept, Shelf
+from farshore.engine.disk_queue import DiskQueue
 from farshore.engine.link_runner import LinkRunner
 from farshore.engine.pool import Pool
 from farshore.engine.stored_copy import StoredCopy
-from farshore.errors import FarshoreError
 from farshore.model.messages import Buffer
 from farshore.model.options import LinkSpec
 from farshore.model.positions import Position
+from farshore.store.queue_files import Kept, Shelf
 from farshore.wire import session
 
 
@@ -34,11 +34,11 @@ def left_on_disk(stored: StoredCopy, spec: LinkSpec) -> QueueImage | None:
     """What an earlier process left in a link's disk queue. One that cannot be read holds nothing: its marks
     are in the scoreboard, and the first append will tell what is wrong."""
     shelf = _shelf(stored, spec)
-    if not stored.layer.exists(shelf.directory):
+    if not shelf.exists:
         return None
     try:
         segments = shelf.open()
-    except (OSError, FarshoreError):
+    except OSError:
         return None
     with contextlib.closing(segments):
         if segments.start is None or segments.end is None:
@@ -47,7 +47,7 @@ def left_on_disk(stored: StoredCopy, spec: LinkSpec) -> QueueImage | None:
 
 
 def _shelf(stored: StoredCopy, spec: LinkSpec) -> Shelf:
-    return Shelf(stored.layer, directory_of(stored, spec.id), spec.id, spec.options.queue_disk)
+    return Shelf.for_bound(stored.layer, directory_of(stored, spec.id), spec.id, spec.options.queue_disk)
 
 
 class LinkQueues:

@@ -16,7 +16,7 @@ from typing import Final
 from farshore.engine.frame_buffer import frame_buffer_of
 from farshore.engine.pool import Pool
 from farshore.model.messages import Buffer
-from farshore.model.volumes import FLUSH, TRIM, WRITE, Operation
+from farshore.model.volumes import TRIM, WRITE, ZERO, Operation
 from farshore.store.volume import Volume
 
 SLOW: Final = 0.005
@@ -54,7 +54,7 @@ class LocalWrites:
         """The errors; None where it takes longer: then `later` is told them, from the loop."""
         if self._in_memory:
             errors = carry_out(self._volumes, operations, payloads)
-        elif self.aside or {operation[1] for operation in operations} - {WRITE, FLUSH}:
+        elif self.aside or {operation[1] for operation in operations} & {ZERO, TRIM}:
             self._write_aside(operations, payloads, ticket)
             return None
         else:
@@ -67,7 +67,7 @@ class LocalWrites:
 
     def _not_synced(self, operations: Sequence[Operation]) -> None:
         """Called when they have been written: an fdatasync that began before covers none of them."""
-        self.unsynced.update([operation[0] for operation in operations if operation[1] != FLUSH])
+        self.unsynced.update([operation[0] for operation in operations if operation[1] <= TRIM])
 
     def _write_aside(
         self,
@@ -105,7 +105,7 @@ def _owned(payload: Buffer) -> Buffer:
 def carry_out(
     volumes: Mapping[int, Volume], operations: Sequence[Operation], payloads: Sequence[Buffer | None]
 ) -> Errors:
-    """Writes, zeroes and trims in order; flushes are somebody else's. Every operation is tried."""
+    """Writes, zeroes and trims in order; flushes and cuts change nothing here. Every operation is tried."""
     errors: Errors = {}
     at, count = 0, len(operations)
     while at < count:
@@ -122,7 +122,7 @@ def carry_out(
             while at < count and operations[at][0] == number and operations[at][1] == WRITE:
                 at += 1
             _write_run(volumes[number], operations, payloads, range(first, at), errors)
-        elif code != FLUSH:
+        elif code <= TRIM:
             try:
                 volumes[number].zero(offset, length, may_unmap=code == TRIM)
             except OSError as error:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
+from farshore.core import cutting
 from farshore.core.report import moment
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
@@ -37,6 +38,7 @@ class Operations:
             "reload": self._reload,
             "pause": self._pause,
             "resync": self._resync,
+            "cut": self._cut,
             "adopt": self._adopt,
             "peer-back": self._peer_back,
             "pace": self._pace,
@@ -137,6 +139,13 @@ class Operations:
         except ValueError as error:
             raise FarshoreError("usage", str(error)) from error
         call.reply({"links": primary.resync(link, kind, _given(call, "once", bool, False))})
+
+    def _cut(self, call: Call) -> None:
+        name, number = _given(call, "name", str, ""), _given(call, "number", int, 0)
+        if not 0 <= number <= cutting.MOST:
+            raise FarshoreError("usage", f"cut: number cannot be {number}")
+        position = self._primary().cut(name, number)
+        call.reply({"generation": position.generation.hex(), "sequence": position.sequence})
 
     def _adopt(self, call: Call) -> None:
         try:

@@ -32,6 +32,7 @@ from farshore.engine.stored_copy import StoredCopy
 from farshore.errors import FarshoreError
 from farshore.model.messages import Buffer, Message
 from farshore.model.options import LinkSpec, ResyncKind
+from farshore.model.positions import Position
 from farshore.store.volume import Volume
 from farshore.wire import frame, session
 
@@ -244,6 +245,13 @@ class PrimaryCopy:
         chosen = self._chosen(link)
         self.carrier.do(self.core.resync(None if link is None else chosen[0], kind, once))
         return [self.core.feeders[each].spec.name for each in chosen]
+
+    def cut(self, name: str, number: int) -> Position:
+        """A cut behind everything that was acknowledged; its position."""
+        actions = self.core.cut(name, number)
+        position = Position(self.core.generation, self.core.sequence)
+        self.carrier.do(actions)
+        return position
 
     def peer_back(self, peer: str | None) -> None:
         """A line is said to be back: whoever is waiting to connect does it now."""

@@ -219,6 +219,8 @@ class FrameHead(NamedTuple):
     """The last record is a FLUSH."""
     size: int
     """Encoded bytes."""
+    cut: bool = False
+    """The last record is a CUT."""
 
     @property
     def last(self) -> int:

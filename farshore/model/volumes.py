@@ -19,7 +19,8 @@ TRIM: Final = 3
 FLUSH: Final = 4
 """A barrier; ends its frame; volume, offset and length are 0 (rules C1, B3)."""
 CUT: Final = 5
-"""A named position at which all volumes are consistent."""
+"""A position at which all volumes are consistent; ends its frame. Volume and length are 0, the offset is a
+number that whoever asked for it chose."""
 RESIZE: Final = 6
 """The volume has `length` bytes from here on."""
 

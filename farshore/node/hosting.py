@@ -97,7 +97,7 @@ def _known(node: Node, wish: Placement, peer: Peer) -> StoredCopy | None:
                 "exists",
                 f"{node.name} has another group named {wish.group_name!r}",
                 means="nothing was changed on either node",
-                next_step="delete or rename one of the two groups",
+                next_step="names are unique on a node: make one of the two groups anew under another name",
             )
         if config.copy_name != wish.copy_name:
             continue

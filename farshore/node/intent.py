@@ -13,7 +13,7 @@ from typing import Any
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import LinkIntent, options_from_json
-from farshore.model.options import DEFAULT_REGION, MAX_REGION, MIN_REGION, LinkOptions
+from farshore.model.options import DEFAULT_REGION, MAX_REGION, MIN_REGION, Apply, LinkOptions
 from farshore.model.volumes import VolumeSpec
 from farshore.node import names
 
@@ -21,6 +21,7 @@ LEAST_QUEUE = 1 << 20
 MOST_DISK_QUEUE = 1 << 44
 MOST_QUEUE = 1 << 40
 MOST_DSCP = 63
+LEAST_RATE = 512
 MOST_VOLUMES = 1024
 
 
@@ -98,6 +99,8 @@ def check_region(region: int) -> None:
 def link_options(given: Mapping[str, Any], base: LinkOptions | None = None) -> LinkOptions:
     """Options from what was given, the rest from `base` or the defaults. Raises FarshoreError `usage`."""
     merged = {**(asdict(base) if base is not None else {}), **given}
+    if base is None and "apply" not in given:
+        merged["apply"] = (Apply.DIRECT if given.get("mode") == "sync" else Apply.JOURNAL).value
     try:
         options = options_from_json({name: _typed(name, value) for name, value in merged.items()})
         _check_options(options)
@@ -133,8 +136,8 @@ def _check_options(options: LinkOptions) -> None:
         raise ValueError(f"queue-disk is 0, or between {LEAST_QUEUE} and {MOST_DISK_QUEUE} bytes")
     if options.wire not in ("tls", "plain"):
         raise ValueError("wire is tls or plain")
-    if options.max_rate < 0:
-        raise ValueError("max-rate is not negative")
+    if options.max_rate < 0 or 0 < options.max_rate < LEAST_RATE:
+        raise ValueError(f"max-rate is 0 or at least {LEAST_RATE} bytes per second, or heartbeats are late")
     if options.compress not in ("none", "zstd"):
         raise ValueError("compress is none or zstd")
     if not 0 <= options.dscp <= MOST_DSCP:

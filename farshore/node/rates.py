@@ -10,7 +10,7 @@ from farshore.errors import FarshoreError
 from farshore.node import documents
 from farshore.node.paths import Paths
 
-LEAST = 4096
+LEAST = 16 << 10
 """Bytes per second for all links together, below which heartbeats would not get through any more."""
 
 

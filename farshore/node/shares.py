@@ -102,7 +102,9 @@ class Sharing:
         bound = node.rates.any
         asked = [each for each in copies if bound or self._engine(each) not in self._freed]
         found = await asyncio.gather(*(self._ask(each) for each in asked))
-        lines = [line for lines in found for line in lines]
+        if any(each is None for each in found):
+            return  # it may still send what it was told last, and so may the others
+        lines = [line for lines in found if lines is not None for line in lines]
         peers = {line.peer: node.rates.bound(line.peer) for line in lines}
         self._shares = allot(lines, node.rates.bound(node.identity.fingerprint), peers)
         known = {line.link for line in lines}
@@ -110,16 +112,16 @@ class Sharing:
         if bound:
             self._freed.clear()
 
-    async def _ask(self, stored: StoredCopy) -> list[Line]:
-        """What one engine's links want; none while it is silent, which leaves its part to the others."""
+    async def _ask(self, stored: StoredCopy) -> list[Line] | None:
+        """What one engine's links want; nothing where none runs, None where one runs and does not answer."""
         links = {link.spec.id.hex(): link.spec for link in stored.config.links}
-        shares = {link: self._shares.get(link, 0) for link in links} if self._node.rates.any else {}
-        engine = self._engine(stored)
+        shares = {link: self._shares.get(link) or self._first(spec.peer) for link, spec in links.items()}
+        seen, engine = self._node.supervisor.seen(stored.key), self._engine(stored)
         try:
             answer = await stored.engine.ask("pace", {"shares": shares}, seconds=_ASK_SECONDS)
         except FarshoreError as error:
             _log.debug("no figures of the engine of %s: %s", stored.config.group_name, error)
-            return []
+            return None if seen is not None and seen.running else []
         if not self._node.rates.any:
             self._freed.add(engine)
         now, lines = monotonic(), []
@@ -129,6 +131,12 @@ class Sharing:
                 demand = min(demand, spec.options.max_rate or demand)
                 lines.append(Line(link, stored.config.group_name, spec.peer, demand))
         return lines
+
+    def _first(self, peer: str) -> int:
+        """What a link may send of which nobody knows yet what it wants; 0 where no bound concerns it."""
+        rates = self._node.rates
+        bounds = [rates.bound(peer), rates.bound(self._node.identity.fingerprint)]
+        return min([bound // _STARTER for bound in bounds if bound], default=0)
 
     def _demand(self, link: str, sent: int, waiting: int, now: float) -> float:
         """What it sent lately, and all that waits within the next second."""

@@ -33,6 +33,7 @@ _UNKNOWN_FIGURES = (
     "rtt_seconds",
     "lag_writes",
     "clock_difference_seconds",
+    "clock_uncertainty_seconds",
     "compress_ratio",
 )
 

@@ -24,6 +24,9 @@ MAGIC: Final = b"FShr"
 VERSION: Final = 1
 KIND_BATCH: Final = 1
 FLAG_FLUSH: Final = 1
+FLAG_CUT: Final = 2
+_ENDINGS: Final = {FLUSH: FLAG_FLUSH, CUT: FLAG_CUT}
+"""The flag of a frame by its last record: these two end a frame, and are seen without a look inside."""
 
 _HEADER: Final = struct.Struct("<4sBBHQII16s16sQQ16sQ")
 _RECORD: Final = struct.Struct("<HBBIQ")
@@ -78,7 +81,7 @@ def encode(
         [pack(v, op, 0, n, at) if op != RESIZE else pack(v, op, 0, 0, n) for v, op, at, n in operations]
     )
     body = sum([n for _, op, _, n in operations if op == WRITE]) + len(records)
-    header = _header(stamp, len(operations), operations[-1][1] == FLUSH, body)
+    header = _header(stamp, len(operations), _ENDINGS.get(operations[-1][1], 0), body)
     frame = bytearray().join([header, records, *[piece for piece in payloads if piece is not None]])
     if len(frame) != HEADER_BYTES + body:
         raise ValueError("the payloads are not as long as the operations say")
@@ -96,7 +99,7 @@ def encode_into(buffer: bytearray, stamp: FrameStamp, operation: Operation) -> N
     start = HEADER_BYTES + RECORD_BYTES
     if op != WRITE or len(buffer) != start + length:
         raise ValueError("the buffer does not hold one write of the operation's length")
-    buffer[:HEADER_BYTES] = _header(stamp, 1, False, RECORD_BYTES + length)
+    buffer[:HEADER_BYTES] = _header(stamp, 1, 0, RECORD_BYTES + length)
     _RECORD.pack_into(buffer, HEADER_BYTES, volume, op, 0, length, offset)
     _seal(buffer)
 
@@ -108,7 +111,7 @@ def _seal(frame: bytearray) -> None:
     _CHECKSUM.pack_into(view, _CHECKSUM_AT, xxh3_64_intdigest(view[_COVERED:], seed))
 
 
-def _header(stamp: FrameStamp, count: int, flush: bool, body: int) -> bytes:
+def _header(stamp: FrameStamp, count: int, flags: int, body: int) -> bytes:
     """The header, its checksum still zero."""
     follows = stamp.follows
     if body > MAX_BODY or len(stamp.group) != 16 or len(stamp.generation) != 16:
@@ -119,7 +122,7 @@ def _header(stamp: FrameStamp, count: int, flush: bool, body: int) -> bytes:
         MAGIC,
         VERSION,
         KIND_BATCH,
-        FLAG_FLUSH if flush else 0,
+        flags,
         0,
         count,
         body,
@@ -143,15 +146,15 @@ def decode_head(buffer: Buffer, offset: int = 0) -> FrameHead:
     magic, version, kind, flags, _, count, body, group, generation, first, timestamp, parent, before = fields
     if magic != MAGIC:
         raise ProtocolError("a frame does not begin with the magic of a frame")
-    if version != VERSION or kind != KIND_BATCH or flags & ~FLAG_FLUSH:
+    if version != VERSION or kind != KIND_BATCH or flags > FLAG_CUT:
         raise ProtocolError(f"unknown frame: version {version}, kind {kind}, flags {flags:#x}")
     if not count or body > MAX_BODY or body < count * RECORD_BYTES:
         raise ProtocolError(f"a frame of {count} records cannot have a body of {body} bytes")
     if not before < first or first > MAX_SEQUENCE - count + 1:
         raise ProtocolError(f"a frame of {count} records cannot begin at {first} and follow {before}")
     follows = Position(parent, before)
-    flush = flags == FLAG_FLUSH
-    return FrameHead(group, generation, first, count, follows, timestamp, flush, HEADER_BYTES + body)
+    flush, cut = flags == FLAG_FLUSH, flags == FLAG_CUT
+    return FrameHead(group, generation, first, count, follows, timestamp, flush, HEADER_BYTES + body, cut)
 
 
 class Frame:
@@ -174,7 +177,7 @@ def check(data: Buffer) -> Frame:
     """Decodes exactly one frame, all of `data`.
 
     Raises ProtocolError unless the checksum holds, the records account for every byte, every
-    operation is known and in range, and a FLUSH, if any, is the last one and flagged.
+    operation is known and in range, and a FLUSH or CUT, if any, is the last one and flagged.
     """
     view = memoryview(data)
     head = decode_head(view)
@@ -198,15 +201,15 @@ def _records(head: FrameHead, view: memoryview) -> list[Record]:
             at += length
         elif op in (ZERO, TRIM):
             add((volume, op, flags, offset, length, None))
-        elif op == FLUSH and len(records) != head.operations - 1:
-            raise ProtocolError("a flush is not the last record of its frame")
+        elif op in _ENDINGS and len(records) != head.operations - 1:
+            raise ProtocolError("a flush or a cut is not the last record of its frame")
         else:
             add((volume, op, flags, *_bare(op, volume, offset, length), None))
     if at != len(view):
         raise ProtocolError("the records of a frame do not account for its payload")
-    # A flush is a barrier (rule B3): it ends its frame, and the flag says so without a look inside.
-    if head.flush != (records[-1][1] == FLUSH):
-        raise ProtocolError("the flags of a frame and its last record disagree about a flush")
+    # A flush is a barrier (rule B3), a cut a position between frames.
+    if (head.flush, head.cut) != (records[-1][1] == FLUSH, records[-1][1] == CUT):
+        raise ProtocolError("the flags of a frame and its last record disagree about a flush or a cut")
     return records
 
 
@@ -214,6 +217,6 @@ def _bare(op: int, volume: int, offset: int, length: int) -> tuple[int, int]:
     """Offset and length, as the model has them, of an operation that is not about a range."""
     if op == RESIZE and not length:
         return 0, offset
-    if op == CUT or (op == FLUSH and not (volume or offset or length)):
+    if op in _ENDINGS and not (volume or length) and (op == CUT or not offset):
         return offset, length
     raise ProtocolError(f"unknown or malformed operation {op}")

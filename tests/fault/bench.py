@@ -1,8 +1,8 @@
-"""Two nodes with groups under load, and what can be asked of them at a moment that nobody chose.
+"""Nodes with groups under load, and what can be asked of them at a moment that nobody chose.
 
-A `Subject` is one group: the load on it, what its writers know, and where its images lie at both nodes.
-Whether its link replicated throughout is read from its engine's own log, which is written before anything
-is acknowledged that a change of the link's state permits.
+A `Subject` is one link of a group: the load on the group, what its writers know, and where its images lie
+at both ends. Whether the link replicated throughout is read from its engine's own log, which is written
+before anything is acknowledged that a change of the link's state permits.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from farshore.client.answers import Volume
-from tests.cluster import Cluster
+from tests.cluster import Cluster, Host
 from tests.fault.connection import Connection
 from tests.fault.load import Habits, Load
 from tests.stamps import SECTOR, Application, Ticks, sequences
@@ -32,7 +32,12 @@ class Subject:
     freeze: bool
     volumes: Sequence[Volume]
     """At a, numbered from 0 in this order."""
-    files_b: Sequence[Path]
+    files: Sequence[Path]
+    """Of the copy."""
+    peer: str = "b"
+    """The node that has the copy; the link is named after it."""
+    journaled: bool = False
+    """Whether the copy has an apply journal: its files are an image only when that was replayed."""
     load: Load | None = None
     _log_seen: int = field(default=0)
 
@@ -61,7 +66,7 @@ class Subject:
     def watch(self) -> None:
         """The link replicates now; `replicated` tells whether it went on doing so."""
         self._log_seen = self.log.stat().st_size
-        assert self.cluster.a.link(self.name).state == "replicating"
+        assert self.cluster.a.link(self.name, self.peer).state == "replicating"
         assert self.replicated, "the link changed its state while we looked"
 
     @property
@@ -69,12 +74,20 @@ class Subject:
         """Whether the engine at a, which must be the same one, had no other link state since `watch`."""
         with self.log.open("rb") as file:
             file.seek(self._log_seen)
-            lines = file.read().splitlines()
-        return not any(json.loads(line).get("kind") == "link-state" for line in lines if line[:1] == b"{")
+            events = [json.loads(line) for line in file.read().splitlines() if line[:1] == b"{"]
+        return not any(
+            each.get("kind") == "link-state" and each["fields"]["link"] == self.peer for each in events
+        )
 
-    def read_b(self) -> dict[int, bytes]:
-        """The images at b as they are."""
-        return {number: path.read_bytes() for number, path in enumerate(self.files_b)}
+    def starts(self) -> int:
+        """How often an engine of the copy has come up: it has replayed its journal then."""
+        (log,) = (self.cluster.hosts[self.peer].state / "copies" / self.name).glob("*/engine.log")
+        lines = [line for line in log.read_bytes().splitlines() if line[:1] == b"{"]
+        return sum(json.loads(line).get("kind") == "secondary-started" for line in lines)
+
+    def read_copy(self) -> dict[int, bytes]:
+        """The copy's images as they are."""
+        return {number: path.read_bytes() for number, path in enumerate(self.files)}
 
     def read_a(self) -> dict[int, bytes]:
         """The volumes at a as an application reads them."""
@@ -97,13 +110,22 @@ def subject(
 ) -> Subject:
     """A group with a link to b, which is protected on return."""
     cluster.group(name, volumes)
-    cluster.link(name, **options)
+    application = Application(name.encode().ljust(8, b"\0")[:8], ticks)
+    return linked(cluster, name, application, cluster.b, **options)
+
+
+def linked(
+    cluster: Cluster, name: str, application: Application, peer: Host, /, **options: str | bool
+) -> Subject:
+    """A further link of a group that there is; the group is protected on return."""
+    cluster.link(name, peer, **options)
     cluster.wait(name)
     here = cluster.a.group(name).volumes
-    there = {each.name: Path(each.path) for each in cluster.b.group(name).volumes}
-    application = Application(name.encode().ljust(8, b"\0")[:8], ticks)
+    there = {each.name: Path(each.path) for each in peer.group(name).volumes}
     sync, freeze = options.get("mode") == "sync", options.get("on_outage") == "freeze"
-    return Subject(name, cluster, application, sync, freeze, here, [there[each.name] for each in here])
+    files = [there[each.name] for each in here]
+    journaled = options.get("apply") == "journal"
+    return Subject(name, cluster, application, sync, freeze, here, files, peer.name, journaled)
 
 
 def running(state: Path, module: str) -> list[int]:
@@ -137,5 +159,5 @@ def prefix_subjects(cluster: Cluster) -> list[Subject]:
     volumes = {"wal": "2MiB", "tables": "2MiB", "index": "2MiB", "blobs": "2MiB"}
     return [
         subject(cluster, "four", volumes, ticks, mode="sync"),
-        subject(cluster, "one", {"data": "2MiB"}, ticks, mode="async"),
+        subject(cluster, "one", {"data": "2MiB"}, ticks, mode="async", apply="direct"),
     ]

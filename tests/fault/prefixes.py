@@ -45,7 +45,7 @@ def check_prefixes(cluster: Cluster, subjects: Sequence[Subject], *, checks: int
     for _ in range(checks):
         chosen.choice(subjects).under_load.until_answered(chosen.randint(1, _MOST_BETWEEN))
         with still(cluster.processes, running(cluster.b.state, ENGINE)):
-            taken += [Look(each, each.application.tick(), each.read_b()) for each in subjects]
+            taken += [Look(each, each.application.tick(), each.read_copy()) for each in subjects]
     for subject in subjects:
         subject.under_load.stop()
         assert subject.replicated, f"the link of {subject.name} stopped by itself"
@@ -57,7 +57,7 @@ def check_prefixes(cluster: Cluster, subjects: Sequence[Subject], *, checks: int
         youngest[look.subject.name] = newest
     for subject in subjects:
         cluster.equal(subject.name)
-        subject.application.settle(subject.parse(subject.read_b()))
+        subject.application.settle(subject.parse(subject.read_copy()))
     return looks
 
 

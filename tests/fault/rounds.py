@@ -96,7 +96,7 @@ class Rounds:
                     subject.under_load.until_broken(broken)  # by then every answer was counted
                 if subject.freeze and first and victim == "engine-b":
                     wait_until(lambda each=subject: not each.replicated, 30, what="the peer to be missed")  # type: ignore[misc]
-                images = subject.read_b()
+                images = subject.read_copy()
                 image = subject.parse(images)
                 if subject.freeze or replicated:
                     self._look(subject, image, subject.application.tick() if subject.freeze else cut)

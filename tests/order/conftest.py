@@ -1,4 +1,4 @@
-"""One pair of nodes for all tests in here; what dies in one test runs again before it ends."""
+"""The same nodes for all tests in here; what dies in one test runs again before it ends."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,6 @@ from tests.order.frozen import far_sites
 
 @pytest.fixture(scope="package")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Nodes a and b, some milliseconds apart."""
+    """Nodes a, b and c, some milliseconds apart."""
     with far_sites(tmp_path_factory.mktemp("order")) as made:
         yield made

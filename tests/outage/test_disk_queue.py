@@ -1,13 +1,11 @@
 """The disk queue of a link (F1, D4): what the line cannot take keeps its order, through a crash as well."""
 
-import os
-import signal
-
 from tests.outage.conftest import MakePair, Pair
 from tests.outage.writing import anywhere, records, records_in, writing
 from tests.waiting import wait_until
 
 MIB = 1 << 20
+_TEN_MBIT = 1_250_000
 
 
 def _states(made: Pair) -> list[str]:
@@ -15,24 +13,17 @@ def _states(made: Pair) -> list[str]:
     return [each["state"] for each in made.told("link-state")]
 
 
-def _engine(made: Pair) -> int:
-    """The engine of the group at a."""
-    return next(each.pid for each in made.a.node.show().engines if each.group == made.group)
-
-
 def test_a_burst_of_ten_times_the_memory_queue_stays_in_order(pair: MakePair) -> None:
     made = pair(16, mode="async", wire="plain", queue_memory="1MiB", queue_disk="64MiB")
     resent = made.link()["resent_bytes_total"]
-    made.line.rate(8 * MIB, "forward")
-    most = 0
+    made.line.rate(_TEN_MBIT, "forward")
     with made.client() as client:
-        for offset, data in records(10 * MIB):
-            client.write(offset, data)
-            if offset % MIB == 0:
-                records_in(made.image(made.b))
-        most = made.link()["queue"]["disk_bytes"]
-    assert most > MIB
-    assert made.link()["queue"]["disk_limit"] == 64 * MIB
+        client.write_all(records(10 * MIB))
+    queue = made.link()["queue"]
+    assert queue["disk_bytes"] > 4 * MIB
+    assert queue["disk_limit"] == 64 * MIB
+    for _ in range(20):
+        records_in(made.image(made.b))  # the first of them, without a gap
     made.equal()
     assert records_in(made.image(made.b)) == 10 * 1024
     assert "logging" not in _states(made)
@@ -69,7 +60,7 @@ def test_a_killed_engine_drains_its_queue_before_anything_else(pair: MakePair) -
         made.line.cut()
         made.wait("queuing")
         client.write_all(records(4 * MIB))
-    os.kill(_engine(made), signal.SIGKILL)
+    made.a.kill_engine(made.group)
     made.line.rate(2 * MIB, "forward")
     made.line.heal()
     wait_until(lambda: records_in(made.image(made.b)) > 3000, 30.0, what="the queue at the peer")

@@ -1,6 +1,7 @@
 """A bound of the node holds for all its links together, and divides the line fairly between groups."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 
@@ -55,8 +56,25 @@ def test_two_groups_share_what_the_node_may_send(pair: MakePair, node: str) -> N
 def test_a_link_that_is_alone_has_all_of_it_and_status_says_so(pair: MakePair) -> None:
     made = pair(mode="async")
     made.farshore("node", "set", "b", "max-rate=8MiB/s")
-    wait_until(lambda: _rate(made) is not None, what="a share")
-    assert 7 * MIB <= (_rate(made) or 0) <= 8 * MIB
+    wait_until(lambda: 7 * MIB <= (_rate(made) or 0) <= 8 * MIB, what="all of it")
     assert {each["name"]: each["max_rate"] for each in made.farshore("node", "list", "--json")["nodes"]}[
         "b"
     ] == 8 * MIB
+
+
+def test_what_a_silent_engine_may_still_send_is_given_to_nobody_else(pair: MakePair) -> None:
+    silent, writing = pair(mode="async", wire="plain"), pair(mode="async", wire="plain")
+    writing.farshore("node", "set", "a", "max-rate=2MiB/s")
+    wait_until(lambda: min(_rate(silent) or 0, _rate(writing) or 0) >= 0.9 * MIB, what="half of it for each")
+    (pid,) = [each.pid for each in writing.a.node.show().engines if each.group == silent.group]
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        before, began = _sent(writing), time.monotonic()
+        _write(writing, 8 * MIB)
+        wait_until(lambda: _sent(writing) - before >= 7 * MIB, what="7 MiB have left")
+        assert time.monotonic() - began >= 6.5  # a division without the silent one would be known after three
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    writing.farshore("node", "set", "a", "max-rate=0")
+    writing.equal()

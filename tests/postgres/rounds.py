@@ -159,9 +159,13 @@ class Database:
 
     def _take(self, stack: ExitStack) -> dict[str, Path]:
         """Copies of both images of one moment, which go with the block."""
-        cluster, images = self._subject.cluster, {}
+        cluster, images = self._subject.cluster, dict[str, Path]()
+        if self._subject.journaled:
+            starts = self._subject.starts()
+            cluster.b.kill_engine(self._subject.name)
+            wait_until(lambda: self._subject.starts() > starts, 30.0, what="the journal to be replayed")
         with still(self._processes, running(cluster.b.state, ENGINE)):
-            for volume, file in zip(self._subject.volumes, self._subject.files_b, strict=True):
+            for volume, file in zip(self._subject.volumes, self._subject.files, strict=True):
                 images[volume.name] = cluster.directory / f"taken-{volume.name}.img"
                 stack.callback(images[volume.name].unlink)
                 run("cp", "--sparse=always", file, images[volume.name])

@@ -22,7 +22,7 @@ SEED = 20261122
 def test_a_sync_copy_has_every_transaction_that_was_acknowledged(
     sites: Cluster, room: Path, processes: Processes
 ) -> None:
-    database = Database(sites, "books", {"mode": "sync"}, room, processes)
+    database = Database(sites, "books", {"mode": "sync", "apply": "direct"}, room, processes)
     database.play(random.Random(SEED))
     print(database.seen)
     assert database.seen.complete == 1
@@ -30,7 +30,7 @@ def test_a_sync_copy_has_every_transaction_that_was_acknowledged(
 
 
 def test_an_async_copy_recovers_and_holds_together(sites: Cluster, room: Path, processes: Processes) -> None:
-    database = Database(sites, "books", {"mode": "async"}, room, processes)
+    database = Database(sites, "books", {"mode": "async", "apply": "journal"}, room, processes)
     database.play(random.Random(SEED))
     print(database.seen)
     assert database.seen.acknowledged

@@ -5,6 +5,7 @@ Node a reaches b through `line_to_b` and c through `line_to_c`; b and c reach ev
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,10 @@ class Sites:
         there = {each["name"]: Path(each["path"]) for each in self.copies(peer, group)[copy]["volumes"]}
         assert here.keys() == there.keys()
         for volume, path in here.items():
-            assert first_difference(path, there[volume]) is None, f"{group}/{volume} differs at {copy}"
+            # What is durable in a journal is written to the volumes a moment later.
+            wait_until(
+                partial(_are_equal, path, there[volume]), what=f"{group}/{volume} to be equal at {copy}"
+            )
 
     def clear(self) -> None:
         """Deletes all groups with their links, and makes the lines whole."""
@@ -104,6 +108,10 @@ class Sites:
                 host.node.delete_link(name, link["name"])
             host.node.delete_group(name)
         self.groups.clear()
+
+
+def _are_equal(one: Path, other: Path) -> bool:
+    return first_difference(one, other) is None
 
 
 @pytest.fixture(scope="package")

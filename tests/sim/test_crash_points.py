@@ -12,7 +12,7 @@ import pytest
 from sim.points import Point, run_point
 from sim.steps import Phase
 
-LIVES = range(1, 21) if os.environ.get("FARSHORE_SOAK") else range(1, 2)
+LIVES = range(1, 21) if os.environ.get("FARSHORE_SOAK") else range(1, 3)
 MOST = 2_000
 """More durable steps than a small life has."""
 

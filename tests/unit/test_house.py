@@ -41,7 +41,8 @@ def _loaded_by(module: str) -> frozenset[str]:
 
 
 @pytest.mark.parametrize(
-    "stranger", ["asyncio", "pydantic", "fastapi", "starlette", "uvicorn", "uvloop", "click", "rich"]
+    "stranger",
+    ["asyncio", "pydantic", "fastapi", "starlette", "uvicorn", "uvloop", "click", "rich", "zstandard"],
 )
 def test_engine_does_not_load(stranger: str) -> None:
     assert stranger not in _loaded_by("farshore.engine.process")

@@ -24,6 +24,7 @@ async def show(node: TheNode) -> dict[str, Any]:
         "pid": os.getpid(),
         "listen": str(node.listening),
         "api": node.api,
+        "max_rate": node.rates.bound(node.identity.fingerprint) or None,
         "engines": status.engines(node),
         "peers": [
             {"name": peer.name, "id": peer.id, "connected": connected.get(peer.id, False)}

@@ -49,6 +49,8 @@ def test_a_volume_without_path_or_with_nonsense_is_refused(text: str) -> None:
         ("rpo=5m", ("rpo", 300.0)),
         ("max-rate=100Mbit/s", ("max_rate", 12_500_000)),
         ("max-rate=0", ("max_rate", 0)),
+        ("compress=zstd", ("compress", "zstd")),
+        ("dscp=af21", ("dscp", 18)),
         ("autosync=no", ("autosync", False)),
     ],
 )
@@ -75,6 +77,29 @@ def test_a_group_is_created_from_its_volumes(api: Replay, farshore: Run) -> None
         "region": 65536,
         "on_start": "alone",
     }
+
+
+def test_a_group_gets_more_volumes_and_their_places(api: Replay, farshore: Run) -> None:
+    api.on("POST", "/v1/groups/g/volumes", {"schema": 1, "name": "g", "volumes": [{}, {}]})
+    words = ("--volume", "d=/x,outage=ignore", "--place", "far:d=/copies/d", "--place", "d=/near/d")
+    added = farshore("group", "add", "g", *words)
+    assert added.code == 0
+    assert "next: farshore resync g" in added.err
+    assert api.asked[0].body == {
+        "volumes": [{"name": "d", "path": "/x", "outage": "ignore"}],
+        "places": {"far:d": "/copies/d", "d": "/near/d"},
+    }
+    for wrong in ("d", "d=", "d=relative", "=/x"):
+        assert farshore("group", "add", "g", "--volume", "d=/x", "--place", wrong).code == 2
+    assert len(api.asked) == 1
+
+
+@pytest.mark.parametrize(("told", "said"), [(True, "belongs to g no more; next"), (False, "told later")])
+def test_a_volume_is_taken_out_of_its_group(told: bool, said: str, api: Replay, farshore: Run) -> None:
+    api.on("DELETE", "/v1/groups/g/volumes/d", {"schema": 1, "peers_told": told})
+    removed = farshore("group", "remove", "g", "d")
+    assert removed.code == 0
+    assert said in removed.err
 
 
 def test_a_link_carries_only_the_options_that_were_said(api: Replay, farshore: Run) -> None:

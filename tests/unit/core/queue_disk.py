@@ -34,6 +34,8 @@ class QueueDisk:
     """Bytes that the disk has for it."""
     damaged: bool = False
     """What is read back is not whole."""
+    deaf: int = 0
+    """So many times it is too busy to give anything back."""
     appends: int = 0
 
     @property
@@ -75,6 +77,9 @@ class QueueDisk:
 
     def trim(self, durable: int) -> None:
         """The peer has these durable."""
+        if self.deaf:
+            self.deaf -= 1
+            return
         while self.memory and last_of(self.memory[0]) <= durable:
             del self.memory[0]
         while self.disk and last_of(self.disk[0]) <= durable:

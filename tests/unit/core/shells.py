@@ -20,7 +20,7 @@ from farshore.core.write_path import Batch
 from farshore.model import messages as m
 from farshore.model.options import LinkSpec, Timing
 from farshore.model.positions import Position
-from farshore.model.volumes import FLUSH, TRIM, WRITE, ZERO, Operation
+from farshore.model.volumes import CUT, FLUSH, TRIM, WRITE, ZERO, Operation
 from tests.unit.core.queue_disk import QueueDisk
 
 TIMING = Timing(beat=0.1, limit=0.5, first_retry=0.02, last_retry=0.1, durable_every=0.1, start_grace=1.0)
@@ -357,4 +357,5 @@ def head_of(group: bytes, unit: a.Issue) -> m.FrameHead:
         0,
         unit.operations[-1][1] == FLUSH,
         96 + sum(16 + operation[3] for operation in unit.operations),
+        unit.operations[-1][1] == CUT,
     )

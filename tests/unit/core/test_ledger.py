@@ -9,7 +9,7 @@ from farshore.core.ledger import Entry, Ledger
 def ledger_of(lasts: list[int]) -> Ledger:
     ledger = Ledger()
     for last in lasts:
-        ledger.append(Entry(last, [(1, 1, last * 512, 512)], 512, float(last)))
+        ledger.append(Entry(last, [(1, 1, last * 512, 512)], 512))
     return ledger
 
 
@@ -21,13 +21,6 @@ def test_frames_beyond_a_sequence_are_all_found_newest_first(lasts: list[int], s
     ledger = ledger_of(lasts)
     assert [entry.last for entry in ledger.after(sequence)] == [n for n in reversed(lasts) if n > sequence]
     assert ledger.bytes_after(sequence) == 512 * sum(1 for n in lasts if n > sequence)
-
-
-@given(LASTS, st.integers(0, 210))
-def test_the_oldest_frame_beyond_a_sequence_gives_the_lag(lasts: list[int], sequence: int) -> None:
-    oldest = ledger_of(lasts).oldest_after(sequence)
-    beyond = [n for n in lasts if n > sequence]
-    assert (oldest.last if oldest is not None else None) == (beyond[0] if beyond else None)
 
 
 @given(LASTS, st.integers(0, 210))

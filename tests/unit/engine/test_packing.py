@@ -142,7 +142,7 @@ def test_answers_travel_bare(ends: _Ends) -> None:
 
 
 def test_last_words_come_behind_what_is_being_packed(ends: _Ends) -> None:
-    ends.send(_text(100 * KIB))  # on its way to the thread when the end comes
+    ends.send(_text(MIB))  # the first block is on its way to the thread when the end comes
     ends.near.send(Refusal("protocol", "enough"))
     ends.near.close()
     turn_until(ends.reactor, lambda: ends.far_owner.ends)

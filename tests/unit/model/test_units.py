@@ -136,3 +136,17 @@ def test_sizes_are_shown_at_three_digits(size: int, text: str) -> None:
 )
 def test_durations_are_shown_by_what_matters(seconds: float, text: str) -> None:
     assert units.format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("63", 63), ("none", 0), ("EF", 46), ("cs1", 8), ("af21", 18), ("af43", 38), ("le", 1)],
+)
+def test_a_traffic_class_is_a_number_or_a_name(text: str, number: int) -> None:
+    assert units.parse_dscp(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "64", "-1", "af14", "af51", "cs8", "fast", "0x2e"])
+def test_what_is_no_traffic_class(text: str) -> None:
+    with pytest.raises(ValueError, match="traffic class"):
+        units.parse_dscp(text)

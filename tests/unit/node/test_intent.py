@@ -4,7 +4,7 @@ import pytest
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import LinkIntent, least_hot_extents
-from farshore.model.options import LinkOptions, LinkSpec, Mode, ResyncKind
+from farshore.model.options import Apply, LinkOptions, LinkSpec, Mode, ResyncKind
 from farshore.node import intent, names, placement
 
 
@@ -21,6 +21,17 @@ def test_a_link_is_named_after_its_peer_and_numbered() -> None:
         with pytest.raises(FarshoreError) as caught:
             intent.link_name(wished, "b", [link("b")])
         assert caught.value.code.name == code
+
+
+def test_an_async_links_peer_keeps_a_journal_unless_told_otherwise() -> None:
+    assert intent.link_options({}).apply is Apply.JOURNAL
+    assert intent.link_options({"mode": "async"}).apply is Apply.JOURNAL
+    assert intent.link_options({"mode": "sync"}).apply is Apply.DIRECT
+    assert intent.link_options({"apply": "direct"}).apply is Apply.DIRECT
+    changed = intent.link_options({"mode": "sync"}, intent.link_options({}))
+    assert changed.apply is Apply.JOURNAL  # what was chosen once stays
+    with pytest.raises(FarshoreError):
+        intent.link_options({"apply": "later"})
 
 
 def test_options_keep_what_was_not_said() -> None:
@@ -41,6 +52,10 @@ def test_options_keep_what_was_not_said() -> None:
         {"autosync": "no"},
         {"queue_memory": float("inf")},
         {"max_rate": 0.5},
+        {"compress": "lz4"},
+        {"dscp": 64},
+        {"max_rate": 511},
+        {"dscp": -1},
         {"queue_memory": True},
     ],
 )

@@ -32,7 +32,9 @@ def _shape(branches: list[dict[str, Any]]) -> list[Any]:
 def test_a_chain_with_a_branch_whatever_the_order_of_the_answers() -> None:
     a = _copy("a", None, ("ab", "b"), ("ad", "d"))
     b, c, d = _copy("b", ("ab", "a"), ("bc", "c")), _copy("c", ("bc", "b")), _copy("d", ("ad", "a"))
-    drawn = [("a", True, None, [("b", True, "ab", [("c", True, "bc", [])]), ("d", True, "ad", [])])]
+    drawn: list[Any] = [
+        ("a", True, None, [("b", True, "ab", [("c", True, "bc", [])]), ("d", True, "ad", [])])
+    ]
     assert _shape(trees([a, b, c, d])) == drawn
     assert _shape(trees([d, c, b, a])) == drawn
 

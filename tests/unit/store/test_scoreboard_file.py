@@ -253,5 +253,5 @@ def test_a_first_copy_that_had_not_ended_stays_one_without_a_base(path: Path) ->
 def test_volumes_by_the_hundred_come_and_go(path: Path, board: ScoreboardFile) -> None:
     """Then the record has another size, and the pages lie elsewhere."""
     _marked(board)
-    many = Geometry({**GEOMETRY.sizes, **{number: 2 * REGION for number in range(10, 310)}}, REGION, 4 << 20)
+    many = Geometry({**GEOMETRY.sizes, **dict.fromkeys(range(10, 310), 2 * REGION)}, REGION, 4 << 20)
     assert opened(path, many).maps[SUSPECT, 1] == opened(path).maps[SUSPECT, 1]

@@ -186,7 +186,18 @@ def test_sequences_do_not_overflow() -> None:
 
 def test_the_size_of_a_resized_volume_needs_more_than_32_bits() -> None:
     assert frame.check(one((3, RESIZE, 0, 5 << 40))).records() == [(3, RESIZE, 0, 0, 5 << 40, None)]
-    assert frame.check(one((0, CUT, 9, 9))).records() == [(0, CUT, 0, 9, 9, None)]
+
+
+def test_a_cut_ends_its_frame_and_shows_from_outside() -> None:
+    whole = frame.check(one((0, CUT, 9, 0)))
+    assert whole.records() == [(0, CUT, 0, 9, 0, None)]
+    assert (whole.head.cut, whole.head.flush) == (True, False)
+    for wrong in ((0, CUT, 9, 9), (3, CUT, 9, 0)):
+        with pytest.raises(ProtocolError, match="malformed"):
+            frame.check(one(wrong))
+    between = frame.encode(STAMP, [(0, CUT, 9, 0), (1, TRIM, 0, 512)], [None, None])
+    with pytest.raises(ProtocolError, match="not the last record"):
+        frame.check(between)
 
 
 def test_a_request_of_the_greatest_length_fits_into_a_frame() -> None:

@@ -1,0 +1,124 @@
+"""The part of a secondary's shell that carries out what the core asks of the journal.
+
+Appending happens at once; making it durable, applying and replaying take their time, and a death may fall
+into each. Every effect is told to the `Replay` from which the oracle knows what a start would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from farshore.core import actions as a
+from farshore.core.journaling import JournalImage
+from farshore.store.platform import File
+from farshore.store.segment_sync import Unsynced
+from farshore.store.segments import Segments
+from farshore.wire import frame
+from sim.files import SimFile
+from sim.frame_journal import Replay, apply, behind
+from sim.steps import Step
+
+if TYPE_CHECKING:
+    from sim.secondary_site import SecondarySite
+
+
+class JournalShell:
+    """See the module."""
+
+    def __init__(self, site: SecondarySite) -> None:
+        self._site = site
+        self.segments: Segments
+        self.replay = Replay()
+        self.carry: dict[type, Callable[[Any], None]] = {
+            a.AppendFrame: self._append,
+            a.SyncJournal: self._sync,
+            a.ApplyFrames: self._apply,
+            a.BeginJournal: self._begin,
+            a.TrimJournal: lambda action: self.segments.trim(action.position),
+            a.ReplayJournal: self._replay,
+        }
+
+    @property
+    def image(self) -> JournalImage:
+        """What the core is told of it at a start."""
+        return JournalImage(self.segments.start, self.segments.damaged or "")
+
+    def _report(self, ticket: int) -> Callable[[int], None]:
+        site = self._site
+        return lambda errno: site.turn(site.core.journal_done, ticket, errno)
+
+    def _append(self, action: a.AppendFrame) -> None:
+        site, data = self._site, action.frame
+        assert isinstance(data, frame.Frame)
+        site.witness.applying(site, action.position)
+
+        def run() -> None:
+            end = self.segments.end
+            assert end is not None
+            self.segments.append([(action.position, data.data)], end)
+            self.replay.appended(action.position, data)
+
+        errno = site.steps.carry_out("append", Step(run, lambda _: None))
+        if site.life.alive:
+            if not errno:
+                site.witness.applied(site, action.position)
+            site.follow_up(site.core.appended(errno))
+
+    def _sync(self, action: a.SyncJournal) -> None:
+        """It covers what was appended when its turn came."""
+        covered: list[tuple[Unsynced, int]] = []
+        marks: dict[File, int] = {}
+
+        def prepare() -> None:
+            unsynced = self.segments.begin_sync()
+            covered.append((unsynced, self.replay.newest))
+            for file in unsynced.files:
+                assert isinstance(file, SimFile)
+                marks[file] = file.begin_sync()
+
+        def end(file: File) -> None:
+            assert isinstance(file, SimFile)
+            file.end_sync(marks[file])
+
+        def run() -> None:
+            unsynced, newest = covered[0]
+            unsynced.run(end)
+            self.replay.durable = max(self.replay.durable, newest)
+
+        def done(errno: int) -> None:
+            self._site.power_failed |= errno != 0
+            self._report(action.ticket)(errno)
+
+        self._site.steps.begin("journal", Step(run, done, prepare))
+
+    def _apply(self, action: a.ApplyFrames) -> None:
+        def run() -> None:
+            for data in action.frames:
+                assert isinstance(data, frame.Frame)
+                apply(self._site.volumes, data)
+
+        self._site.steps.begin("apply", Step(run, self._report(action.ticket)))
+
+    def _begin(self, action: a.BeginJournal) -> None:
+        def run() -> None:
+            self.segments.clear(action.position)
+            self.replay.begun()
+
+        self._site.steps.begin("journal", Step(run, self._report(action.ticket)))
+
+    def _replay(self, action: a.ReplayJournal) -> None:
+        site = self._site
+        reached = [action.after]
+
+        def run() -> None:
+            for position, data in behind(self.segments, action.after):
+                apply(site.volumes, data)
+                reached.append(position)
+
+        def done(errno: int) -> None:
+            if len(reached) > 1:
+                site.world.reach("frames replayed")
+            site.turn(site.core.replayed, action.ticket, reached[-1], errno)
+
+        site.steps.begin("replay", Step(run, done))
