@@ -83,14 +83,14 @@ class JournalShell:
 
         def run() -> None:
             unsynced, newest = covered[0]
-            unsynced.run(end)
+            try:
+                unsynced.run(end)
+            except OSError:
+                self._site.power_failed = True
+                raise
             self.replay.durable = max(self.replay.durable, newest)
 
-        def done(errno: int) -> None:
-            self._site.power_failed |= errno != 0
-            self._report(action.ticket)(errno)
-
-        self._site.steps.begin("journal", Step(run, done, prepare))
+        self._site.steps.begin("journal", Step(run, self._report(action.ticket), prepare))
 
     def _apply(self, action: a.ApplyFrames) -> None:
         def run() -> None:

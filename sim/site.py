@@ -259,11 +259,14 @@ class Site:
             self._marks = self.volumes.begin_sync()
 
         def run() -> None:
-            self.volumes.end_sync(self._marks)
+            try:
+                self.volumes.end_sync(self._marks)
+            except OSError:
+                self.power_failed = True  # also where the process dies before it hears of it
+                raise
 
         def done(errno: int) -> None:
             if errno:
-                self.power_failed = True
                 self.sync_failed()
             self.turn(report, action.ticket, errno)
 

@@ -32,7 +32,7 @@ _HELP = {
     "mode": "Whether a write waits for the peer (sync) or not (async, the default).",
     "ack": "What a sync peer has done when a write returns; default applied.",
     "on-outage": "What a sync link does to writes while the peer is lost; default continue.",
-    "apply": "Whether the peer writes to its volumes at once or to a journal first; default journal for async."
+    "apply": "Whether the peer writes to its volumes at once or to a journal first; default journal if async."
     " Holds from the next connection on.",
     "first": "How a blank peer gets its copy; default full.",
     "wire": "Encryption of the stream; default tls.",

@@ -87,14 +87,15 @@ def complete(feeder: Feeder, cut: Position) -> None:
 
 def learn(feeder: Feeder, peer: m.Welcome) -> bool:
     """Take a cut whose answer was lost for durable where the peer shows it: it has left the resync and
-    stands at the cut or behind it. True when that was all that its one-time resync was for."""
+    stands at the cut or behind it. True when that was all that its one-time resync was for; one that was
+    asked for since is still owed."""
     cut, head = feeder.unanswered_cut, peer.history.head
     if cut is None or head is None or peer.resync is not None or peer.copy != feeder.record.peer_copy:
         return False
     if not at_or_after(feeder.shared.history(), head, cut):
         return False
     _settle(feeder, cut)
-    if feeder.once:
+    if feeder.once and feeder.wanted is None:
         feeder.once = False
         pausing.complete(feeder, cut, True)
         return True

@@ -42,7 +42,7 @@ from farshore.model.options import (
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
-_NOT_PROMOTED = ("faulted", "io-error", "disk-full", "size-mismatch", "protocol")
+_NOT_PROMOTED = ("faulted", "io-error", "disk-full", "size-mismatch")
 """Refusals by a peer that still follows us: it has answered, as far as rule D5 is concerned."""
 _ASKED_IN_VAIN = (LinkEvent.LOST, LinkEvent.REFUSED, LinkEvent.PEER_ERROR)
 _LEFT_US = ("wrong-feeder", "wrong-role")
@@ -216,7 +216,7 @@ class Feeder:
         self.close("identity-changed" if changed else "diverged", why)
         self.stop(LinkEvent.IDENTITY if changed else LinkEvent.DIVERGE, why)
         self.shared.outbox.note("diverged", link=self.spec.name, course=course.value, why=why)
-        if course is Course.NEWER or (course is Course.CONFLICT and self.shared.path.held):
+        if course is Course.NEWER or (course is Course.CONFLICT and self.shared.opening()):
             self.shared.fence(why)
 
     def resume(self) -> None:
@@ -342,7 +342,7 @@ class Feeder:
     def _refused(self, code: str, text: str) -> None:
         self.close("", "")
         self.session.met = self.session.met or code in _NOT_PROMOTED
-        known, held = self.record.peer_copy is not None, self.shared.path.held
+        known, held = self.record.peer_copy is not None, self.shared.opening()
         if code in ("identity-changed", "diverged") or (code in _LEFT_US and known and held):
             # Rules D5, D6: where writes do not flow yet, a peer that follows somebody else by now, or
             # nobody, may have a promoted copy beside it or be one: nothing is written next to that.
@@ -376,7 +376,7 @@ class Feeder:
         self.settle_base()
         if not survives:
             self.disk.drop()
-        was = self.standing
+        was, cut = self.standing, self.record.stopped_at
         self.streaming = False
         self.pause = None
         if self.filling is not None:
@@ -387,7 +387,8 @@ class Feeder:
             self.session.ended()
         if self.state not in (LinkState.DIVERGED, LinkState.FAILED):
             self._fall(event, why, self.disk.live)
-        if was.state in (LinkState.REPLICATING, LinkState.RESYNCING):
+        told = at is not None and at != cut and self.record.peer_copy is not None
+        if told or was.state in (LinkState.REPLICATING, LinkState.RESYNCING):
             self.remember(stopped_at=at or self.shared.position(), stopped_time=self.shared.outbox.wall)
         self.gate.open()
         self.shared.progressed()
@@ -494,10 +495,6 @@ class Feeder:
         if self.disk.behind or self.shared.path.blocked:
             self.disk.go_on()
         self._go_on()
-
-    @property
-    def _overflowed(self) -> bool:
-        return self.standing == Standing(LinkState.LOGGING, Reason.QUEUE_FULL)
 
     def _go_on(self) -> None:
         """Whatever the queue's level may allow: more fills, or the return to order after an overflow."""

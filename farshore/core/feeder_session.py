@@ -85,6 +85,7 @@ class FeederSession:
             self._outbox.emit(Close(feeder.id, "", "nobody waits for this connection"))
             return
         self.liveness = Liveness(feeder.shared.timing, self._outbox.now)
+        self.liveness.asked(self._outbox.now)
         self.phase = Phase.GREETING
         header = feeder.shared.keeper.header
         geometry = feeder.board.geometry
@@ -111,6 +112,7 @@ class FeederSession:
             return
         feeder = self._feeder
         self.nonce = peer.session
+        self.liveness.answered()
         self.met = True
         self.retry.succeeded()
         if completing.learn(feeder, peer):
@@ -143,17 +145,20 @@ class FeederSession:
     def prepare(self, message: m.Resume | m.ResyncBegin) -> None:
         """Ask the follower to make ready; frames flow behind this message."""
         self._feeder.send(message)
+        self.liveness.asked(self._outbox.now)
         self.phase = Phase.PREPARING
 
     def ready(self) -> None:
         """The follower has made durable what was asked for."""
         if self.phase is Phase.PREPARING:
+            self.liveness.answered()
             self.phase = Phase.LIVE
             self._feeder.went_live()
 
     def ended(self) -> None:
         """The channel is gone, or was given up."""
         self.phase = Phase.IDLE
+        self.nonce = 0  # what was begun for this session ends with it
         self.retry.failed(self._outbox.now)
 
     def tick(self) -> str:
@@ -164,6 +169,8 @@ class FeederSession:
         elif self.phase is not Phase.CONNECTING:
             if self.liveness.silent(now):
                 return f"no sign of life for {self._feeder.shared.timing.limit:g} s"
+            if self.liveness.owing(now):
+                return "it shows signs of life and does not answer"
             beat = self.liveness.beat(now)
             if beat is not None:
                 self._feeder.send(beat)

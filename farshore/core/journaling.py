@@ -22,8 +22,6 @@ from farshore.core.outbox import GroupSync, Outbox
 from farshore.model.messages import FrameHead
 from farshore.model.positions import Position
 
-Guard = Callable[[Callable[[], None]], Callable[[], None]]
-"""Makes of a step one that is left out where it has been overtaken."""
 _FULL = (errnos.ENOSPC, errnos.EDQUOT)
 
 
@@ -296,19 +294,9 @@ class Journaling:
         else:
             self._standing.sync_volumes(then)
 
-    def prepare(self, position: Position, wanted: bool, then: Callable[[], None], current: Guard) -> None:
-        """What stands at `position`, under whatever generation, is durable, and the journal is ready for what
-        follows if one is `wanted`; then run `then`. `current` guards each step."""
-        if self.active and wanted and position.generation == self._standing.generation:
-            self.sync(then)
-        elif wanted:
-            begin = current(lambda: self.begin(position, then))
-            self.leave(current(lambda: self._standing.record(position, begin)))
-        else:
-            self.leave(then)
-
     def begin(self, position: Position, then: Callable[[], None]) -> None:
-        """An empty journal at `position`, which the volumes durably hold."""
+        """An empty journal at `position`, which the volumes durably hold. The header does not say that there
+        is one: for a moment there is none."""
 
         def begun(errno: int) -> None:
             if errno in _FULL:

@@ -13,17 +13,20 @@ from farshore.model.options import Timing
 
 MEASURED_AGAIN: Final = 30.0
 """Seconds after which a measurement of the clocks gives way to a slower one: clocks drift and are set."""
+ANSWER_LIMITS: Final = 12
+"""Limits of silence that an answer may take from a peer that is alive: it may have much to make durable."""
 
 
 class Liveness:
     """One session's heartbeats. Times are monotonic seconds."""
 
-    __slots__ = ("_beat_at", "_heard_at", "_measured", "_timing", "clock_difference", "rtt")
+    __slots__ = ("_asked_at", "_beat_at", "_heard_at", "_measured", "_timing", "clock_difference", "rtt")
 
     def __init__(self, timing: Timing, now: float) -> None:
         self._timing = timing
         self._heard_at = now
         self._beat_at = now
+        self._asked_at: float | None = None
         self.rtt: float | None = None
         """Seconds between a heartbeat and its echo, None before the first."""
         self.clock_difference: float | None = None
@@ -44,10 +47,24 @@ class Liveness:
     def stalled(self, seconds: float) -> None:
         """Our own loop stood still for so long."""
         self._heard_at += seconds
+        if self._asked_at is not None:
+            self._asked_at += seconds
 
     def silent(self, now: float) -> bool:
         """Whether the peer has been silent beyond the limit."""
         return now - self._heard_at > self._timing.limit
+
+    def asked(self, now: float) -> None:
+        """The peer owes an answer."""
+        self._asked_at = now
+
+    def answered(self) -> None:
+        """It has given it."""
+        self._asked_at = None
+
+    def owing(self, now: float) -> bool:
+        """Whether an answer has not come in all the time that even a busy peer may take."""
+        return self._asked_at is not None and now - self._asked_at > ANSWER_LIMITS * self._timing.limit
 
     def take(self, beat: Heartbeat, now: float, wall: float = 0.0) -> Heartbeat | None:
         """The peer's heartbeat, or the echo of ours; returns the echo to send back at once, if any."""

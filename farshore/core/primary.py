@@ -159,6 +159,7 @@ class Primary:
             self._progressed,
             self._fence,
             self._persist,
+            lambda: not self.opened,
             self.setup.ignored,
         )
         if self.keeper.header.link(spec.id) is None:

@@ -64,8 +64,8 @@ class Secondary:
         self.newest_write = 0
         """When the newest frame that came was made, by the primary's clock; nanoseconds since the epoch."""
         self._stopping = False
-        self._pointing = False
-        """True while a new upstream is not durable."""
+        self._pointing: int | None = None
+        """The epoch of a new upstream that is not durable yet."""
 
     # -- start and stop ---------------------------------------------------------------------
 
@@ -100,8 +100,7 @@ class Secondary:
         def done() -> None:
             self.stopped = True
 
-        clean = replace(self.keeper.header, history=self.history(), clean=True, journaling=False)
-        self.keeper.put(clean, done)
+        self.keeper.put(replace(self.keeper.header, history=self.history(), clean=True), done)
 
     # -- facts ------------------------------------------------------------------------------
 
@@ -178,10 +177,11 @@ class Secondary:
             return self.outbox.take()
 
         def durable() -> None:
-            self._pointing = False
+            if self._pointing == epoch:  # else it was pointed elsewhere once more meanwhile
+                self._pointing = None
 
         self.end_session("wrong-feeder", "this copy was pointed at another feeder")
-        self._pointing = True
+        self._pointing = epoch
         self.keeper.put(replace(self.keeper.header, upstream=Upstream(link, epoch)), durable)
         return self.outbox.take()
 
@@ -190,18 +190,21 @@ class Secondary:
         upstream: Upstream | None = header.upstream
         if hello.protocol != m.PROTOCOL:
             return "protocol", f"protocol {hello.protocol} is not known here, {m.PROTOCOL} is"
-        if self.fault:
-            return "faulted", self.fault
-        if self.journal.stuck:
-            return "disk-full", "no space is left for the copy's volumes"
-        if not self.started or self._stopping or self._pointing:
-            return "session-live", "the copy is starting, stopping or being pointed at another feeder"
+        if self._pointing is not None and not self.fault:
+            return "session-live", "the copy is being pointed at another feeder"
+        # Whom it follows is said before what ails it: rules D5 and D6 hang on that.
         if hello.group != header.group or upstream is None or upstream.link != hello.link:
             return "wrong-feeder", "this copy follows another link"
         if hello.epoch != upstream.epoch or upstream.copy not in (None, hello.copy):
             return "wrong-feeder", "this copy was pointed at another feeder"
         if hello.peer_copy not in (None, header.copy):
             return "identity-changed", "the feeder expects another copy than this one"
+        if self.fault:
+            return "faulted", self.fault
+        if self.journal.stuck:
+            return "disk-full", "no space is left for the copy's volumes"
+        if not self.started or self._stopping:
+            return "session-live", "the copy is starting or stopping"
         if dict(hello.volumes) != self.geometry.sizes:
             return "size-mismatch", "the volumes have other sizes here"
         other = self.session

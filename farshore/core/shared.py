@@ -31,6 +31,8 @@ class Shared:
     """Rule D6: a newer copy exists; refuse writes from now on."""
     persist: Callable[[bytes, Callable[[], None]], None]
     """Write the scoreboard of this link, then go on."""
+    opening: Callable[[], bool]
+    """Whether writes have not flowed yet since the start (rule D5); a stop that holds them is none."""
     ignored: frozenset[int] = frozenset()
     """Volumes with `outage=ignore` (rule A6)."""
 

@@ -59,6 +59,8 @@ def _replay(copy: Secondary, head: Position) -> None:
         standing.move_to(position, mark.sequence)
         short = position.sequence < head.sequence
         found = lost or journal.damaged or ("the journal ends too early" if short else "")
+        if copy.setup.header.clean and not short:
+            found = ""  # a clean stop has left nothing in it that could be missing now
         standing.sync_volumes(lambda: standing.record(position, lambda: _replayed(copy, found)))
 
     if lost:
@@ -79,4 +81,6 @@ def _replayed(copy: Secondary, damage: str) -> None:
         copy.outbox.note("journal-damaged", why=damage, sequence=standing.applied)
     history = reaching(header.history, standing.position)
     fresh = replace(header, history=history, clean=False, boot=copy.setup.boot, fault="")
-    copy.keeper.put(replace(fresh, doubtful_until=doubtful, journaling=False), copy.has_started)
+    # The journal goes on saying that there is nothing beyond, should this process die before a session.
+    kept = not damage and copy.setup.journal.start is not None
+    copy.keeper.put(replace(fresh, doubtful_until=doubtful, journaling=kept), copy.has_started)

@@ -221,8 +221,7 @@ class Stream:
                     replace(header, history=message.history, journaling=self._journal_wanted), done
                 )
 
-            current = self._if_current
-            copy.journal.prepare(position, self._journal_wanted, current(adopt), current)
+            self._prepare(position, self._if_current(adopt))
 
         def adopted() -> None:
             copy.standing.move_to(position, position.sequence)
@@ -231,6 +230,26 @@ class Stream:
             self._say_ready()
 
         self._hold_until(begin, adopted)
+
+    def _prepare(self, position: Position, adopt: Callable[[], None]) -> None:
+        """What stands at `position`, under whatever generation, becomes durable, and the journal ready for
+        what follows if one is wanted; then `adopt`."""
+        copy, journal, current = self._copy, self._copy.journal, self._if_current
+        if not self._journal_wanted:
+            journal.leave(adopt)
+        elif journal.active and position.generation == copy.standing.generation:
+            journal.sync(adopt)
+        else:
+            begin = current(lambda: journal.begin(position, adopt))
+            journal.leave(current(lambda: self._disown_journal(begin)))
+
+    def _disown_journal(self, then: Callable[[], None]) -> None:
+        """The volumes hold everything: the header says so before the journal is cleared."""
+        keeper = self._copy.keeper
+        if keeper.header.journaling:
+            keeper.put(replace(keeper.header, history=self._copy.history(), journaling=False), then)
+        else:
+            then()
 
     def _begin(self, message: m.ResyncBegin) -> None:
         """Rule E1: everything so far synced, then durably inconsistent, before the first fill."""

@@ -218,6 +218,8 @@ class WritePath:
         """True when operations wait for extents and there is no room for the first of them."""
         if not self._parked or self._logging_cold or self.held or self.blocked or self.fault:
             return False
+        if self.ceiling - self.sequence - 1 < 1:
+            return False  # they wait for sequences, and an extent that cools would not help them
         cold = [item[0] for item in self._parked if not self.activity.is_hot(item[0])]
         return bool(cold) and not self.activity.fit(cold[:1])
 

@@ -119,7 +119,7 @@ class RunningCopy:
             instance=self._instance,
             new_id=_new_id,
             timing=Timing(),
-            empty=header.history.blank and reads_as_blank(stored.volumes),
+            empty=header.history.blank and reads_as_blank(stored.volumes, config.placed_blank),
             journal=JournalImage(stored.journal.start, stored.journal.damaged or ""),
         )
         upstream = config.upstream

@@ -63,7 +63,8 @@ class FrameJournal:
         self._reactor = reactor
         self._writes = writes
         self._in_memory = all(volume.memory for volume in stored.volumes.values())
-        self._slow = False
+        self.slow = False
+        """Whether the volumes took long the last time: then a thread writes to them."""
         self._handed: list[Entry] = []
 
     def offer(
@@ -122,7 +123,7 @@ class FrameJournal:
         for kept in action.frames:
             assert isinstance(kept, KeptFrame)
             frames.append(kept.steps)
-        if self._slow and not self._in_memory:
+        if self.slow and not self._in_memory:
             job = partial(self._timed, frames)
             self._pool.submit(_APPLY_LANE, job, lambda result: self._applied(action.ticket, frames, result))
         else:
@@ -135,7 +136,7 @@ class FrameJournal:
             failed = carry_out(self._volumes, steps)
             if failed:
                 break
-        self._slow = time.monotonic() - began > SLOW * len(frames)
+        self.slow = time.monotonic() - began > SLOW * len(frames)
         return failed
 
     def _applied(self, ticket: int, frames: list[Steps], result: int | OSError) -> None:

@@ -268,8 +268,15 @@ def refusal(code: str) -> FarshoreError:
     if code == "not-found":
         return FarshoreError(
             code,
-            "the peer's node holds no copy that follows this link",
-            next_step="farshore link delete and farshore link create make the copy anew",
+            "the peer's node says, unproved, that it holds no copy that follows this link",
+            next_step="farshore status at the peer; only if its copy is gone for good,"
+            " farshore link delete and farshore link create make it anew",
+        )
+    if code == "state-damaged":
+        return FarshoreError(
+            code,
+            "the peer's node says, unproved, that it cannot read what it keeps of a copy (state-damaged)",
+            next_step="farshore status at the peer says which file; restore it there, delete nothing here",
         )
     if code == "unknown-peer":
         return FarshoreError(

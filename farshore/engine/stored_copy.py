@@ -31,6 +31,11 @@ from farshore.store.volume import Volume
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 BLANK_READ_LIMIT: Final = 64 << 20
 """Bytes of data that are read to find out whether a blank copy's volumes hold nothing but zeroes."""
+_LINKS_PAUSED: Final = (
+    "The engine did not start. Acknowledged writes may be missing here that the peers have: theirs may be"
+    " the better data. All links stay paused, also once it starts: a resync copies from here to the peers."
+)
+_ALL_COMPARED: Final = "The engine did not start. Everything will be compared with the peers when it does."
 
 
 def boot_id() -> str:
@@ -138,7 +143,7 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
         fresh,
         ActivityLogFile.open(layer, f"{directory}/activity", config.hot_extents),
         PositionFile.open(layer, f"{directory}/position", boot) if config.role is Role.SECONDARY else None,
-        Segments.open(layer, f"{directory}/journal", config.copy) if config.role is Role.SECONDARY else None,
+        _open_journal(layer, directory, header.header) if config.role is Role.SECONDARY else None,
         {},
     )
     for intent in config.links:
@@ -149,20 +154,34 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
     return copy
 
 
+def _open_journal(layer: FileLayer, directory: str, header: Header) -> Segments:
+    """What no start will replay gives its room back."""
+    journal = Segments.open(layer, f"{directory}/journal", header.copy)
+    if not header.journaling and (journal.start is not None or journal.damaged):
+        journal.clear()
+    return journal
+
+
 def _settle(volumes: dict[int, Volume], header: HeaderFile) -> None:
     """Rules C1 and C3, before anything of the volumes is read, compared or acknowledged. A failure is
-    recorded first: the start after this one then believes no scoreboard and no unsynced position."""
+    recorded first: the start after this one then believes no scoreboard and no unsynced position, and
+    feeds nobody unasked."""
     for volume in volumes.values():
         try:
             volume.settle()
         except OSError as error:
             fault = f"disk error {errno.errorcode.get(error.errno or 0, 'EIO')} at the start"
-            header.write(replace(header.header, fault=fault, clean=False))
+            # The kernel reports it once: the next start succeeds, and what was lost is not to be copied over
+            # a peer that has it. Paused, as after a fault while the engine runs: an operator decides.
+            paused = tuple(replace(link, paused=True) for link in header.header.links)
+            header.write(replace(header.header, fault=fault, clean=False, links=paused))
+            feeds = bool(paused)
             raise FarshoreError(
                 "io-error",
                 f"{volume.path}: what was written before the stop cannot be made durable: {error.strerror}",
-                means="The engine did not start. Everything will be compared with the peers when it does.",
-                next_step="dmesg, and smartctl on the disk",
+                means=_LINKS_PAUSED if feeds else _ALL_COMPARED,
+                next_step="dmesg, and smartctl on the disk"
+                + ("; farshore resync only if the content here is the one to keep" if feeds else ""),
             ) from error
 
 
@@ -206,7 +225,7 @@ def _open_header(layer: FileLayer, directory: str, config: CopyConfig) -> Header
     return opened
 
 
-def reads_as_blank(volumes: dict[int, Volume]) -> bool:
-    """Whether no volume shows anything but zeroes; not all is read where that would take long, since the
-    node has looked more closely before it placed the copy."""
-    return all(volume.is_blank(BLANK_READ_LIMIT) for volume in volumes.values())
+def reads_as_blank(volumes: dict[int, Volume], placed_blank: bool) -> bool:
+    """Rule D3: whether no volume shows anything but zeroes. Where reading all would take long, what was not
+    read counts as zeroes only if the node has read all of it when it placed the copy."""
+    return all(volume.is_blank(BLANK_READ_LIMIT, beyond=placed_blank) for volume in volumes.values())

@@ -90,6 +90,8 @@ class CopyConfig:
     """No volume of this group ever had this id or a higher one; 0 where none has gone yet."""
     unsettled: bool = False
     """A peer may hold a copy with other volumes than these, and is to be told (of a primary)."""
+    placed_blank: bool = False
+    """The node looked at all of every volume when it placed the copy, and found nothing but zeroes."""
 
     @property
     def fresh_volume(self) -> int:
@@ -153,6 +155,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
             next_volume=int(document.get("next_volume", 0)),
             unsettled=bool(document.get("unsettled", False)),
+            placed_blank=bool(document.get("placed_blank", False)),
         )
         check_extents(config.region, config.extent, config.hot_extents)
     except (KeyError, TypeError, ValueError) as error:

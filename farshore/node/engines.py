@@ -7,6 +7,7 @@ found again. Every wait has a bound.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from farshore.wire import control
 
 ASK_SECONDS = 5.0
 _CHUNK = 64 << 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,14 @@ class EngineClient:
             answer: dict[str, Any] = await conversation.call(op, args or {}, seconds)
             return answer
 
-    async def adopt(self, link: bytes, preface: bytes, connection: socket.socket) -> None:
+    async def adopt(self, link: bytes, preface: bytes, connection: socket.socket) -> bool:
         """Hands over a peer's socket; the caller closes its own descriptor of it afterwards.
 
-        Raises as `ask`.
+        False when it was sent and no answer came: the engine may have it, and nothing more may be said or
+        ended there. Raises as `ask` while the socket is certainly the caller's alone.
         """
         request = control.Request(1, "adopt", {"link": link.hex(), "preface": preface.hex()})
+        sent = False
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
             door.setblocking(False)
             try:
@@ -57,15 +61,23 @@ class EngineClient:
                     data = control.encode_request(request)
                     # A fresh socket's buffer takes these few hundred bytes at once, so the descriptor
                     # travels with the first byte and nothing is left over.
-                    if socket.send_fds(door, [data], [connection.fileno()]) != len(data):
+                    taken = socket.send_fds(door, [data], [connection.fileno()])
+                    sent = True
+                    if taken != len(data):
                         raise OSError("the control socket took only a part of the request")
                     reply = await _reply(door)
-            except TimeoutError as error:
-                raise FarshoreError("timeout", f"the engine of {self.group} took no socket") from error
-            except OSError as error:
+            except (OSError, ProtocolError) as error:  # a TimeoutError is an OSError
+                if sent:
+                    _log.warning(
+                        "the engine of %s did not say whether it took a socket: %r", self.group, error
+                    )
+                    return False
+                if isinstance(error, TimeoutError):
+                    raise FarshoreError("timeout", f"the engine of {self.group} took no socket") from error
                 raise self.gone() from error
         if reply.error is not None:
             raise reply.error
+        return True
 
     def gone(self) -> FarshoreError:
         """The error for an engine that is not there."""

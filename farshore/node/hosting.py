@@ -15,7 +15,7 @@ from typing import Any
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, UpstreamIntent
-from farshore.model.options import Role
+from farshore.model.options import ResyncKind, Role
 from farshore.model.volumes import VolumeSpec
 from farshore.node import documents, intent, placement, places
 from farshore.node.copies import StoredCopy
@@ -207,6 +207,7 @@ def _config(node: Node, wish: Placement, peer: Peer, found: list[Place]) -> Copy
         extent=wish.extent,
         hot_extents=wish.hot_extents,
         upstream=_upstream(wish, peer, wish.epoch),
+        placed_blank=wish.first is not ResyncKind.DIGEST,  # else `refuse_data` did not look
     )
 
 

@@ -126,6 +126,8 @@ class Listener:
     async def _hand_over(self, connection: socket.socket, greeting: Preface, data: bytes) -> None:
         stored = self._node.copies.following(greeting.group, greeting.link)
         if stored is None:
+            if self._node.copies.unreadable:  # it may be one of these, and is not gone
+                raise FarshoreError("state-damaged", "no readable copy here follows that link")
             raise FarshoreError("not-found", "no copy here follows that link")
         upstream = stored.config.upstream
         if upstream is None or self._node.peers.by_id(upstream.peer) is None:

@@ -39,9 +39,8 @@ def set_max_rate(node: Node, name: str, rate: int) -> int:
     bound. Holds within a second or two. Raises FarshoreError `not-found` or `usage`."""
     fingerprint = node.identity.fingerprint if name == node.name else node.peers.named(name).id
     node.rates.set(fingerprint, rate)
-    node.journal.add(
-        "max-rate-set", f"at most {rate or 'any number of'} bytes per second to {name}", peer=name
-    )
+    bound = f"at most {rate} bytes per second" if rate else "as much as the line carries"
+    node.journal.add("max-rate-set", f"links to {name} may send {bound}", peer=name, max_rate=rate or None)
     return rate
 
 

@@ -10,6 +10,7 @@ must be paused. The scoreboards carry their marks over when they are opened: a n
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -29,6 +30,7 @@ TELL_SECONDS = 60.0
 """For a peer to look at the places, make files and restart an engine."""
 AGAIN_SECONDS = 5.0
 """Between two attempts to reach a peer that has not been told."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +115,21 @@ def settle_later(node: Node, stored: StoredCopy) -> None:
 
 async def _settle_at_last(node: Node, key: str) -> None:
     """Until it is done, another request has done it, or the group is gone."""
+    again = False
     while (stored := node.copies.get(key)) is not None and stored.config.unsettled:
         async with node.changing(stored.config.group_name):
             now = node.copies.get(key)
-            if now is None or await _settle(node, now, now.config.links):
+            if now is None or await _settle(node, now, now.config.links, again=again):
                 return
+        again = True
         await asyncio.sleep(AGAIN_SECONDS)
 
 
-async def _settle(node: Node, stored: StoredCopy, links: Sequence[LinkIntent], *, undo: bool = False) -> bool:
-    """Tells the peers what the group has; True when all of them have it. Holds the group's lock."""
+async def _settle(
+    node: Node, stored: StoredCopy, links: Sequence[LinkIntent], *, undo: bool = False, again: bool = False
+) -> bool:
+    """Tells the peers what the group has; True when all of them have it. Holds the group's lock. The
+    operator hears of a peer that cannot be told, but not `again`."""
     current = node.copies.get(stored.key)
     if current is None or not current.config.unsettled:
         return True
@@ -132,10 +139,11 @@ async def _settle(node: Node, stored: StoredCopy, links: Sequence[LinkIntent], *
             await _tell(node, current.config, link, {}, undo=undo)
         except FarshoreError as error:
             all_told = False
-            text = f"{link.peer_name} has not been told of the volumes of {stored.config.group_name} yet"
-            node.journal.add(
-                "peer-not-told", f"{text}: {error.what}", group=stored.config.group_name, peer=link.peer_name
-            )
+            group = stored.config.group_name
+            text = f"{link.peer_name} has not been told of the volumes of {group} yet: {error.what}"
+            _log.info("%s", text)
+            if not again:
+                node.journal.add("peer-not-told", text, group=group, peer=link.peer_name)
     if all_told:
         node.put(replace(current, config=replace(current.config, unsettled=False)))
     return all_told

@@ -108,13 +108,14 @@ def _kept(directory: Path) -> Iterator[Path]:
 
 
 def listened_on(path: Path) -> bool:
-    """Whether somebody answers at a Unix socket, even if not at once."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
+    """Whether somebody may answer at a Unix socket: all but two errors leave that open, a lack of
+    descriptors or of memory as much as a queue that is full."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
             probe.connect(str(path))
-        except BlockingIOError:
-            return True  # it listens, and has more to accept than it can queue
-        except OSError:
-            return False
+    except (ConnectionRefusedError, FileNotFoundError):
+        return False
+    except OSError:
+        return True
     return True

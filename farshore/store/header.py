@@ -87,9 +87,7 @@ def _put_id(value: bytes | None) -> str | None:
 
 
 def _put_link(record: LinkRecord) -> _Json:
-    whole: _Json = {"queue_whole": True} if record.queue_whole else {}
     return {
-        **whole,
         "link": record.link.hex(),
         "epoch": record.epoch,
         "peer_copy": _put_id(record.peer_copy),
@@ -98,6 +96,7 @@ def _put_link(record: LinkRecord) -> _Json:
         "ever_replicated": record.ever_replicated,
         "paused": record.paused,
         "stopped_at": _put_position(record.stopped_at),
+        "queue_whole": record.queue_whole,
         "stopped_time": None if record.stopped_time is None else float(record.stopped_time),
     }
 
@@ -136,7 +135,7 @@ def _take_link(value: _Json) -> LinkRecord:
         paused=_bool(value["paused"]),
         stopped_at=_take_position(value["stopped_at"]),
         stopped_time=time,
-        queue_whole=_bool(value.get("queue_whole", False)),
+        queue_whole=_bool(value["queue_whole"]),
     )
 
 

@@ -201,14 +201,15 @@ class Volume:
                 raise
             return offset if whence == os.SEEK_DATA else end
 
-    def is_blank(self, limit: int | None = None) -> bool:
-        """Whether nothing but zeroes is found. Reads data only, no holes, and no more than `limit` bytes."""
+    def is_blank(self, limit: int | None = None, *, beyond: bool = False) -> bool:
+        """Whether nothing but zeroes is found. Reads data only, no holes, and no more than `limit` bytes:
+        `beyond` is the answer where that ends the look."""
         offset = read = 0
         for length, hole in self.extents(0, self.size):
             at, offset = offset, offset + length
             while not hole and at < offset:
                 if limit is not None and read >= limit:
-                    return True
+                    return beyond
                 data = self.read(at, min(_PIECE, offset - at))
                 if data != _ZEROES and data != _ZEROES[: len(data)]:
                     return False

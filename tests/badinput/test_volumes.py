@@ -89,3 +89,29 @@ def test_a_read_only_file_system(scene: Scene, tmp_path: Path) -> None:
         scene.refused(scene.a, _create(disk.path / "volume.img"), Expected("read-only", "make it writable"))
         new = _create(disk.path / "new.img", ",size=1MiB")
         scene.refused(scene.a, new, Expected("read-only", "make it writable"))
+
+
+def test_a_volume_for_a_group_whose_links_run(scene: Scene) -> None:
+    expected = Expected("wrong-state", "farshore pause orders")
+    scene.refused(scene.a, f"group add orders --volume {scene.room / 'more.img'},size=1MiB", expected)
+    scene.refused(scene.a, "group remove orders data", Expected("wrong-state", "farshore group delete"))
+    scene.unharmed()
+
+
+def test_a_volume_that_a_group_gets_on_the_wrong_node(scene: Scene) -> None:
+    words = f"group add orders --volume {scene.room / 'more.img'},size=1MiB"
+    scene.refused(scene.b, words, Expected("wrong-role", "run the command on a"))
+    scene.refused(scene.b, "group remove orders data", Expected("wrong-role", "run the command on a"))
+    scene.refused(scene.c, words, Expected("not-found", "farshore group list"))
+
+
+def test_a_volume_that_is_in_a_group_already(scene: Scene) -> None:
+    here = scene.a.image("orders")
+    scene.refused(scene.a, f"group add spare --volume data={scene.room / 'x.img'},size=1MiB", _taken())
+    scene.refused(scene.a, f"group add spare --volume more={here}", Expected("in-use", "choose another"))
+    one = f"--volume one={scene.room / 'x.img'},size=1MiB"
+    scene.refused(scene.a, f"group add spare {one} --place b:one=/x", Expected("not-found", "no link"))
+
+
+def _taken() -> Expected:
+    return Expected("exists", "NAME=PATH")

@@ -66,9 +66,9 @@ def compare(look: Look, looks: Looks) -> int:
     subject = look.subject
     image = subject.parse(look.images)
     disorder = subject.application.disorder(image)
-    assert not disorder, f"{subject.name}: b's image is no prefix: {disorder}"
+    assert not disorder, f"{subject.name}: {subject.peer}'s image is no prefix: {disorder}"
     lacking = subject.application.missing(image, look.cut)
-    assert not (subject.sync and lacking), f"{subject.name}: answered, and not at b: {lacking}"
+    assert not (subject.sync and lacking), f"{subject.name}: answered, and not at {subject.peer}: {lacking}"
     looks.images += 1
     looks.behind += bool(lacking)
     return max(max(found) for found in image.values())

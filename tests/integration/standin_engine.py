@@ -2,7 +2,8 @@
 
 It holds the copy's lock, writes down what it was asked in DIR/asked (one JSON object per line) and writes
 "adopted" into a socket that it is handed. Once paused, its links stay so. A volume named `broken` makes it
-fail to start as an engine does; one named `mute` makes it hold the lock and never answer.
+fail to start as an engine does; one named `mute` makes it hold the lock and never answer. With one named
+`late` it takes a socket, says nothing until the node has given up waiting, and serves the socket on.
 """
 
 import contextlib
@@ -62,12 +63,22 @@ class StandIn:
                 request = control.as_request(message)
                 with (self.directory / "asked").open("a") as file:
                     file.write(json.dumps({"op": request.op, **request.args}) + "\n")
+                if request.op == "adopt" and "late" in [each["name"] for each in self.config["volumes"]]:
+                    self.serve_on(connection, descriptors[0])
+                    return
                 try:
                     reply = control.Reply(request.id, self.answer(request, descriptors))
                 except FarshoreError as error:
                     reply = control.Reply(request.id, error=error)
                 connection.sendall(control.encode_reply(reply))
             data = connection.recv(1 << 16)
+
+    def serve_on(self, connection: socket.socket, descriptor: int) -> None:
+        with socket.socket(fileno=descriptor) as adopted:
+            adopted.settimeout(10)
+            adopted.sendall(b"adopted ")
+            assert connection.recv(1) == b"", "the node has given up"
+            adopted.sendall(b"heard " + adopted.recv(100))
 
     def answer(self, request: control.Request, descriptors: list[int]) -> dict[str, Any]:
         config = self.config

@@ -58,6 +58,8 @@ def test_a_link_places_a_copy_at_the_peer(tmp_path: Path) -> None:
             assert (placed.directory / "peers" / f"{a.identity.fingerprint}.pem").exists()
             on_disk = json.loads((stored.directory / "copy.json").read_text())
             assert on_disk["links"][0]["spec"]["id"] == link.spec.id.hex()
+            assert placed.config.placed_blank
+            assert json.loads((placed.directory / "copy.json").read_text())["placed_blank"] is True
             assert asked(stored, "reload")
 
     asyncio.run(scenario())
@@ -147,6 +149,7 @@ def test_what_lies_at_a_place_is_not_overwritten(tmp_path: Path) -> None:
             digest: dict[str, Any] = {"first": "digest"}
             await links.create(a, "orders", LinkWish("b", places=wish.places, options=digest))
             assert place.read_bytes() == content
+            assert not b.copies.of_group("orders")[0].config.placed_blank, "nobody looked"
             await make_group(a, tmp_path / "other.img", "other")
             with pytest.raises(FarshoreError) as caught:
                 await links.create(a, "other", LinkWish("b", places=wish.places, options=digest))

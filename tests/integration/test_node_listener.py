@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.node import groups, links, listener, membership, tls
+from farshore.node import engines, groups, links, listener, membership, tls
 from farshore.node.conversation import closing
 from farshore.node.dial import dial
 from farshore.node.intent import GroupWish, VolumeWish
@@ -54,6 +54,29 @@ def test_a_links_socket_reaches_its_engine_and_no_byte_is_lost(tmp_path: Path) -
             writer.close()
             # the primary's own node is no follower of that link
             assert preface.decode_refusal(await answer(a, greeting)) == "not-found"
+
+    asyncio.run(scenario())
+
+
+def test_a_socket_whose_engine_does_not_answer_in_time_is_left_to_that_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "ASK_SECONDS", 1.0)
+
+    async def scenario() -> None:
+        async with pair(tmp_path) as (a, b):
+            stored = await groups.create(
+                a, GroupWish("g", (VolumeWish("late", str(tmp_path / "v.img"), MIB),))
+            )
+            link = await links.create(a, "g", LinkWish("b"))
+            greeting = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, link.spec.id))
+            reader, writer = await connect(b, greeting)
+            async with asyncio.timeout(15):
+                assert await reader.readexactly(8) == b"adopted "
+                writer.write(b"a frame")
+                await writer.drain()
+                assert await reader.read() == b"heard a frame", "and no refusal of the node's"
+            writer.close()
 
     asyncio.run(scenario())
 
@@ -140,6 +163,18 @@ def test_an_engine_that_cannot_start_is_named_to_the_peers_that_would_feed_it(tm
             greeting = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, link.spec.id))
             # What a feeder sends next is on its way already, and does not push the answer out.
             assert preface.decode_refusal(await answer(b, greeting + b"\x16" * 600)) == "size-mismatch"
+
+    asyncio.run(scenario())
+
+
+def test_a_copy_that_cannot_be_read_is_not_said_to_be_gone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path) as (_, b):
+            greeting = preface.encode(Preface(PrefaceKind.LINK, b"g" * 16, b"l" * 16))
+            assert preface.decode_refusal(await answer(b, greeting)) == "not-found"
+            path = b.paths.copies / "g" / "g"
+            b.copies.unreadable[path] = FarshoreError("state-damaged", f"{path}/copy.json cannot be read")
+            assert preface.decode_refusal(await answer(b, greeting)) == "state-damaged"
 
     asyncio.run(scenario())
 

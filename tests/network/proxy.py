@@ -131,7 +131,8 @@ class Proxy:
         return None if wake is None else max(0.0, wake - now)
 
     def _accept(self) -> None:
-        assert self._listener is not None
+        if self._listener is None:
+            raise AssertionError
         with suppress(BlockingIOError, ConnectionAbortedError):
             client, _ = self._listener.accept()
             there, back = Flow(self.forward, self._places.limit), Flow(self.back, self._places.limit)

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import Cluster
-from tests.order.frozen import far_sites
+from tests.order.frozen import FarSites, far_sites
 
 
 @pytest.fixture(scope="package")
-def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSites]:
     """Nodes a, b and c, some milliseconds apart."""
     with far_sites(tmp_path_factory.mktemp("order")) as made:
         yield made

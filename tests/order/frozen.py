@@ -7,7 +7,7 @@ during a resync there is none to judge, and the copy says so. Links to a peer th
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,10 @@ _KILLS_A_LOAD = 5
 _CATCH_UP_S = 60.0
 
 
+_Due = tuple[Subject, int, int]
+"""A link that replicated at the kill, the tick before it, and how often its copy had started by then."""
+
+
 @dataclass(slots=True)
 class Frozen(Looks):
     """What was looked at; `kills` counts processes."""
@@ -48,21 +52,29 @@ class Frozen(Looks):
     """Images of each copy, named GROUP@PEER."""
 
 
+@dataclass(frozen=True, slots=True)
+class FarSites:
+    """Nodes a, b and c. `lines` lead from a to the node that they are named after."""
+
+    cluster: Cluster
+    lines: Mapping[str, Line]
+
+
 @contextmanager
-def far_sites(directory: Path) -> Iterator[Cluster]:
-    """Nodes a, b and c; b is near a, c is far away, so that something is always on its way."""
+def far_sites(directory: Path) -> Iterator[FarSites]:
+    """Three nodes; b is near a, c is far away, so that something is always on its way."""
     with clusters(directory) as make:
         made = make(("a", "b", "c"))
         with Line(made.hosts["c"].listen) as line_to_c:
             made.a.done("node", "set", "c", f"address={line_to_c.address}")
             made.line.delay(_NEAR_MS)
             line_to_c.delay(_FAR_MS)
-            yield made
+            yield FarSites(made, {"b": made.line, "c": line_to_c})
 
 
-def groups_of_four(cluster: Cluster) -> list[list[Subject]]:
+def groups_of_four(sites: FarSites) -> list[list[Subject]]:
     """The groups, each as the list of its links."""
-    ticks, groups = Ticks(), []
+    cluster, ticks, groups = sites.cluster, Ticks(), []
     for name, peers in GROUPS.items():
         links: list[Subject] = []
         for peer, options in peers.items():
@@ -74,48 +86,69 @@ def groups_of_four(cluster: Cluster) -> list[list[Subject]]:
     return groups
 
 
-def freeze(cluster: Cluster, groups: Sequence[Sequence[Subject]], *, kills: int, seed: int) -> Frozen:
+def freeze(sites: FarSites, groups: Sequence[Sequence[Subject]], *, kills: int, seed: int) -> Frozen:
     """Kills so many times under load; every image that was found then has been judged on return."""
     frozen, chosen = Frozen(), random.Random(seed)
     every = [link for links in groups for link in links]
-    peers = sorted({link.peer for link in every})
+    firsts = [links[0] for links in groups]
     for done in range(0, kills, _KILLS_A_LOAD):
         for each in every:
             each.watch()
-        firsts = [links[0] for links in groups]
         loads = [Steps(each.application, each.places, chosen.getrandbits(32), _REST_S) for each in firsts]
-        looks: list[Look] = []
+        siege = _Siege(sites, every, loads, chosen)
         for _ in range(min(_KILLS_A_LOAD, kills - done)):
-            victims = [cluster.hosts[name] for name in chosen.choice([peers, *([peer] for peer in peers)])]
-            for load in loads:
-                load.hurry.set()
-            chosen.choice(loads).until_answered(chosen.randint(1, _MOST_BETWEEN))
-            looks += _strike(victims, every, chosen, frozen)
-            for load in loads:
-                load.hurry.clear()
-            _catch_up(victims, every)
+            siege.round()
         for load in loads:
             load.stop()
             frozen.answered += load.answered
-        _judge(looks, frozen)
+        frozen.kills += siege.kills
+        _judge(siege.looks, frozen)
         for each in every:
-            cluster.equal(each.name, cluster.hosts[each.peer])
+            sites.cluster.equal(each.name, sites.cluster.hosts[each.peer])
         for each in firsts:
             each.application.settle(each.parse(each.read_copy()))
     return frozen
 
 
-def _strike(
-    victims: Sequence[Host], every: Sequence[Subject], chosen: random.Random, frozen: Frozen
-) -> list[Look]:
-    """Kills the victims' engines at this moment and returns what they left.
+@dataclass(slots=True)
+class _Siege:
+    """Rounds beside loads that go on throughout."""
 
-    What a journal holds belongs to the image: copies that have one are looked at when their engines have come
-    up again, while a stands still and feeds nobody.
-    """
-    names, with_nodes = {host.name for host in victims}, chosen.random() < 0.5
-    struck = [each for each in every if each.peer in names]
-    with ExitStack() as fed, ExitStack() as held:
+    sites: FarSites
+    every: Sequence[Subject]
+    loads: Sequence[Steps]
+    chosen: random.Random
+    looks: list[Look] = field(default_factory=list)
+    kills: int = 0
+
+    def round(self) -> None:
+        """Kills at a moment under full load, looks, and lets everything catch up beside a lighter one."""
+        names = self.chosen.choice([["b"], ["c"], ["b", "c"]])
+        victims = [self.sites.cluster.hosts[name] for name in names]
+        struck = [each for each in self.every if each.peer in names]
+        lines = [self.sites.lines[name] for name in names]
+        for load in self.loads:
+            load.hurry.set()
+        self.chosen.choice(self.loads).until_answered(self.chosen.randint(1, _MOST_BETWEEN))
+        with ExitStack() as held:
+            due = self._strike(victims, struck, held)
+            for load in self.loads:
+                load.hurry.clear()
+            for line in lines:
+                line.cut()
+        self._replay(victims, due)
+        for line in lines:
+            line.heal()
+        _catch_up(struck)
+        stopped = [f"{each.name}@{each.peer}" for each in self.every if not each.replicated]
+        assert not stopped, f"links stopped although nobody died there: {stopped}"
+
+    def _strike(self, victims: Sequence[Host], struck: Sequence[Subject], held: ExitStack) -> list[_Due]:
+        """Kills the victims' engines at this moment; their nodes die, too, or stand still as long as `held`.
+
+        Direct copies are looked at; links whose copies have a journal to be replayed first are returned.
+        """
+        with_nodes = self.chosen.random() < 0.5
         engines = [(host, pid) for host in victims for pid in running(host.state, ENGINE)]
         nodes = [(host, pid) for host in victims for pid in running(host.state, NODE)]
         for host, pid in nodes:
@@ -123,41 +156,27 @@ def _strike(
                 host.kill(pid)
             else:
                 held.enter_context(still(host.processes, [pid]))
-        cuts = [each.application.tick() for each in struck]
-        steady = [each.replicated for each in struck]
-        for host, pid in chosen.sample(engines, len(engines)):
+        cuts = [(each, each.application.tick()) for each in struck]
+        judged = [(each, cut) for each, cut in cuts if each.replicated]
+        for host, pid in self.chosen.sample(engines, len(engines)):
             host.kill(pid)
-        frozen.kills += len(engines) + len(nodes) * with_nodes
-        judged = [
-            (each, cut) for each, cut, replicated in zip(struck, cuts, steady, strict=True) if replicated
-        ]
-        looks = [Look(each, cut, each.read_copy()) for each, cut in judged if not each.journaled]
-        journaled = [(each, cut, each.starts()) for each, cut in judged if each.journaled]
-        if journaled:
-            a = journaled[0][0].cluster.a
-            fed.enter_context(still(a.processes, running(a.state, ENGINE)))
-            held.close()
-            _start(victims)
-        for each, cut, starts in journaled:
+        self.kills += len(engines) + len(nodes) * with_nodes
+        self.looks += [Look(each, cut, each.read_copy()) for each, cut in judged if not each.journaled]
+        return [(each, cut, each.starts()) for each, cut in judged if each.journaled]
+
+    def _replay(self, victims: Sequence[Host], due: Sequence[_Due]) -> None:
+        """The victims start again, fed by nobody. What a journal holds belongs to the image."""
+        for host in victims:
+            if not running(host.state, NODE):
+                host.start()
+        for each, cut, starts in due:
             wait_until(lambda each=each, than=starts: each.starts() > than, _CATCH_UP_S, what="a replay")  # type: ignore[misc]
-            looks.append(Look(each, cut, each.read_copy()))
-        return looks
+            self.looks.append(Look(each, cut, each.read_copy()))
 
 
-def _start(victims: Sequence[Host]) -> None:
-    for host in victims:
-        if not running(host.state, NODE):
-            host.start()
-
-
-def _catch_up(victims: Sequence[Host], every: Sequence[Subject]) -> None:
-    """The victims run and every link replicates on return, beside the load."""
-    _start(victims)
-    names = {host.name for host in victims}
-    for each in every:
-        if each.peer not in names:
-            assert each.replicated, f"{each.name}: the link to {each.peer} stopped although nobody died there"
-            continue
+def _catch_up(struck: Sequence[Subject]) -> None:
+    """Every link that was struck replicates on return, beside the load."""
+    for each in struck:
         wait_until(lambda each=each: not each.replicated, _CATCH_UP_S, what="the kill to be noticed at a")  # type: ignore[misc]
         each.cluster.a.until(
             each.name,

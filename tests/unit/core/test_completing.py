@@ -72,6 +72,25 @@ class TestBegin:
         pair.replicating()
         assert pair.equal()
 
+    def test_b7_what_was_being_prepared_for_a_session_ends_with_it(self) -> None:
+        """The scoreboard becomes durable while the next session has heard nothing of its peer yet."""
+        pair = running(ASYNC)
+        pair.near.hold.add(a.WriteBoard)
+        pair.near.run(pair.near.core.resync(None, ResyncKind.FULL, False))
+        pair.until(lambda: pair.feeder.session.greeting and isinstance(pair.line.heard[-1], m.Welcome))
+        pair.turn(2)
+        pair.cut()
+        pair.mend()
+        pair.line.stops = lambda unit: isinstance(unit, m.Welcome)
+        pair.until(lambda: pair.feeder.session.greeting)
+        begun = len(begins(pair))
+        pair.near.let_all()
+        assert pair.feeder.session.greeting
+        assert len(begins(pair)) == begun
+        pair.line.stops = lambda unit: False
+        pair.replicating()
+        assert pair.equal()
+
     @pytest.mark.parametrize("first", [ResyncKind.FULL, ResyncKind.DIGEST])
     @pytest.mark.parametrize("slow", [a.WriteBoard, a.WriteHeader])
     @pytest.mark.parametrize("steps", range(4))
@@ -176,3 +195,40 @@ class TestLostAnswer:
         assert pair.feeder.record.paused
         assert len(begins(pair)) == begun
         assert pair.marked() == {(1, 2)}
+
+    @pytest.mark.parametrize("kind", ResyncKind)
+    def test_a_one_time_resync_that_was_asked_for_since_is_still_owed(self, kind: ResyncKind) -> None:
+        pair = Pair(Wish(links=(ASYNC,), content=CONTENT))
+        self.cut_off(pair)
+        pair.cut()
+        pair.turn(2)
+        pair.write(3 * REGION)
+        pair.near.run(pair.near.core.resync(None, kind, True))
+        begun = len(begins(pair))
+        pair.mend()
+        pair.until(lambda: pair.feeder.record.paused)
+        pair.turn(5)
+        assert len(begins(pair)) == begun + 1
+        assert pair.equal()
+
+    def test_b5_the_cut_that_was_told_is_the_one_that_is_remembered(self) -> None:
+        """Writes were sent behind it, and the peer's answer to them never came."""
+        pair = running(ASYNC)
+        pair.near.run(pair.near.core.resync(None, ResyncKind.FULL, True))
+        pair.line.heard.clear()
+        pair.line.stops = lambda unit: isinstance(unit, m.ResyncDone)
+        pair.until(lambda: any(isinstance(unit, m.ResyncDone) for unit in pair.line.heard))
+        for _ in range(5):
+            pair.write(9 * KIB)
+        pair.turn(20)
+        pair.cut()
+        pair.line.stops = lambda unit: False
+        pair.turn(2)
+        pair.near.notes.clear()
+        pair.mend()
+        pair.until(lambda: any(note.kind == "link-paused" for note in pair.near.notes))
+        pair.turn(3)
+        told = next(note.fields["sequence"] for note in pair.near.notes if note.kind == "link-paused")
+        stopped = pair.near.header.links[0].stopped_at
+        assert stopped is not None
+        assert stopped.sequence == told == pair.far.core.applied

@@ -115,6 +115,22 @@ class TestOutage:
         assert pair.answered(*tokens)
         assert pair.is_in(LinkState.LOGGING)
 
+    def test_a_peer_that_is_alive_and_never_gets_ready_is_met_anew(self) -> None:
+        pair = running(ASYNC)
+        pair.cut()
+        pair.turn(3)
+        pair.write(0)
+        pair.far.hold.add(a.WriteHeader)
+        pair.mend()
+        pair.until(lambda: len(begins(pair)) == 2)
+        pair.turn(500)
+        assert len(begins(pair)) == 2, "it may have much to make durable"
+        pair.until(lambda: not pair.feeder.session.nonce)
+        assert "does not answer" in pair.feeder.why
+        pair.far.let_all()
+        pair.replicating()
+        assert pair.equal()
+
     def test_our_own_stall_does_not_count_against_the_peer(self) -> None:
         pair = Pair()
         pair.replicating()

@@ -49,6 +49,23 @@ class TestSessions:
         pair.restart_far("boot-2")
         pair.until(pair.equal)
 
+    @pytest.mark.parametrize("boot", ["boot-1", "boot-2"])
+    def test_a_death_while_the_journal_is_begun_anew_loses_nothing(self, boot: str) -> None:
+        pair = journaled()
+        pair.write(0)
+        pair.write(512)
+        pair.turn(15)
+        pair.stop_near()
+        pair.far.hold.add(a.BeginJournal)
+        pair.start_near("boot-1")
+        pair.until(lambda: pair.far.held(a.BeginJournal) == 1)
+        pair.far.journal, pair.far.journal_start = [], None  # the old one is gone, the new one not there
+        pair.restart_far(boot)
+        assert not pair.far.noted("journal-damaged")
+        assert pair.far.core.applied == 2
+        pair.replicating()
+        assert pair.far.core.journal.active
+
     @pytest.mark.parametrize("first", [Apply.DIRECT, Apply.JOURNAL])
     def test_the_operator_may_change_how_frames_are_applied(self, first: Apply) -> None:
         second = Apply.JOURNAL if first is Apply.DIRECT else Apply.DIRECT

@@ -217,6 +217,33 @@ class TestDeath:
         assert pair.far.core.applied == 5
         pair.until(pair.equal)
 
+    @pytest.mark.parametrize("boot", ["boot-1", "boot-3"])
+    @pytest.mark.parametrize("clean", [False, True])
+    def test_two_deaths_in_a_row_are_no_reason_for_a_doubt(self, boot: str, clean: bool) -> None:
+        pair = journaled()
+        pair.write(0)
+        pair.turn(15)
+        if clean:
+            pair.far.run(pair.far.core.stop())
+        pair.line.up = False
+        pair.restart_far("boot-2" if boot == "boot-3" else boot)
+        pair.restart_far(boot)
+        assert pair.far.core.applied == 1
+        assert pair.far.core.consistent
+        pair.replicating()
+
+    def test_after_a_clean_stop_nobody_misses_the_journal(self) -> None:
+        pair = journaled()
+        pair.write(0)
+        pair.turn(15)
+        pair.far.run(pair.far.core.stop())
+        pair.far.journal, pair.far.journal_start = [], None
+        pair.restart_far("boot-2")
+        assert not pair.far.noted("journal-damaged")
+        assert pair.far.core.consistent
+        pair.replicating()
+        pair.until(pair.equal)
+
     def test_nobody_is_met_before_the_replay_has_ended(self) -> None:
         pair = journaled()
         pair.write(0)
@@ -266,7 +293,6 @@ class TestDeath:
         pair.far.run(pair.far.core.stop())
         assert pair.far.core.stopped
         assert pair.far.header.clean
-        assert not pair.far.header.journaling
         assert pair.far.disk.safe == {1: bytes(pair.near.disk.seen[1])}
         assert pair.far.header.history.head is not None
         assert pair.far.header.history.head.sequence == 5

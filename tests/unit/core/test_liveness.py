@@ -23,6 +23,19 @@ def test_our_own_stall_is_not_the_peers() -> None:
     assert not life.silent(75.0)
 
 
+def test_an_answer_may_take_longer_than_a_sign_of_life_and_not_for_ever() -> None:
+    life = Liveness(TIMING, 10.0)
+    assert not life.owing(1000.0), "nothing was asked"
+    life.asked(10.0)
+    life.heard(70.0)
+    assert not life.owing(70.0)
+    assert life.owing(70.1)
+    life.stalled(10.0)
+    assert not life.owing(80.0)
+    life.answered()
+    assert not life.owing(1000.0)
+
+
 def test_a_heartbeat_is_due_once_a_beat() -> None:
     life = Liveness(TIMING, 10.0)
     beats = [life.beat(10.0 + n * 0.25) for n in range(9)]

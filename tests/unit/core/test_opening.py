@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 
 from farshore.core import actions as a
+from farshore.model import messages as m
 from farshore.model.header import Upstream
 from farshore.model.options import LinkOptions, LinkState, Reason, ResyncKind, Writes
 from farshore.model.positions import History, Stretch
@@ -188,6 +189,46 @@ class TestNewerPeers:
         assert not pair.answered(*tokens)
         assert pair.near.core.writable is Writes.REFUSED
         assert pair.is_in(LinkState.DIVERGED)
+
+    @pytest.mark.parametrize("mode", [SYNC, ASYNC])
+    def test_d6_a_fault_at_a_peer_that_was_pointed_elsewhere_hides_nothing(self, mode: LinkOptions) -> None:
+        pair = running(mode)
+        pair.kill_near(lose_cache=True)
+        pair.far.run(pair.far.core.point_at(new_id(), 2))
+        pair.turn(3)
+        pair.far.core.fail(5)
+        pair.checked = False
+        pair.start_near("boot-2")
+        tokens = pair.write(0)
+        pair.turn(300)
+        assert not pair.answered(*tokens)
+        assert pair.near.core.fenced
+
+    def test_d5_a_peer_that_cannot_be_understood_has_not_answered(self) -> None:
+        pair = running(SYNC)
+        pair.kill_near(lose_cache=True)
+        pair.line.stops = lambda unit: isinstance(unit, m.Welcome)
+        pair.start_near("boot-2")
+        tokens = pair.write(0)
+        pair.until(lambda: pair.feeder.session.greeting)
+        pair.cut(silent=True)
+        pair.near.run(pair.near.core.received(pair.link, m.Refusal("protocol", "protocol 9 is not known")))
+        pair.turn(300)
+        assert not pair.answered(*tokens)
+        assert pair.near.core.writable is Writes.HELD
+
+    def test_d6_what_a_peer_says_during_a_clean_stop_does_not_spoil_it(self) -> None:
+        pair = running(SYNC)
+        pair.far.hold.add(a.SyncVolumes)
+        tokens = pair.write(0)
+        pair.turn(3)
+        pair.near.run(pair.near.core.stop())
+        said = m.Refusal("wrong-feeder", "this copy was pointed at another feeder")
+        pair.near.run(pair.near.core.received(pair.link, said))
+        pair.until(lambda: pair.near.core.stopped)
+        assert not pair.near.core.fenced
+        assert pair.near.header.clean
+        assert pair.answered(*tokens)
 
     def test_a_peer_that_is_pointed_elsewhere_while_writes_flow_only_ends_the_link(self) -> None:
         pair = running(SYNC)

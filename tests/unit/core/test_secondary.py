@@ -54,6 +54,33 @@ class TestGreeting:
         pair.turn(10)
         assert pair.is_in(LinkState.REPLICATING)
 
+    @pytest.mark.parametrize("case", [case for case, (_, code) in CASES.items() if code == "wrong-feeder"])
+    @pytest.mark.parametrize("ails", ["fault", "no room"])
+    def test_d5_whom_it_follows_is_said_before_what_ails_it(self, case: str, ails: str) -> None:
+        pair = running()
+        if ails == "fault":
+            pair.far.core.fail(EIO)
+        else:
+            pair.far.core.journal.stuck = True
+        change, code = self.CASES[case]
+        (refusal,) = answers(pair, change(hello(pair)))
+        assert isinstance(refusal, m.Refusal)
+        assert refusal.code == code
+
+    def test_b8_pointed_twice_it_meets_nobody_before_the_second_is_durable(self) -> None:
+        pair = running()
+        pair.far.hold.add(a.WriteHeader)
+        pair.far.run(pair.far.core.point_at(pair.link, 5))
+        pair.far.run(pair.far.core.point_at(pair.link, 6))
+        newest = replace(hello(pair), epoch=6)
+        pair.far.let(a.WriteHeader)
+        (refusal,) = answers(pair, newest)
+        assert isinstance(refusal, m.Refusal)
+        assert refusal.code == "session-live"
+        pair.far.let_all()
+        (welcome,) = answers(pair, newest)
+        assert isinstance(welcome, m.Welcome)
+
     def test_b8_a_second_instance_is_let_in_once_the_first_has_been_silent(self) -> None:
         pair = running()
         pair.cut(silent=True)

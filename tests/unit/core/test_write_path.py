@@ -158,6 +158,13 @@ class TestColdWrites:
         assert len(issues(path.settle(following[0]))) == 1
         assert path.path.waiting == 0
 
+    def test_without_sequences_no_extent_is_asked_to_cool(self) -> None:
+        path = Path(0, 1, capacity=2)
+        path.path.ceiling = path.path.sequence + 1
+        path.submit(2)
+        assert path.path.waiting
+        assert not path.path.starved
+
     def test_a_cold_write_waits_for_room(self) -> None:
         path = Path(0, 1, capacity=2)
         assert path.submit(2) == []

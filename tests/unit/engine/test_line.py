@@ -253,7 +253,7 @@ def test_the_next_address_is_tried_when_one_refuses(
 
 
 @pytest.mark.parametrize(
-    "code", ["not-found", "unknown-peer", "unreachable", "size-mismatch", "not-known-here"]
+    "code", ["not-found", "state-damaged", "unknown-peer", "unreachable", "size-mismatch", "not-known-here"]
 )
 @pytest.mark.parametrize("pieces", [1, 32])
 def test_a_node_that_refuses_the_link_is_understood(
@@ -282,6 +282,9 @@ def test_a_node_that_refuses_the_link_is_understood(
     assert "farshore" in then
     if code not in ("not-found", "unknown-peer", "unreachable"):
         assert code in why
+    if code in ("not-found", "state-damaged"):
+        assert "says, unproved" in why
+        assert then.startswith("farshore status at the peer"), "nothing is deleted before somebody has looked"
 
 
 def test_a_peer_that_says_nothing_costs_no_more_than_the_limit(

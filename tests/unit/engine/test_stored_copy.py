@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from farshore.engine import stored_copy
 from farshore.engine.durable_records import DurableRecords
 from farshore.engine.local_writes import LocalWrites
 from farshore.engine.pool import Pool, errno_of
@@ -16,7 +17,7 @@ from farshore.engine.reactor import Reactor
 from farshore.engine.stored_copy import StoredCopy, open_copy, take_lock
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig
-from farshore.model.header import Header
+from farshore.model.header import Header, LinkRecord
 from farshore.model.options import Role
 from farshore.model.volumes import VolumeSpec
 from farshore.store.claim import create_volume
@@ -119,7 +120,8 @@ def test_a_clean_stop_and_a_new_copy_need_no_such_thing(config: CopyConfig, call
 def test_c3_a_failure_then_is_recorded_before_anybody_tries_again(
     config: CopyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _opened(config, lambda header: replace(header, clean=False)).close()
+    links = (LinkRecord(b"k" * 16, 1, peer_copy=b"p" * 16), LinkRecord(b"l" * 16, 1))
+    _opened(config, lambda header: replace(header, clean=False, links=links)).close()
     sync = os.fdatasync
 
     def fails(fd: int) -> None:
@@ -133,9 +135,25 @@ def test_c3_a_failure_then_is_recorded_before_anybody_tries_again(
             _opened(config)
     assert caught.value.code.name == "io-error"
     assert config.volumes[1].path in caught.value.what
+    assert "copies from here to the peers" in caught.value.means
     copy = _opened(config)
     assert copy.header.header.fault == "disk error EIO at the start"
     assert not copy.header.header.clean
+    assert [link.paused for link in copy.header.header.links] == [True, True], "it feeds nobody unasked"
+    copy.close()
+
+
+@pytest.mark.parametrize("looked", [False, True], ids=["unseen by the node", "seen by the node"])
+def test_d3_what_was_not_read_is_blank_only_if_the_node_has_read_it(
+    config: CopyConfig, monkeypatch: pytest.MonkeyPatch, looked: bool
+) -> None:
+    monkeypatch.setattr(stored_copy, "BLANK_READ_LIMIT", 2 << 20)
+    copy = _opened(config)
+    assert stored_copy.reads_as_blank(copy.volumes, looked)
+    copy.volumes[1].write(bytes(3 << 20), 0)
+    assert stored_copy.reads_as_blank(copy.volumes, looked) is looked, "preallocated beyond the limit"
+    copy.volumes[2].write(b"payroll", 1 << 20)
+    assert not stored_copy.reads_as_blank(copy.volumes, looked)
     copy.close()
 
 

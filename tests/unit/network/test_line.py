@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fault.still import still
 from tests.network.line import Line
+from tests.processes import Processes
 from tests.waiting import wait_until
 
 
@@ -150,6 +152,16 @@ def test_cut_resets_connections_and_refuses_new_ones_until_healed(line: Line) ->
     with connect(line) as conn:
         conn.sendall(b"back")
         assert exactly(conn, 4) == b"back"
+
+
+def test_a_connection_that_comes_with_the_cut_does_not_end_the_line(line: Line, processes: Processes) -> None:
+    with still(processes, [line._process.pid]):
+        line._control.sendall(b'{"do": "cut"}\n')
+        conn = socket.create_connection((line.host, line.port), 5)
+    assert '"ok": true' in line._answers.readline()  # it found both at once, the order first
+    conn.close()
+    line.heal()
+    assert line.connections() == 0
 
 
 def test_half_open_swallows_without_a_word_and_resets_at_healing(line: Line, far: Far) -> None:

@@ -1,6 +1,7 @@
 """Directories of sockets go when nobody listens in them any more, and never before."""
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,22 @@ def test_a_socket_with_a_full_queue_is_listened_on(listening: Path) -> None:
     assert not run_directory.remove_if_left(listening)
     for each in clients:
         each.close()
+
+
+def test_only_a_refusal_says_that_nobody_listens(listening: Path) -> None:
+    """Without a descriptor to ask with nothing is known, and nothing is removed."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, most[1]))
+    try:
+        assert run_directory.listened_on(listening / "x.ctl")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert not run_directory.listened_on(listening / "nothing.ctl")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as gone:
+        gone.bind(str(listening / "gone.ctl"))
+    assert not run_directory.listened_on(listening / "gone.ctl")
 
 
 def test_a_node_holds_its_directory_until_it_lets_go(paths: Paths) -> None:

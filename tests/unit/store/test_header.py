@@ -33,6 +33,7 @@ links = st.builds(
     paused=st.booleans(),
     stopped_at=st.none() | positions,
     stopped_time=st.none() | st.floats(0, 1e12),
+    queue_whole=st.booleans(),
 )
 headers = st.builds(
     Header,
@@ -76,6 +77,7 @@ FULL = Header(
             paused=True,
             stopped_at=Position(id_of(3), 7),
             stopped_time=1.5,
+            queue_whole=True,
         ),
     ),
     upstream=Upstream(id_of(7), 3, id_of(8)),
@@ -96,7 +98,8 @@ GOLDEN = (
     f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"journaling":true,'
     f'"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
     f'"ever_replicated":true,"link":{h(4)},"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
-    f'"paused":true,"peer_copy":{h(5)},"stopped_at":[{h(3)},7],"stopped_time":1.5}}],'
+    f'"paused":true,"peer_copy":{h(5)},"queue_whole":true,"stopped_at":[{h(3)},7],'
+    f'"stopped_time":1.5}}],'
     f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary",'
     f'"upstream":{{"copy":{h(8)},"epoch":3,"link":{h(7)}}}}}'
 )

@@ -157,8 +157,9 @@ def test_blank_means_zeroes_wherever_they_come_from(volume: Volume) -> None:
     volume.write(bytes(3 << 20), 0)
     assert volume.is_blank()
     volume.write(b"\1", (2 << 20) + 77)
-    assert volume.is_blank(limit=1 << 20)
-    assert not volume.is_blank(limit=4 << 20)
+    assert not volume.is_blank(limit=1 << 20), "what was not read is not blank"
+    assert volume.is_blank(limit=1 << 20, beyond=True)
+    assert not volume.is_blank(limit=4 << 20, beyond=True)
     assert not volume.is_blank()
     volume.zero((2 << 20) + 77, 1, may_unmap=False)
     volume.write(b"\1", SIZE - 1)
