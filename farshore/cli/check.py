@@ -51,12 +51,12 @@ def check(group: str | None, max_lag: float, as_json: bool) -> int:
 
 def judge(group: Group, max_lag: float) -> tuple[int, str]:
     """The code and the words for one group; `max_lag` in seconds."""
-    code = _OF_HEALTH.get(group.health, _UNKNOWN)
-    text = f"{group.name} {group.health}"
+    code = _OF_HEALTH.get(group.health or "", _UNKNOWN)
+    text = f"{group.name} {group.health or group.why or 'unknown'}"
     if group.role == "primary" and group.writes in ("held", "refused"):
         code, text = 2, f"{text}, writes {group.writes}"
     for link in group.links:
-        text += f", {link.name} {link.state}"
+        text += f", {link.name} {link.state or 'unknown'}"
         if link.lag_seconds is not None and link.lag_seconds > max_lag:
             code, text = 2, f"{text} {format_duration(link.lag_seconds)} behind"
     return code, text

@@ -114,7 +114,7 @@ def list_groups(as_json: bool) -> None:
             each.role or "-",
             status_text.paint(each.health, output.colour()),
             ", ".join(volume.name for volume in each.volumes),
-            ", ".join(f"{link.name} {link.state}" for link in each.links) or "-",
+            ", ".join(f"{link.name} {link.state or '-'}" for link in each.links) or "-",
         )
         for each, title in zip(status.groups, status_text.titles(status.document), strict=True)
     ]

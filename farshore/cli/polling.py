@@ -87,7 +87,9 @@ class Progress:
                 sys.stdout.flush()
                 self._shown = text
             return
-        text = f"{group.name}: {group.health}" + "".join(f"; {_link(each)}" for each in group.links)
+        text = f"{group.name}: {group.health or group.why}" + "".join(
+            f"; {_link(each)}" for each in group.links
+        )
         if text == self._shown:
             return
         if self._terminal:
@@ -122,7 +124,7 @@ def _figures(group: Group) -> dict[str, object]:
 
 
 def _link(link: Link) -> str:
-    text = f"{link.name} {link.state}"
+    text = f"{link.name} {link.state or '-'}"
     if link.progress is not None and link.state == "resyncing":
         text += f" {link.progress * 100:.0f} %"
         if link.eta_seconds is not None:

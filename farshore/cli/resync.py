@@ -68,8 +68,8 @@ class _Waiting:
     def _ended(self, link: Link, group: Group) -> bool:
         if link.state == "replicating":
             return not self._once
-        if link.state == "resyncing":
-            return False
+        if link.state in ("resyncing", None):
+            return False  # None: the engine does not answer just now
         where = f"link {group.name}/{link.name} to {link.peer}"
         if link.state == "diverged":
             raise FarshoreError(

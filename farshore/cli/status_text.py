@@ -78,8 +78,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") 
     ]
 
 
-def paint(word: str, colour: bool) -> str:
-    """A state or health in its colour."""
+def paint(word: str | None, colour: bool) -> str:
+    """A state or health in its colour, `-` where it is unknown."""
+    if word is None:
+        return _UNKNOWN
     code = _COLOURS.get(word)
     return f"\x1b[{code}m{word}\x1b[0m" if colour and code else word
 

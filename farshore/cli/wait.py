@@ -34,10 +34,14 @@ def wait(group: str, wanted: str, timeout: float | None, as_json: bool) -> None:
         progress.close()
     if status is None:
         now = polling.the_group(node.status(group), group)
-        links = ", ".join(f"{each.name} {each.state} ({each.reason})" for each in now.links) or "no links"
+        links = (
+            ", ".join(f"{each.name} {each.state or '-'} ({each.reason or '-'})" for each in now.links)
+            or "no links"
+        )
         raise FarshoreError(
             "timeout",
-            f"group {group} is not {wanted} after {format_duration(timeout or 0)}, but {now.health}; {links}",
+            f"group {group} is not {wanted} after {format_duration(timeout or 0)},"
+            f" but {now.health or 'unknown'}; {links}",
             means=now.why or "",
             next_step=now.next or f"farshore status {group}",
         )

@@ -127,7 +127,8 @@ class Link:
     peer: str
     mode: str
     wire: str | None
-    state: str
+    state: str | None
+    """None while the engine does not answer."""
     reason: str | None
     since: str | None
     direction: str | None = None
@@ -158,7 +159,8 @@ class Group:
     name: str
     id: str | None
     role: str | None
-    health: str
+    health: str | None
+    """None while the engine runs and does not answer; `why` says so."""
     writes: str | None
     since: str | None
     why: str | None = None

@@ -476,7 +476,7 @@ class Feeder:
         if self.filling is not None:
             self.filling.abandon()
         self.filling, self.pause, self.streaming = None, None, False
-        self.shared.path.blocked.discard(self.id)
+        self.disk.retire()
         self.session.ended()
         self.retired = True
 

@@ -173,6 +173,12 @@ class LinkQueue:
             self._rebase(0)
             self._drop_disk(True)
 
+    def retire(self) -> None:
+        """The link was removed: the shell removes the files, and nothing more is asked of it."""
+        self._feeder.shared.path.blocked.discard(self._feeder.id)
+        self.live = self.sealed = False
+        self._rebase(0)
+
     def abandon(self, why: str) -> None:
         """Marks take over from the queue, which is of no use for what comes (rule A4)."""
         feeder = self._feeder

@@ -1,7 +1,8 @@
 """The status document: what every engine says of its copy, and what the node knows of those that are silent.
 
 The node keeps nothing of the data's state; it asks each time, all engines side by side. A silent engine's
-group is shown all the same, with every figure null (unknown, not zero), and why.
+group is shown all the same, with every figure null (unknown, not zero), and why; while its process lives
+nobody knows what it does, so that health, writes and states are null as well.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import CopyConfig, LinkIntent
+from farshore.model.copy_config import LinkIntent
 from farshore.model.options import Health, LinkState, Reason, Writes
 from farshore.node.copies import StoredCopy
 from farshore.node.groups import uri
@@ -74,16 +75,22 @@ def _silent(node: Node, stored: StoredCopy, error: FarshoreError) -> dict[str, A
     config = stored.config
     seen = node.supervisor.seen(stored.key)
     failed = seen.error if seen is not None else None
+    alive = failed is None and seen is not None and seen.pid is not None
     log = stored.directory / "engine.log"
     if failed is not None:
         why, following = failed.what, failed.next_step or f"the engine's log is {log}"
-    elif seen is not None and seen.pid is not None:
-        why, following = error.what, f"the engine runs but is silent; its log is {log}"
+    elif alive:
+        why = f"its engine runs (process {seen.pid if seen else None}) and does not answer: {error.what}"
+        following = f"the engine's log is {log}; nothing is known of writes and links until it answers"
     else:
         why, following = "its engine is being started", "farshore events"
+    standing: tuple[LinkState, Reason] | None = (LinkState.LOGGING, Reason.RESTARTED)
+    if alive or failed is not None:
+        standing = None if alive else (LinkState.FAILED, Reason.LOCAL_ERROR)
     return {
         **_frame(config.group_name, config.group.hex(), config.role.value),
-        "health": (Health.FAILED if failed is not None else Health.STOPPED).value,
+        **({"writes": None} if alive else {}),
+        "health": None if alive else (Health.FAILED if failed is not None else Health.STOPPED).value,
         "why": why,
         "next": following,
         "code": failed.code.name if failed is not None else error.code.name,
@@ -92,22 +99,19 @@ def _silent(node: Node, stored: StoredCopy, error: FarshoreError) -> dict[str, A
             {"name": each.name, "path": each.path, "size": each.size, "uri": uri(config, each.id)}
             for each in config.volumes
         ],
-        "links": [_silent_link(config, link, failed is not None) for link in config.links],
+        "links": [_silent_link(link, standing) for link in config.links],
     }
 
 
-def _silent_link(config: CopyConfig, link: LinkIntent, failed: bool) -> dict[str, Any]:
+def _silent_link(link: LinkIntent, standing: tuple[LinkState, Reason] | None) -> dict[str, Any]:
     options = link.spec.options
-    state, reason = (
-        (LinkState.FAILED, Reason.LOCAL_ERROR) if failed else (LinkState.LOGGING, Reason.RESTARTED)
-    )
     return {
         "name": link.spec.name,
         "peer": link.peer_name,
         "mode": options.mode.value,
         "wire": options.wire,
-        "state": state.value,
-        "reason": reason.value,
+        "state": None if standing is None else standing[0].value,
+        "reason": None if standing is None else standing[1].value,
         "why": None,
         "next": None,
         "since": None,

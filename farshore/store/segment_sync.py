@@ -18,6 +18,8 @@ from farshore.store.segment_file import Segment
 
 FREE: Final = ".free"
 """How the names of files end that hold nothing which is needed."""
+MOST_FREE: Final = 4
+"""Such files that are kept: using one again saves filling a new one with zeroes."""
 
 
 class Row(Protocol):
@@ -54,11 +56,12 @@ class Unsynced:
             self._prepare()
 
     def _give_back(self) -> None:
-        owner, kept = self.owner, None
+        owner = self.owner
+        kept: list[tuple[str, File]] = []
         for segment in self.given_back:
             path = posixpath.join(owner.directory, sf.name_of(segment.number))
-            if kept is None and not owner.free and segment.capacity == owner.segment_bytes:
-                kept = (path + FREE, segment.file)
+            if len(kept) + len(owner.free) < MOST_FREE and segment.capacity == owner.segment_bytes:
+                kept.append((path + FREE, segment.file))
                 self.layer.rename(path, path + FREE)
             else:
                 segment.file.close()
@@ -66,8 +69,7 @@ class Unsynced:
         if self.given_back:
             # Only now may a file be written anew: it could still come back under its old name.
             self.layer.fsync_dir(owner.directory)
-        if kept is not None:
-            owner.free.append(kept)
+        owner.free.extend(kept)
 
     def _prepare(self) -> None:
         path = posixpath.join(self.owner.directory, f"{self.reach:016x}{FREE}")

@@ -127,11 +127,12 @@ def test_a_silent_engine_is_told_apart_and_killed_in_the_end(
                 await node.supervisor.bring_up(stored, seconds=1.0)
             assert caught.value.code.name == "timeout"
             (group,) = (await status.document(node, "orders"))["groups"]
-            assert group["health"] == "stopped"
-            assert "silent" in group["next"]
             one = node.supervisor.seen(stored.key)
             assert one is not None
             mute = one.pid
+            assert (group["health"], group["writes"]) == (None, None), "nobody knows"
+            assert f"process {mute}" in group["why"]
+            assert "does not answer" in group["why"]
             assert mute is not None
             os.kill(mute, signal.SIGSTOP)
             await node.supervisor.take_down(stored)

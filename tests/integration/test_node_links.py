@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from farshore.errors import FarshoreError
 from farshore.model.options import Mode, Role
-from farshore.node import groups, links, membership
+from farshore.node import groups, links, membership, status
 from farshore.node.copies import StoredCopy
 from farshore.node.intent import GroupWish, VolumeWish
 from farshore.node.links import LinkWish
@@ -128,6 +129,31 @@ def test_a_place_needs_a_grant_and_a_symbolic_link_does_not_help(tmp_path: Path)
             assert list(secret.iterdir()) == []
             await links.create(a, "orders", LinkWish("b", places={"data": str(granted / "x.img")}))
             assert (granted / "x.img").stat().st_size == MIB
+
+    asyncio.run(scenario())
+
+
+def test_of_an_engine_that_does_not_answer_no_state_is_made_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "STATUS_SECONDS", 0.5)
+
+    async def scenario() -> None:
+        async with pair(tmp_path) as (a, _):
+            stored = await make_group(a, tmp_path / "data.img")
+            await links.create(a, "orders", LinkWish("b"))
+            seen = a.supervisor.seen(stored.key)
+            assert seen is not None
+            assert seen.pid is not None
+            os.kill(seen.pid, signal.SIGSTOP)
+            try:
+                (group,) = (await status.document(a))["groups"]
+            finally:
+                os.kill(seen.pid, signal.SIGCONT)
+            assert "does not answer" in group["why"]
+            (link,) = group["links"]
+            told = (group["health"], group["writes"], link["state"], link["reason"], link["dirty_bytes"])
+            assert told == (None,) * 5
 
     asyncio.run(scenario())
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.order.frozen import COPIES, FarSites, freeze, groups_of_four
 
-KILLS = 20
+KILLS = 18
 
 
 @pytest.mark.timeout(300)

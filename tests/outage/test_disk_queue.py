@@ -70,6 +70,29 @@ def test_a_killed_engine_drains_its_queue_before_anything_else(pair: MakePair) -
     made.equal()
 
 
+def test_a_clean_stop_keeps_the_queue_and_its_order(pair: MakePair) -> None:
+    made = pair(16, mode="async", wire="plain", queue_memory="1MiB", queue_disk="64MiB")
+    with made.client() as client:
+        client.write_all(records(MIB))
+        made.clean()
+        made.line.cut()
+        made.wait("queuing")
+        client.write_all((offset, data) for offset, data in records(4 * MIB) if offset >= MIB)
+    made.a.done("node", "stop", "--engines")
+    made.a.start()
+    made.wait("queuing")
+    assert made.link()["dirty_bytes"] >= 3 * MIB
+    with made.client() as client:
+        client.write_all((offset, data) for offset, data in records(6 * MIB) if offset >= 4 * MIB)
+    made.line.rate(4 * MIB, "forward")
+    made.line.heal()
+    for _ in range(20):
+        records_in(made.image(made.b))
+    made.wait("protected")
+    made.equal()
+    assert made.link()["resent_bytes_total"] == 0  # since the start: nothing was copied
+
+
 def test_a_full_disk_queue_logs_and_comes_back_beside_a_load_that_never_stops(pair: MakePair) -> None:
     made = pair(16, mode="async", wire="plain", queue_memory="1MiB", queue_disk="2MiB")
     made.line.rate(16 * MIB, "forward")

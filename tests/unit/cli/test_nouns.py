@@ -286,6 +286,7 @@ def test_events_are_lines_for_people_and_documents_for_scripts(api: Replay, fars
         (replay.group(links=[replay.link(lag_seconds=31.0)]), 2, "CRITICAL"),
         (replay.group(links=[replay.link(lag_seconds=None)]), 0, "OK"),
         (replay.group(health="of a newer node"), 3, "UNKNOWN"),
+        (replay.group(health=None, links=[replay.link(state=None, reason=None)]), 3, "UNKNOWN"),
     ],
     ids=str,
 )

@@ -40,7 +40,7 @@ def test_an_integer_will_do_for_a_duration() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"health": None}, "answer.health"),
+        ({"health": 3}, "answer.health"),
         ({"volumes": {}}, "answer.volumes"),
         ({"links": [replay.link(dirty_bytes="many")]}, "answer.links[0].dirty_bytes"),
         ({"links": [replay.link(dirty_bytes=True)]}, "answer.links[0].dirty_bytes"),

@@ -239,6 +239,19 @@ class TestFullChannel:
 
 
 class TestOptions:
+    def test_a_link_that_is_removed_while_its_queue_is_read_sends_nothing_more(self) -> None:
+        pair = queued()
+        pair.cut()
+        write_on(pair, 20)
+        pair.near.hold.add(a.QueueRead)
+        pair.mend()
+        pair.until(lambda: pair.near.held(a.QueueRead) == 1)
+        pair.near.run(pair.near.core.remove_link(pair.link))
+        pair.near.let(a.QueueRead)
+        assert pair.near.carried(a.SendFrames) == []
+        tokens = pair.write(0)
+        assert pair.answered(*tokens)
+
     def test_a_queue_may_be_switched_on_while_the_link_replicates(self) -> None:
         pair = queued(replace(ASYNC, queue_memory=MEMORY))
         spec = replace(pair.feeder.spec, options=QUEUED)

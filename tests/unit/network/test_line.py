@@ -155,6 +155,7 @@ def test_cut_resets_connections_and_refuses_new_ones_until_healed(line: Line) ->
 
 
 def test_a_connection_that_comes_with_the_cut_does_not_end_the_line(line: Line, processes: Processes) -> None:
+    assert line.connections() == 0
     with still(processes, [line._process.pid]):
         line._control.sendall(b'{"do": "cut"}\n')
         conn = socket.create_connection((line.host, line.port), 5)
