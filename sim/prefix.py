@@ -26,6 +26,8 @@ class Prefix:
         self.images: dict[int, bytearray] = {}
         self.maybe: dict[Place, set[bytes]] = {}
         """What else a sector may hold, after operations were applied in part."""
+        self._loose: dict[Place, bytes] = {}
+        """What a resync brought to places whose write had failed at the primary."""
         self.doubt = 0
         """Once the position has passed this sequence, `maybe` is over."""
         self._next = 0
@@ -37,10 +39,12 @@ class Prefix:
     def claimed(self, position: Position, images: dict[int, bytearray]) -> None:
         """The secondary says that it is consistent at `position`, and these are its images."""
         expected, loose = self._images_at(position)
+        self._loose = {}
         for place in loose:
             volume, sector = place
             span = slice(sector * SECTOR, (sector + 1) * SECTOR)
             expected[volume][span] = images[volume][span]
+            self._loose[place] = bytes(images[volume][span])
         self.images, self.position = expected, position
         self.maybe, self.doubt = {}, 0
         self._next = self._index(position)
@@ -58,7 +62,10 @@ class Prefix:
         self.images, loose = self._images_at(position)
         for volume, sector in sorted(loose):
             span = slice(sector * SECTOR, (sector + 1) * SECTOR)
-            self.maybe.setdefault((volume, sector), set()).add(bytes(before[volume][span]))
+            if (volume, sector) in self._loose:
+                self.images[volume][span] = self._loose[volume, sector]
+            else:
+                self.maybe.setdefault((volume, sector), set()).add(bytes(before[volume][span]))
         self.position = position
         self._next = self._index(position)
         if highest > position.sequence:

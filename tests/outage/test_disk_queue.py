@@ -96,7 +96,8 @@ def test_a_clean_stop_keeps_the_queue_and_its_order(pair: MakePair) -> None:
 def test_a_full_disk_queue_logs_and_comes_back_beside_a_load_that_never_stops(pair: MakePair) -> None:
     made = pair(16, mode="async", wire="plain", queue_memory="1MiB", queue_disk="2MiB")
     made.line.rate(16 * MIB, "forward")
-    with made.client() as client, writing(client, anywhere(made.size, 5, longest=4096)) as application:
+    pieces = anywhere(made.size, 5, longest=4096)
+    with made.client() as client, writing(client, pieces, per_second=1000) as application:
         application.go_on(100)
         made.line.stall()
         made.wait("logging")

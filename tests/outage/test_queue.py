@@ -54,7 +54,8 @@ def test_one_overflow_within_a_resync_does_not_keep_order_away(pair: MakePair) -
         client.write_all((at, bytes([1 + at % 251]) * MIB) for at in range(0, made.size, MIB))
     made.clean()
     made.line.rate(64 * MIB)
-    with made.client() as client, writing(client, anywhere(made.size, 7, longest=4096)) as application:
+    pieces = anywhere(made.size, 7, longest=4096)
+    with made.client() as client, writing(client, pieces, per_second=2000) as application:
         application.go_on(100)
         made.line.stall()
         made.wait("logging")

@@ -3,6 +3,7 @@
 import random
 import struct
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -19,8 +20,9 @@ _NUMBER = struct.Struct("<Q")
 class Writing:
     """Writes pieces one after the other until it is told to end or there are no more."""
 
-    def __init__(self, client: NbdClient, pieces: Iterable[tuple[int, bytes]]) -> None:
+    def __init__(self, client: NbdClient, pieces: Iterable[tuple[int, bytes]], per_second: float) -> None:
         self.acknowledged = 0
+        self._between = 1.0 / per_second if per_second else 0.0
         self._failure: Exception | None = None
         self._ending = threading.Event()
         self._client = client
@@ -49,12 +51,14 @@ class Writing:
         return self.acknowledged
 
     def _run(self) -> None:
+        due = time.monotonic()
         try:
             for offset, data in self._pieces:
-                if self._ending.is_set():
+                if self._ending.wait(max(0.0, due - time.monotonic())):
                     return
                 self._client.write(offset, data)
                 self.acknowledged += 1
+                due += self._between
         except OSError as error:
             self._failure = error
 
@@ -64,9 +68,11 @@ class Writing:
 
 
 @contextmanager
-def writing(client: NbdClient, pieces: Iterable[tuple[int, bytes]]) -> Iterator[Writing]:
-    """Writes for as long as the block lasts."""
-    begun = Writing(client, pieces)
+def writing(
+    client: NbdClient, pieces: Iterable[tuple[int, bytes]], per_second: float = 0.0
+) -> Iterator[Writing]:
+    """Writes for as long as the block lasts: as fast as it goes, or no faster than so often."""
+    begun = Writing(client, pieces, per_second)
     try:
         yield begun
     finally:
