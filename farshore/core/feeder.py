@@ -444,7 +444,7 @@ class Feeder:
             self.enter(LinkEvent.RETRY)
         self.once = once
         if self.record.paused:
-            self.remember(paused=False)
+            self.remember(paused=False, paused_for="")
         streams = (self.streaming or self.disk.behind) and self.session.phase in (Phase.PREPARING, Phase.LIVE)
         if streams and kind is ResyncKind.UPDATE and not once:
             return

@@ -38,6 +38,8 @@ class LinkFacts:
     autosync: bool
     next_step: str = ""
     """What to do about a peer that will not come back by itself."""
+    doubted: str = ""
+    """Rule C3: the fault of ours that stopped the link."""
 
 
 def of_link(group: str, link: LinkFacts) -> Verdict:
@@ -66,6 +68,11 @@ def of_link(group: str, link: LinkFacts) -> Verdict:
 
 def _logging(group: str, link: LinkFacts) -> Verdict:
     name = f"link {link.name}"
+    if link.doubted:
+        why = f"{name} was stopped by a fault here ({link.doubted}); the peer may have the better data"
+        return Verdict(
+            Health.UNPROTECTED, why, "look at both copies first: farshore resync copies over the peer"
+        )
     why = f"{name} only logs what changes ({link.reason}{': ' + link.why if link.why else ''})"
     if link.reason is Reason.OPERATOR or not (link.autosync or link.next_step):
         return Verdict(Health.UNPROTECTED, why, f"farshore resync {group} --link {link.name}")

@@ -513,7 +513,8 @@ class Primary:
         self.keeper.put(replace(self.keeper.header, fault=text, clean=False))
         for feeder in self.feeders.values():
             feeder.fail(text)
-            feeder.remember(paused=True)  # also after a restart only the operator starts it again
+            # Also after a restart only the operator starts it again.
+            feeder.remember(paused=True, paused_for=text)
             feeder.board.suspect_extents(sorted(map(extent_of, self.activity.hot)))
         self.outbox.note("faulted", why=text, sequence=self.path.sequence)
 

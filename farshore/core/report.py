@@ -56,6 +56,7 @@ def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
         options.rpo,
         options.autosync,
         feeder.next_step,
+        feeder.record.paused_for,
     )
 
 

@@ -173,7 +173,7 @@ def _settle(volumes: dict[int, Volume], header: HeaderFile) -> None:
             fault = f"disk error {errno.errorcode.get(error.errno or 0, 'EIO')} at the start"
             # The kernel reports it once: the next start succeeds, and what was lost is not to be copied over
             # a peer that has it. Paused, as after a fault while the engine runs: an operator decides.
-            paused = tuple(replace(link, paused=True) for link in header.header.links)
+            paused = tuple(replace(link, paused=True, paused_for=fault) for link in header.header.links)
             header.write(replace(header.header, fault=fault, clean=False, links=paused))
             feeds = bool(paused)
             raise FarshoreError(

@@ -50,6 +50,9 @@ class LinkRecord:
     """Rule C4, freeze: true from the first time the link was replicating."""
     paused: bool = False
     """The operator stopped the link; autosync leaves it alone."""
+    paused_for: str = ""
+    """Rule C3: the fault of ours after which the link was stopped, empty when the operator stopped it. What a
+    resync would copy may be older than what the peer holds."""
     stopped_at: Position | None = None
     stopped_time: float | None = None
     """When the link last stopped sending (rule B5), seconds since the epoch."""

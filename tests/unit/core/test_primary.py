@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from farshore.core import actions as a
+from farshore.core import report
 from farshore.core.primary import PrimarySetup
 from farshore.errors import FarshoreError
 from farshore.model import messages as m
@@ -92,6 +93,24 @@ class TestFaults:
         pair.kill_near()
         pair.start_near("boot-1")
         assert pair.feeder.board.suspect.count() == 16
+
+    def test_after_a_restart_status_warns_of_the_direction_until_a_resync_is_asked_for(self) -> None:
+        pair = running()
+        pair.write(0)
+        pair.near.errors[a.SyncVolumes] = [EIO]
+        pair.flush()
+        pair.turn(3)
+        pair.kill_near()
+        pair.start_near("boot-1")
+        pair.turn(3)
+        shown = report.of_primary(pair.near.core, "g")
+        assert (shown["health"], shown["links"][0]["reason"]) == ("unprotected", "operator")
+        assert "EIO" in shown["why"]
+        assert "the peer may have the better data" in shown["why"]
+        assert shown["next"].startswith("look at both copies first")
+        pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))
+        pair.replicating()
+        assert report.of_primary(pair.near.core, "g")["health"] == "protected"
 
     @pytest.mark.parametrize("kind", [a.WriteHeader, a.WriteActivity, a.WriteBoard])
     def test_a_state_directory_that_fails_is_a_fault_and_answers_what_waits(self, kind: type) -> None:

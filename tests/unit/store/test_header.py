@@ -31,6 +31,7 @@ links = st.builds(
     alone_since=st.none() | positions,
     ever_replicated=st.booleans(),
     paused=st.booleans(),
+    paused_for=st.text(max_size=40),
     stopped_at=st.none() | positions,
     stopped_time=st.none() | st.floats(0, 1e12),
     queue_whole=st.booleans(),
@@ -75,6 +76,7 @@ FULL = Header(
             Position(id_of(3), 6),
             ever_replicated=True,
             paused=True,
+            paused_for="EIO",
             stopped_at=Position(id_of(3), 7),
             stopped_time=1.5,
             queue_whole=True,
@@ -98,7 +100,7 @@ GOLDEN = (
     f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"journaling":true,'
     f'"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
     f'"ever_replicated":true,"link":{h(4)},"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
-    f'"paused":true,"peer_copy":{h(5)},"queue_whole":true,"stopped_at":[{h(3)},7],'
+    f'"paused":true,"paused_for":"EIO","peer_copy":{h(5)},"queue_whole":true,"stopped_at":[{h(3)},7],'
     f'"stopped_time":1.5}}],'
     f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary",'
     f'"upstream":{{"copy":{h(8)},"epoch":3,"link":{h(7)}}}}}'
