@@ -99,9 +99,10 @@ def test_a_stopped_primary_that_starts_again_sends_nothing_anew() -> None:
     outage = Outage(3)
     outage.write([3, 4, 5])
     primary = outage.cluster.primary
+    stopped = primary.core
     primary.turn(primary.stop)
-    outage.until(lambda: not primary.running)
-    outage.until(lambda: primary.running)
+    outage.until(lambda: primary.running and primary.core is not stopped)
+    assert stopped.keeper.header.clean
     assert outage.bytes_until_converged() < 1_500
 
 
