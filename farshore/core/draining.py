@@ -53,6 +53,8 @@ class Draining:
             return False
         if peer.resync is not None or peer.doubtful or feeder.record.open_resync is not None:
             return False
+        if queue.live and not feeder.board.clean:
+            return False  # marks that no frame of the queue accounts for: only a resync settles them
         if not self._queue.live and (head.sequence >= self._queue.end or not feeder.session.wanted):
             return False
         inside = self._queue.base <= head.sequence <= self._queue.end
