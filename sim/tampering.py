@@ -2,7 +2,9 @@
 
 A peer that comes back older than what it had acknowledged, blank, or as another copy is `diverged`
 and waits for a plan; one that is merely behind is brought up to date. Whatever is decided, nothing
-that differs may be counted clean from then on.
+that differs may be counted clean from then on. One thing cannot be noticed, and is not tried: a backup
+of state and volumes that was made during the very resync that is still open when it is brought back, since
+that resync's id is all that proves it to be the same one (rule A4).
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Tampering:
         self.cluster = cluster
         self.world = cluster.world
         self.link = self.world.random.choice(list(cluster.secondaries))
-        self.backups: list[dict[str, bytes | None]] = []
+        self.backups: list[tuple[bytes | None, dict[str, bytes | None]]] = []
+        """Each with the resync that was open at that time."""
         self._armed = False
 
     @property
@@ -42,8 +45,12 @@ class Tampering:
             backup = site.disk.copy_of(STATE)
             if self.world.chance(0.5):
                 backup |= site.disk.copy_of(DIRECTORY)
-            self.backups.append(backup)
+            self.backups.append((self._open_resync(), backup))
         return False
+
+    def _open_resync(self) -> bytes | None:
+        resync = self.site.header_file.header.resync
+        return None if resync is None else resync.id
 
     def strike(self) -> bool:
         """The backup is brought back, or the state directory is lost and made anew; in the middle of a
@@ -76,9 +83,10 @@ class Tampering:
         site.die(True)
         site.disk.strikes.clear()
         follower.tampered = True
-        if self.backups and self.world.chance(0.85):
+        backups = [data for resync, data in self.backups if resync is None or resync != self._open_resync()]
+        if backups and self.world.chance(0.85):
             self.world.reach("tampered: rolled back")
-            backup = random.choice(self.backups)
+            backup = random.choice(backups)
             for directory in (STATE, DIRECTORY):
                 kept = {name: data for name, data in backup.items() if name.startswith(directory + "/")}
                 if kept:

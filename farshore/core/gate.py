@@ -84,7 +84,9 @@ class LinkGate:
         if self._path.held:
             return  # nothing is acknowledged yet, and the peers may still answer (rule D5)
         if self.freezing:
-            self._gate()  # whatever the peer last confirmed stays the limit, nothing if it never did
+            gate = self._gate()  # whatever the peer last confirmed stays the limit, nothing if it never did
+            if gate.write == NO_LIMIT:  # the line broke between the record of its first replicating and that
+                gate.limit(0, 0)
             return
         record, options, acked = self._facts()
         gate = self._gate()

@@ -110,6 +110,15 @@ def test_c4_a_freeze_link_that_has_replicated_never_opens() -> None:
     assert world.asked == []
 
 
+def test_c4_a_freeze_link_whose_record_says_that_it_replicated_holds_although_its_gate_stood_open() -> None:
+    world = World(FREEZE)
+    world.gate.open()
+    world.asked[0][1]()
+    world.record = replace(world.record, ever_replicated=True)  # the line breaks right behind the record
+    world.gate.open()
+    assert world.limits == Gate(0, 0)
+
+
 def test_c4_a_freeze_link_that_never_replicated_is_done_without() -> None:
     world = World(FREEZE)
     world.gate.open()
