@@ -283,11 +283,11 @@ def test_a_peer_that_is_back_has_its_links_tried_at_once(tmp_path: Path) -> None
             assert seen is not None
             assert seen.watch is not None
             seen.watch.send(signal.SIGKILL)
+            await until(lambda: "engine-ended" in kinds(b), what="b's engine has ended")
             await until(
                 lambda: len(asked(stored, "peer-back")) > before, what="b's engine is back and says so"
             )
             assert asked(stored, "peer-back")[-1]["peer"] == b.identity.fingerprint
-            assert "engine-ended" in kinds(b)
 
     asyncio.run(scenario())
 
