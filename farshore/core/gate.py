@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from farshore.core.write_path import NO_LIMIT, Gate, WritePath
+from farshore.core.shared import Issuer
+from farshore.core.write_path import NO_LIMIT, Gate
 from farshore.model.header import LinkRecord
 from farshore.model.options import AckLevel, LinkOptions, Mode, OnOutage
 from farshore.model.positions import Position
@@ -47,7 +48,7 @@ class LinkGate:
     def __init__(
         self,
         link: bytes,
-        path: WritePath,
+        path: Issuer,
         facts: Callable[[], tuple[LinkRecord, LinkOptions, Acknowledged]],
         remember: Callable[[Position, Callable[[], None]], None],
     ) -> None:

@@ -8,36 +8,30 @@ and only then lets writes flow; a clean stop leaves exact scoreboards and an exa
 from __future__ import annotations
 
 import errno as errnos
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from farshore.core import cutting, pausing
+from farshore.core import cutting
 from farshore.core.actions import Action
 from farshore.core.activity import ActivityLog, extent_of
-from farshore.core.board_keeper import BoardKeeper
-from farshore.core.feeder import Feeder
 from farshore.core.geometry import Geometry
-from farshore.core.lag import Timeline, Watch
-from farshore.core.ledger import Entry, Ledger
+from farshore.core.ledger import Entry
+from farshore.core.links import FRAME_HEAD, RECORD, Links
 from farshore.core.opening import Opening
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.core.queueing import QueueImage
 from farshore.core.scoreboard import BoardImage, Scoreboard
 from farshore.core.shared import Shared
 from farshore.core.shutdown import Shutdown
-from farshore.core.write_path import NO_LIMIT, Batch, Destinations, WritePath
-from farshore.errors import FarshoreError
-from farshore.model.header import Header, LinkRecord
-from farshore.model.messages import FrameHead, Message
-from farshore.model.options import LinkSpec, Mode, OnOutage, ResyncKind, Timing, Writes
+from farshore.core.write_path import Batch, Destinations, WritePath
+from farshore.model.header import Header
+from farshore.model.options import LinkSpec, Timing, Writes
 from farshore.model.positions import History
 from farshore.model.volumes import Operation
 
 RESERVE = 1 << 20
 """Sequences reserved ahead by one header write (rule D1)."""
 MIN_RESERVE = 16
-FRAME_HEAD, RECORD = 96, 16
-"""Bytes of a frame besides payload: fixed, and per record."""
 STALL = 1.0
 """A gap between two turns beyond which our own loop counts as stalled, seconds."""
 
@@ -65,27 +59,22 @@ class PrimarySetup:
     """The disk queues that hold anything."""
 
 
-class Primary:
+class Primary(Links):
     """See the module."""
 
     def __init__(self, setup: PrimarySetup) -> None:
         if setup.reserve < MIN_RESERVE:
             raise ValueError(f"at least {MIN_RESERVE} sequences are reserved at a time")
         self.setup = setup
-        self.geometry = setup.geometry
-        self.outbox = Outbox()
-        self.keeper = HeaderKeeper(self.outbox, setup.header, self._fault)
+        outbox = Outbox()
+        keeper = HeaderKeeper(outbox, setup.header, self._fault)
+        super().__init__(outbox, keeper, setup.geometry, self._fault)
         self.sync = GroupSync(self.outbox)
         self.activity = ActivityLog(setup.hot_capacity, setup.geometry.extent_shift)
-        self.path = WritePath(self.outbox, self.activity, self.sync)
+        self.path: WritePath = WritePath(self.outbox, self.activity, self.sync)
         self.path.fanout = self
         self.path.on_fault = self._fault
         self.path.on_write_error = self._write_failed
-        self.ledger = Ledger()
-        self.timeline = Timeline()
-        self._watch = Watch()
-        self.feeders: dict[bytes, Feeder] = {}
-        self.boards = BoardKeeper(self.outbox, self.feeders, self._fault)
         self.fenced = ""
         self.opened = False
         self._shutdown: Shutdown | None = None
@@ -127,7 +116,7 @@ class Primary:
 
     def _restore_link(self, spec: LinkSpec, clean: bool) -> None:
         board = Scoreboard(self.geometry, self.setup.boards.get(spec.id))
-        feeder = self._add_feeder(spec, board)
+        feeder = self._attach(spec, board)
         board.open = feeder.record.open_resync is not None
         if not clean:
             # `second` is merged and not cleared: the pages of one write reach the disk in any order.
@@ -146,8 +135,8 @@ class Primary:
         geometry = self.geometry
         return [(volume, extent) for volume in geometry.sizes for extent in range(geometry.extents(volume))]
 
-    def _add_feeder(self, spec: LinkSpec, board: Scoreboard) -> Feeder:
-        shared = Shared(
+    def _share(self) -> Shared:
+        return Shared(
             self.outbox,
             self.keeper,
             self.ledger,
@@ -162,11 +151,6 @@ class Primary:
             lambda: not self.opened,
             self.setup.ignored,
         )
-        if self.keeper.header.link(spec.id) is None:
-            record = LinkRecord(spec.id, spec.epoch)
-            self.keeper.header = replace(self.keeper.header, links=self.keeper.header.with_link(record))
-        feeder = self.feeders[spec.id] = Feeder(shared, spec, board)
-        return feeder
 
     def _begin(self) -> None:
         if self._shutdown is not None:
@@ -266,11 +250,6 @@ class Primary:
             self._reserve(last)
         return links, queues
 
-    @property
-    def ledger_needed(self) -> bool:
-        """True while any link may have frames unacknowledged."""
-        return any(each.following for each in self.feeders.values())
-
     def _reserve(self, last: int) -> None:
         self._reserving = True
         ceiling = last + self.setup.reserve
@@ -307,162 +286,38 @@ class Primary:
         """The header was replaced."""
         return self._settle(ticket, errno)
 
-    def board_written(self, ticket: int, errno: int) -> list[Action]:
-        """A scoreboard was written."""
-        return self._settle(ticket, errno)
-
-    def region_read(self, ticket: int, data: bytes | None, errno: int) -> list[Action]:
-        """A region's content or digests."""
-        return self._settle(ticket, data, errno)
-
-    def _settle(self, ticket: int, *result: object) -> list[Action]:
-        self.outbox.settle(ticket, *result)
+    def _settled(self) -> None:
         self._maintain()
-        return self.outbox.take()
 
-    # -- inputs: links ----------------------------------------------------------------------
+    @property
+    def _listening(self) -> bool:
+        return self._shutdown is None or not self._shutdown.closing
 
-    def connected(self, link: bytes) -> list[Action]:
-        """The link's channel is up and its peer's identity proved."""
-        return self._of(link, lambda feeder: feeder.session.connected())
-
-    def received(self, link: bytes, message: Message) -> list[Action]:
-        """A message of the peer."""
-        return self._of(link, lambda feeder: feeder.received(message))
-
-    def disconnected(self, link: bytes, why: str, next_step: str = "") -> list[Action]:
-        """The channel ended, or could not be opened; `next_step` where waiting would not help."""
-        return self._of(link, lambda feeder: feeder.disconnected(why, next_step))
-
-    def backlog(self, link: bytes, size: int) -> list[Action]:
-        """Bytes that wait on the channel at the end of a turn."""
-        return self._of(link, lambda feeder: feeder.backlog(size))
-
-    def queue_written(self, link: bytes, last: int, disk_bytes: int, errno: int) -> list[Action]:
-        """What a link's disk queue holds by now; see `QueueAppend`."""
-        feeder = self.feeders.get(link)
-        if feeder is not None:
-            feeder.disk.written(last, disk_bytes, errno)
+    def _stirred(self) -> None:
+        if self._shutdown is not None or not self.opened or self.path.waiting:
             self._maintain()
-        return self.outbox.take()
-
-    def queue_read(self, ticket: int, frames: Sequence[tuple[FrameHead, object]], why: str) -> list[Action]:
-        """Frames of a disk queue, or why there are none."""
-        return self._settle(ticket, frames, why)
-
-    def queue_synced(self, ticket: int, errno: int) -> list[Action]:
-        """A disk queue was fdatasynced."""
-        return self._settle(ticket, errno)
-
-    def heard(self, link: bytes) -> None:
-        """Bytes arrived on the channel."""
-        feeder = self.feeders.get(link)
-        if feeder is not None:
-            feeder.session.liveness.heard(self.outbox.now)
-
-    def peer_back(self, link: bytes) -> list[Action]:
-        """The line is said to be back."""
-        return self._of(link, lambda feeder: feeder.peer_back())
-
-    def _of(self, link: bytes, call: Callable[[Feeder], None]) -> list[Action]:
-        feeder = self.feeders.get(link)
-        if feeder is not None and (self._shutdown is None or not self._shutdown.closing):
-            call(feeder)
-            if self._shutdown is not None or not self.opened or self.path.waiting:
-                self._maintain()
-        return self.outbox.take()
 
     def tick(self) -> list[Action]:
         """Timers; to be called ten times a second or so."""
         if self.path.ceiling and self._shutdown is None:
-            for feeder in list(self.feeders.values()):
-                feeder.tick()
-            self._watch.look(self.timeline, self.outbox, self.feeders)
+            self._tick_links()
         self._maintain()
         return self.outbox.take()
 
     # -- inputs: operator -------------------------------------------------------------------
-
-    def pause(self, link: bytes | None, drain: bool, timeout: float) -> list[Action]:
-        """Stop sending at one sequence for the whole group (rule B5).
-
-        Raises FarshoreError `plan-needed` for a freeze link.
-        """
-        chosen = self._chosen(link)
-        self._refuse_frozen(chosen, "a pause")
-        for feeder in chosen:
-            pausing.begin(feeder, drain, timeout)
-        return self.outbox.take()
-
-    def resync(self, link: bytes | None, kind: ResyncKind, once: bool) -> list[Action]:
-        """Bring one peer, or all, up to date."""
-        chosen = self._chosen(link)
-        if once:
-            self._refuse_frozen(chosen, "its end")
-        for feeder in chosen:
-            feeder.resync(kind, once)
-        return self.outbox.take()
 
     def cut(self, name: str, number: int) -> list[Action]:
         """A cut behind everything that has a sequence now. Raises FarshoreError (see `cutting`)."""
         cutting.cut(self.path, name, number)
         return self.outbox.take()
 
-    def _refuse_frozen(self, chosen: list[Feeder], what: str) -> None:
-        for feeder in chosen:
-            if feeder.freezing:
-                raise FarshoreError(
-                    "plan-needed",
-                    f"link {feeder.spec.name} freezes writes while it does not replicate",
-                    means=f"{what} would hold every write of the application",
-                    next_step="set on-outage=continue on the link first",
-                )
-
-    def _chosen(self, link: bytes | None) -> list[Feeder]:
-        if link is None:
-            return list(self.feeders.values())
-        if link not in self.feeders:
-            raise FarshoreError("not-found", "no such link")
-        return [self.feeders[link]]
-
     def add_link(self, spec: LinkSpec) -> list[Action]:
         """A new link: everything is dirty, nothing is known of the peer."""
-        board = Scoreboard(self.geometry, None)
-        board.every_page()
-        feeder = self._add_feeder(spec, board)
-        self.boards.write(feeder, lambda: None)
-        self.keeper.put(self.keeper.header)
+        feeder = self._attach_new(spec)
         if self.opened:
             feeder.gate.open()
         if self.path.ceiling:
             feeder.session.connect()
-        return self.outbox.take()
-
-    def change_link(self, spec: LinkSpec) -> list[Action]:
-        """New options for a link.
-
-        Raises FarshoreError `plan-needed` where they would hold every write at once (rule C4).
-        """
-        feeder = self._chosen(spec.id)[0]
-        freezes = spec.options.mode is Mode.SYNC and spec.options.on_outage is OnOutage.FREEZE
-        if freezes and not feeder.freezing and feeder.record.ever_replicated and not feeder.replicating:
-            raise FarshoreError(
-                "plan-needed",
-                f"link {spec.name} does not replicate now",
-                means="with on-outage=freeze it would hold every write of the application at once",
-                next_step="bring the peer up to date first (farshore resync), then set the option",
-            )
-        feeder.change(spec)
-        return self.outbox.take()
-
-    def remove_link(self, link: bytes) -> list[Action]:
-        """Forget a link; its scoreboard file is the shell's to delete."""
-        self._chosen(link)[0].retire()
-        del self.feeders[link]
-        self.path.gates.pop(link, None)
-        header = self.keeper.header
-        self.keeper.put(replace(header, links=tuple(each for each in header.links if each.link != link)))
-        self._progressed()
         return self.outbox.take()
 
     def stop(self) -> list[Action]:
@@ -473,10 +328,6 @@ class Primary:
         return self.outbox.take()
 
     # -- upkeep -----------------------------------------------------------------------------
-
-    def _progressed(self) -> None:
-        self.ledger.trim(min([each.owed for each in self.feeders.values()], default=NO_LIMIT))
-        self.path.release()
 
     def _maintain(self) -> None:
         self._consider_opening()
@@ -494,9 +345,6 @@ class Primary:
             and self.boards.barren != self.path.written
         ):
             self.boards.cool(self.activity, self.path, self.ledger)
-
-    def _persist(self, link: bytes, then: Callable[[], None]) -> None:
-        self.boards.write(self.feeders[link], then)
 
     # -- trouble ----------------------------------------------------------------------------
 

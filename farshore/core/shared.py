@@ -1,15 +1,39 @@
-"""What every feeder of a copy works with."""
+"""What every feeder of a copy works with, and what it reads of whoever gives it frames."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from farshore.core.ledger import Ledger
 from farshore.core.outbox import HeaderKeeper, Outbox
-from farshore.core.write_path import WritePath
+from farshore.core.write_path import Gate
 from farshore.model.options import Timing
 from farshore.model.positions import History, Position
+from farshore.model.volumes import Operation
+
+
+class Issuer(Protocol):
+    """Whoever gives a copy's links their frames, in order: a primary's write path, a secondary's relay."""
+
+    generation: bytes
+    sequence: int
+    """Of the newest frame that the links were given."""
+    held: bool
+    """Nothing is acknowledged yet (rule D5)."""
+    blocked: set[bytes]
+    """Links whose queue is full and holds writes (rule F1)."""
+    barriers: list[tuple[int, int, int]]
+    """Ranges (volume, offset, end) that no frame may change before a resync's read (rule E4)."""
+    unwritten: deque[tuple[int, list[Operation], list[object]]]
+    """Frames that the links were given and that the local volumes do not show yet."""
+    gates: dict[bytes, Gate]
+
+    def release(self) -> None:
+        """A gate has moved."""
+        ...
 
 
 @dataclass(slots=True)
@@ -19,7 +43,7 @@ class Shared:
     outbox: Outbox
     keeper: HeaderKeeper
     ledger: Ledger
-    path: WritePath
+    path: Issuer
     timing: Timing
     instance: bytes
     new_id: Callable[[], bytes]

@@ -1,0 +1,236 @@
+"""A copy's outgoing links: every input that concerns a link, and what all of its links share.
+
+`Primary` is one, fed by its application; the `Relay` of a secondary is the other, fed by its journal.
+Every public method is an input and returns the actions that it causes, in order. What else a copy has
+to do after an input is its own affair: the hooks with an underscore say when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from farshore.core import pausing
+from farshore.core.actions import Action
+from farshore.core.board_keeper import BoardKeeper
+from farshore.core.feeder import Feeder
+from farshore.core.geometry import Geometry
+from farshore.core.lag import Timeline, Watch
+from farshore.core.ledger import Ledger
+from farshore.core.outbox import HeaderKeeper, Outbox
+from farshore.core.scoreboard import Scoreboard
+from farshore.core.shared import Issuer, Shared
+from farshore.core.write_path import NO_LIMIT
+from farshore.errors import FarshoreError
+from farshore.model.header import LinkRecord
+from farshore.model.messages import FrameHead, Message
+from farshore.model.options import LinkSpec, Mode, OnOutage, ResyncKind
+
+FRAME_HEAD, RECORD = 96, 16
+"""Bytes of a frame besides payload: fixed, and per record."""
+
+
+class Links:
+    """See the module."""
+
+    def __init__(
+        self, outbox: Outbox, keeper: HeaderKeeper, geometry: Geometry, fault: Callable[[int], None]
+    ) -> None:
+        self.outbox = outbox
+        self.keeper = keeper
+        self.geometry = geometry
+        self.path: Issuer
+        self.ledger = Ledger()
+        self.timeline = Timeline()
+        self.feeders: dict[bytes, Feeder] = {}
+        self.boards = BoardKeeper(outbox, self.feeders, fault)
+        self._watch = Watch()
+
+    # -- what the copy adds -----------------------------------------------------------------
+
+    def _share(self) -> Shared:
+        """What a new feeder works with."""
+        raise TypeError("a copy says what its links share")
+
+    @property
+    def _listening(self) -> bool:
+        """Whether what peers say still counts."""
+        return True
+
+    def _stirred(self) -> None:
+        """Something was heard of a link's peer."""
+
+    def _settled(self) -> None:
+        """Something that a link waited for has ended."""
+
+    # -- facts ------------------------------------------------------------------------------
+
+    @property
+    def ledger_needed(self) -> bool:
+        """True while any link may have frames unacknowledged."""
+        return any(each.following for each in self.feeders.values())
+
+    def _chosen(self, link: bytes | None) -> list[Feeder]:
+        if link is None:
+            return list(self.feeders.values())
+        if link not in self.feeders:
+            raise FarshoreError("not-found", "no such link")
+        return [self.feeders[link]]
+
+    # -- inputs: what the shell has done ----------------------------------------------------
+
+    def board_written(self, ticket: int, errno: int) -> list[Action]:
+        """A scoreboard was written."""
+        return self._settle(ticket, errno)
+
+    def region_read(self, ticket: int, data: bytes | None, errno: int) -> list[Action]:
+        """A region's content or digests."""
+        return self._settle(ticket, data, errno)
+
+    def queue_written(self, link: bytes, last: int, disk_bytes: int, errno: int) -> list[Action]:
+        """What a link's disk queue holds by now; see `QueueAppend`."""
+        feeder = self.feeders.get(link)
+        if feeder is not None:
+            feeder.disk.written(last, disk_bytes, errno)
+            self._settled()
+        return self.outbox.take()
+
+    def queue_read(self, ticket: int, frames: Sequence[tuple[FrameHead, object]], why: str) -> list[Action]:
+        """Frames of a disk queue, or why there are none."""
+        return self._settle(ticket, frames, why)
+
+    def queue_synced(self, ticket: int, errno: int) -> list[Action]:
+        """A disk queue was fdatasynced."""
+        return self._settle(ticket, errno)
+
+    def _settle(self, ticket: int, *result: object) -> list[Action]:
+        self.outbox.settle(ticket, *result)
+        self._settled()
+        return self.outbox.take()
+
+    # -- inputs: peers ----------------------------------------------------------------------
+
+    def connected(self, link: bytes) -> list[Action]:
+        """The link's channel is up and its peer's identity proved."""
+        return self._of(link, lambda feeder: feeder.session.connected())
+
+    def received(self, link: bytes, message: Message) -> list[Action]:
+        """A message of the peer."""
+        return self._of(link, lambda feeder: feeder.received(message))
+
+    def disconnected(self, link: bytes, why: str, next_step: str = "") -> list[Action]:
+        """The channel ended, or could not be opened; `next_step` where waiting would not help."""
+        return self._of(link, lambda feeder: feeder.disconnected(why, next_step))
+
+    def backlog(self, link: bytes, size: int) -> list[Action]:
+        """Bytes that wait on the channel at the end of a turn."""
+        return self._of(link, lambda feeder: feeder.backlog(size))
+
+    def heard(self, link: bytes) -> None:
+        """Bytes arrived on the channel."""
+        feeder = self.feeders.get(link)
+        if feeder is not None:
+            feeder.session.liveness.heard(self.outbox.now)
+
+    def peer_back(self, link: bytes) -> list[Action]:
+        """The line is said to be back."""
+        return self._of(link, lambda feeder: feeder.peer_back())
+
+    def _of(self, link: bytes, call: Callable[[Feeder], None]) -> list[Action]:
+        feeder = self.feeders.get(link)
+        if feeder is not None and self._listening:
+            call(feeder)
+            self._stirred()
+        return self.outbox.take()
+
+    # -- inputs: operator -------------------------------------------------------------------
+
+    def pause(self, link: bytes | None, drain: bool, timeout: float) -> list[Action]:
+        """Stop sending at one sequence for the whole group (rule B5).
+
+        Raises FarshoreError `plan-needed` for a freeze link.
+        """
+        chosen = self._chosen(link)
+        _refuse_frozen(chosen, "a pause")
+        for feeder in chosen:
+            pausing.begin(feeder, drain, timeout)
+        return self.outbox.take()
+
+    def resync(self, link: bytes | None, kind: ResyncKind, once: bool) -> list[Action]:
+        """Bring one peer, or all, up to date."""
+        chosen = self._chosen(link)
+        if once:
+            _refuse_frozen(chosen, "its end")
+        for feeder in chosen:
+            feeder.resync(kind, once)
+        return self.outbox.take()
+
+    def change_link(self, spec: LinkSpec) -> list[Action]:
+        """New options for a link.
+
+        Raises FarshoreError `plan-needed` where they would hold every write at once (rule C4).
+        """
+        feeder = self._chosen(spec.id)[0]
+        freezes = spec.options.mode is Mode.SYNC and spec.options.on_outage is OnOutage.FREEZE
+        if freezes and not feeder.freezing and feeder.record.ever_replicated and not feeder.replicating:
+            raise FarshoreError(
+                "plan-needed",
+                f"link {spec.name} does not replicate now",
+                means="with on-outage=freeze it would hold every write of the application at once",
+                next_step="bring the peer up to date first (farshore resync), then set the option",
+            )
+        feeder.change(spec)
+        return self.outbox.take()
+
+    def remove_link(self, link: bytes) -> list[Action]:
+        """Forget a link; its scoreboard file is the shell's to delete."""
+        self._chosen(link)[0].retire()
+        del self.feeders[link]
+        self.path.gates.pop(link, None)
+        header = self.keeper.header
+        self.keeper.put(replace(header, links=tuple(each for each in header.links if each.link != link)))
+        self._progressed()
+        return self.outbox.take()
+
+    # -- upkeep -----------------------------------------------------------------------------
+
+    def _attach(self, spec: LinkSpec, board: Scoreboard) -> Feeder:
+        """A feeder for a link, known to the header or not."""
+        if self.keeper.header.link(spec.id) is None:
+            record = LinkRecord(spec.id, spec.epoch)
+            self.keeper.header = replace(self.keeper.header, links=self.keeper.header.with_link(record))
+        feeder = self.feeders[spec.id] = Feeder(self._share(), spec, board)
+        return feeder
+
+    def _attach_new(self, spec: LinkSpec) -> Feeder:
+        """A link that is new: everything is dirty, nothing is known of the peer."""
+        board = Scoreboard(self.geometry, None)
+        board.every_page()
+        feeder = self._attach(spec, board)
+        self.boards.write(feeder, lambda: None)
+        self.keeper.put(self.keeper.header)
+        return feeder
+
+    def _progressed(self) -> None:
+        """A peer acknowledged something, or a link stopped."""
+        self.ledger.trim(min([each.owed for each in self.feeders.values()], default=NO_LIMIT))
+        self.path.release()
+
+    def _persist(self, link: bytes, then: Callable[[], None]) -> None:
+        self.boards.write(self.feeders[link], then)
+
+    def _tick_links(self) -> None:
+        for feeder in list(self.feeders.values()):
+            feeder.tick()
+        self._watch.look(self.timeline, self.outbox, self.feeders)
+
+
+def _refuse_frozen(chosen: list[Feeder], what: str) -> None:
+    for feeder in chosen:
+        if feeder.freezing:
+            raise FarshoreError(
+                "plan-needed",
+                f"link {feeder.spec.name} freezes writes while it does not replicate",
+                means=f"{what} would hold every write of the application",
+                next_step="set on-outage=continue on the link first",
+            )
