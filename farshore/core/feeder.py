@@ -471,8 +471,14 @@ class Feeder:
 
     def change(self, spec: LinkSpec) -> None:
         """Take new options; a link that becomes sync waits for its peer, or records that it is alone."""
+        was_sync = self.sync
         self.spec = spec
         self.gate.closed = False
+        if self.sync and not was_sync and self.acked.applied < self.shared.path.sequence:
+            # Rule C4: the application was told of these writes while nobody waited for the peer.
+            self.gate.alone = True
+            since = self.record.alone_since or position_of(self.shared.history(), self.acked.durable)
+            self.remember(alone_since=since)
         if self.sync and (self.replicating or (self.filling is not None and self.filling.cursor.ending)):
             self.gate.close(replicating=True)
         else:

@@ -67,7 +67,7 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
     unacknowledged = links.ledger.bytes_after(acked.durable) if feeder.following else 0
     lag = of_link(links.timeline, links.outbox, feeder)
     seconds = lag.seconds if lag is not None else None
-    usable, as_of, why = peer_usable(feeder, links.outbox.wall, seconds)
+    usable, as_of, why = peer_usable(links, feeder, seconds)
     stopped = record.stopped_at
     return {
         "id": feeder.id.hex(),
@@ -120,18 +120,34 @@ def _clocks(liveness: Liveness | None) -> dict[str, float | None]:
     }
 
 
-def peer_usable(feeder: Feeder, wall: float, lag: float | None) -> tuple[bool | None, str | None, str]:
+def peer_usable(links: Links, feeder: Feeder, lag: float | None) -> tuple[bool | None, str | None, str]:
     """Whether the peer's copy could be used as it is, as of when, and why (or why not)."""
-    record = feeder.record
+    record, wall = feeder.record, links.outbox.wall
     if feeder.state is LinkState.DIVERGED:
         return None, None, "the two copies have conflicting histories"
     if record.open_resync is not None:
         return False, None, "a resync has overwritten part of it and no undo is kept"
     if feeder.board.base is None:
         return False, None, "the first copy has not been completed"
+    if feeder.session.doubtful:
+        return False, None, "its machine lost power: it may hold the newest writes in part"
     if feeder.state is LinkState.REPLICATING:
         return True, moment(wall - (lag or 0.0)), "every write is applied in order"
-    return True, moment(record.stopped_time), "it stands where the link stopped, as of the last contact"
+    return (
+        True,
+        moment(_newest_at_peer(links, feeder)),
+        "it stands where the link stopped, as of the last contact",
+    )
+
+
+def _newest_at_peer(links: Links, feeder: Feeder) -> float | None:
+    """As of when the copy of a peer is that is not followed now: never later than the newest write that it
+    has. None where the oldest one that it lacks was written before this run began."""
+    record, base = feeder.record, feeder.board.base
+    has = feeder.acked.applied if feeder.session.met else base.sequence if base is not None else 0
+    if record.stopped_at is not None and has >= record.stopped_at.sequence:
+        return record.stopped_time
+    return links.timeline.written_before(has)
 
 
 def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
