@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from farshore.engine.pool import Pool, errno_of
 from farshore.errors import FarshoreError
 from farshore.model.messages import Buffer, FrameHead
-from farshore.store.queue_files import Kept, QueueFiles, Shelf
+from farshore.store.queue_files import Kept, QueueFiles
 from farshore.wire import frame
 
 T = TypeVar("T")
@@ -30,11 +30,11 @@ _LARGE: Final = 1 << 20
 class DiskQueue:
     """See the module. `written` is told (last sequence on disk, bytes there, errno) after each change."""
 
-    def __init__(self, shelf: Shelf, pool: Pool, written: Callable[[int, int, int], None]) -> None:
-        self._files = QueueFiles(shelf)
+    def __init__(self, files: QueueFiles, pool: Pool, written: Callable[[int, int, int], None]) -> None:
+        self._files = files
         self._pool = pool
         self._written = written
-        self._lane = ("queue", shelf.link)
+        self._lane = ("queue", files.shelf.link)
         self._memory: deque[Kept] = deque()
         self._slow = False
         self._durable = 0

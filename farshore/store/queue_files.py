@@ -62,9 +62,10 @@ class QueueFiles:
 
     __slots__ = ("_cursor", "_read_to", "_segments", "shelf")
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, segments: Segments | None = None) -> None:
+        """`segments` if somebody has opened them already."""
         self.shelf = shelf
-        self._segments: Segments | None = None
+        self._segments = segments
         self._cursor: Cursor | None = None
         self._read_to = 0
 
