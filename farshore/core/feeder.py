@@ -74,6 +74,8 @@ class Feeder:
         self.why = self.next_step = ""
         sequence = shared.path.sequence
         self.acked = Acknowledged(sequence, sequence, sequence, sequence)
+        self.counted = False
+        """Whether `acked` tells of the peer, which has been met in this run or was known when it began."""
         self.streaming = False
         self.queue = 0
         """Bytes on the channel that the socket has not taken."""
@@ -240,7 +242,7 @@ class Feeder:
         """Frames follow from `position`."""
         sequence = position.sequence
         self.acked = Acknowledged(sequence, sequence, sequence, sequence)
-        self.streaming = True
+        self.counted = self.streaming = True
 
     def restart_stream(self, position: Position) -> None:
         """Frames follow again from `position`; what lies before it was marked (rule E4)."""

@@ -58,6 +58,7 @@ def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
         options.autosync,
         feeder.next_step,
         feeder.record.paused_for,
+        feeder.sync and feeder.gate.alone,
     )
 
 
@@ -99,7 +100,7 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
             "applied": acked.applied,
             "durable": acked.durable,
         }
-        if feeder.session.met
+        if feeder.counted
         else {"sent": None, "received": None, "applied": None, "durable": None},
         "resent_bytes_total": feeder.fill_bytes,
         "peer_usable": usable,
@@ -132,7 +133,7 @@ def peer_usable(links: Links, feeder: Feeder, lag: float | None) -> tuple[bool |
     if feeder.session.doubtful:
         return False, None, "its machine lost power: it may hold the newest writes in part"
     if feeder.state is LinkState.REPLICATING:
-        return True, moment(wall - (lag or 0.0)), "every write is applied in order"
+        return True, moment(None if lag is None else wall - lag), "every write is applied in order"
     return (
         True,
         moment(_newest_at_peer(links, feeder)),
@@ -144,7 +145,7 @@ def _newest_at_peer(links: Links, feeder: Feeder) -> float | None:
     """As of when the copy of a peer is that is not followed now: never later than the newest write that it
     has. None where the oldest one that it lacks was written before this run began."""
     record, base = feeder.record, feeder.board.base
-    has = feeder.acked.applied if feeder.session.met else base.sequence if base is not None else 0
+    has = feeder.acked.applied if feeder.counted else base.sequence if base is not None else 0
     if record.stopped_at is not None and has >= record.stopped_at.sequence:
         return record.stopped_time
     return links.timeline.written_before(has)

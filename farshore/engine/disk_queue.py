@@ -60,8 +60,8 @@ class DiskQueue:
         while memory and memory[0].reaches.sequence <= durable:
             memory.popleft()
         self._durable = max(self._durable, durable)
-        if not files.end or self._pool.busy(self._lane):
-            return  # the next sync sees to it
+        if self._pool.busy(self._lane) or not files.end:
+            return  # a thread has the files: the next sync sees to it
         if files.end <= durable:
             self._aside(self._give_back, self._told)
         elif files.trim(durable):
@@ -88,7 +88,7 @@ class DiskQueue:
 
     def _append(self, frames: list[Kept]) -> None:
         began = time.monotonic()
-        self._files.append(frames)
+        self._files.append(frames, self._durable)
         self._slow = time.monotonic() - began > SLOW
 
     def read(

@@ -107,3 +107,17 @@ def test_b5_a_pause_while_a_queue_is_drained_reports_how_far_it_had_come() -> No
     assert told["drained"] is False
     assert pair.feeder.record.stopped_at is not None
     assert pair.feeder.record.stopped_at.sequence == sequence
+
+
+def test_what_a_peer_has_that_was_not_met_since_the_start_is_what_the_scoreboard_knows() -> None:
+    pair, _ = lagging()
+    pair.cut()
+    pair.turn(1)
+    pair.near.run(pair.near.core.pause(pair.link, False, 0.0))
+    pair.stop_near()
+    pair.mend()
+    pair.start_near("boot-1")
+    pair.turn(30)
+    entry = report.of_feeder(pair.near.core, pair.feeder)
+    assert entry["sequence"]["applied"] is None
+    assert entry["peer_usable_as_of"] is None
