@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from tests.cluster import ROOT, Host
+from tests.cluster import Host
+from tests.command_line import ROOT
 from tests.shapes.conftest import MIB, Sites
 from tests.waiting import wait_until
 

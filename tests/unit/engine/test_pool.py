@@ -14,13 +14,6 @@ from tests.waiting import wait_until
 
 
 @pytest.fixture
-def reactor() -> Iterator[Reactor]:
-    made = Reactor()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def pool(reactor: Reactor) -> Iterator[Pool]:
     made = Pool(reactor, "test", 4)
     yield made
