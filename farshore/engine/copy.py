@@ -22,11 +22,13 @@ from farshore.engine.journal import Journal, to_stderr
 from farshore.engine.line import Identity, Manner
 from farshore.engine.link_queues import left_on_disk
 from farshore.engine.link_runner import Route
+from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.pool import Pool
-from farshore.engine.primary_copy import PrimaryCopy, Workshop
+from farshore.engine.primary_copy import PrimaryCopy
 from farshore.engine.reactor import Reactor
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.engine.stored_copy import StoredCopy, reads_as_blank
+from farshore.engine.workshop import Workshop
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, LinkIntent, from_json
 from farshore.model.header import Upstream
@@ -101,7 +103,7 @@ class RunningCopy:
         )
         copy = PrimaryCopy(Primary(setup), shop)
         for intent in config.links:
-            copy.add_link(intent.spec, self._route(intent), known=True)
+            copy.links.add(intent.spec, self._route(intent), known=True)
         copy.nbd.offer(addresses_of(config, stored.volumes))
         return copy
 
@@ -193,7 +195,7 @@ class RunningCopy:
         check_unchangeable(old, new)
         changed: list[str] = []
         if isinstance(self.role, PrimaryCopy):
-            changed += self._reload_links(self.role, old, new)
+            changed += self._reload_links(self.role.links, old, new)
             if old.exports != new.exports:
                 self.role.nbd.offer(addresses_of(new, self._stored.volumes))
                 changed.append("exports")
@@ -203,21 +205,21 @@ class RunningCopy:
         self.config = new
         return changed
 
-    def _reload_links(self, copy: PrimaryCopy, old: CopyConfig, new: CopyConfig) -> list[str]:
+    def _reload_links(self, links: OutgoingLinks, old: CopyConfig, new: CopyConfig) -> list[str]:
         before = {intent.spec.id: intent for intent in old.links}
         after = {intent.spec.id: intent for intent in new.links}
         changed: list[str] = []
         for link in before.keys() - after.keys():
-            copy.remove_link(link)
+            links.remove(link)
             changed.append(f"link {before[link].spec.name} removed")
         for link, intent in after.items():
             if link not in before:
                 self._stored.create_board(link)
-                copy.add_link(intent.spec, self._route(intent), known=False)
+                links.add(intent.spec, self._route(intent), known=False)
                 changed.append(f"link {intent.spec.name} added")
             elif before[link] != intent:
-                copy.links[link].route = self._route(intent)
-                copy.change_link(intent.spec)
+                links.runners[link].route = self._route(intent)
+                links.change(intent.spec)
                 changed.append(f"link {intent.spec.name} changed")
         return changed
 

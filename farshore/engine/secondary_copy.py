@@ -25,7 +25,7 @@ from farshore.engine.line import Identity, accept
 from farshore.engine.link_connection import LinkConnection
 from farshore.engine.local_writes import LocalWrites
 from farshore.engine.opening import Opening
-from farshore.engine.primary_copy import Workshop
+from farshore.engine.workshop import Workshop
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.messages import Hello
 from farshore.wire import frame, session
