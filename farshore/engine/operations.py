@@ -167,8 +167,7 @@ class Operations:
         call.reply({})
 
     def _peer_back(self, call: Call) -> None:
-        if isinstance(self._copy.role, PrimaryCopy):
-            self._copy.role.links.peer_back(_optional(call, "peer", str))
+        self._copy.role.links.peer_back(_optional(call, "peer", str))
         call.reply({})
 
     def _pace(self, call: Call) -> None:
@@ -198,7 +197,9 @@ class Operations:
         self._copy.stop()
 
     def _links(self) -> OutgoingLinks:
-        return self._primary().links
+        """Of a primary, or of a secondary that has any."""
+        role = self._copy.role
+        return role.links if role.links.runners else self._primary().links
 
     def _primary(self) -> PrimaryCopy:
         if not isinstance(self._copy.role, PrimaryCopy):
