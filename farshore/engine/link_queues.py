@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from farshore.core import actions as a
-from farshore.core.primary import Primary
+from farshore.core.links import Links
 from farshore.core.queueing import QueueImage
 from farshore.engine.carrier import Carrier
 from farshore.engine.disk_queue import DiskQueue
@@ -54,7 +54,7 @@ class LinkQueues:
     """See the module."""
 
     def __init__(
-        self, core: Primary, stored: StoredCopy, pool: Pool, carrier: Carrier, links: dict[bytes, LinkRunner]
+        self, core: Links, stored: StoredCopy, pool: Pool, carrier: Carrier, links: dict[bytes, LinkRunner]
     ) -> None:
         self._core = core
         self._stored = stored

@@ -31,6 +31,8 @@ from tests.waiting import wait_until
 
 GROUP = bytes(range(16))
 LINK = bytes(range(16, 32))
+HOP = bytes(range(32, 48))
+"""The link of a secondary that feeds a third copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +344,18 @@ def secondary_config(
         node_name="b",
         upstream=UpstreamIntent(LINK, 1, feeder.fingerprint, "a", wire),
     )
+
+
+def with_hop(config: CopyConfig, peer: Key, address: str, options: LinkOptions) -> CopyConfig:
+    """A secondary's intent with a link of its own."""
+    spec = LinkSpec(HOP, "c", peer.fingerprint, options)
+    return replace(config, links=(LinkIntent(spec, "c", address),))
+
+
+def behind_hop(config: CopyConfig, feeder: Key, wire: str) -> CopyConfig:
+    """A secondary's intent, for the copy behind the hop of `with_hop`."""
+    upstream = UpstreamIntent(HOP, 1, feeder.fingerprint, "b", wire)
+    return replace(config, copy=b"T" * 16, copy_name="c", node_name="c", upstream=upstream)
 
 
 def with_link(config: CopyConfig, peer: Key, address: str, options: LinkOptions) -> CopyConfig:

@@ -110,7 +110,7 @@ def test_the_mark_moves_and_segments_are_given_back(sites: Sites) -> None:
 def test_a_damaged_journal_is_told_and_mended_by_a_resync(sites: Sites, how: str) -> None:
     a, b = _replicating(sites, ASYNC)
     load = a.load(30.0, LOAD)
-    wait_until(lambda: a.status()["sequence"] > 2000)
+    wait_until(lambda: b.status()["engine"]["journal_bytes"] > 40 * MIB, what="B has several segments")
     b.kill()
     load.kill()
     load.wait()
