@@ -14,12 +14,12 @@ def link(name: str) -> LinkIntent:
 
 def test_a_link_is_named_after_its_peer_and_numbered() -> None:
     assert intent.link_name(None, "b", []) == "b"
-    assert intent.link_name(None, "b", [link("b")]) == "b-2"
-    assert intent.link_name(None, "b", [link("b"), link("b-2")]) == "b-3"
-    assert len(intent.link_name(None, "b" * 63, [link("b" * 63)])) <= 63
+    assert intent.link_name(None, "b", ["b"]) == "b-2"
+    assert intent.link_name(None, "b", ["b", "b-2"]) == "b-3"
+    assert len(intent.link_name(None, "b" * 63, ["b" * 63])) <= 63
     for wished, code in (("b", "exists"), ("B", "usage")):
         with pytest.raises(FarshoreError) as caught:
-            intent.link_name(wished, "b", [link("b")])
+            intent.link_name(wished, "b", ["b"])
         assert caught.value.code.name == code
 
 

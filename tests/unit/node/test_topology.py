@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from farshore.node.topology import trees
+from farshore.node.trees import trees
 
 
 def _copy(node: str, fed_by: tuple[str, str] | None, *links: tuple[str, str]) -> dict[str, Any]:
@@ -42,8 +42,7 @@ def test_a_chain_with_a_branch_whatever_the_order_of_the_answers() -> None:
 def test_a_node_that_says_nothing_is_drawn_from_what_its_neighbours_say() -> None:
     a, c = _copy("a", None, ("ab", "b")), _copy("c", ("bc", "b"))
     assert _shape(trees([a, c])) == [
-        ("a", True, None, [("b", False, "ab", [])]),
-        ("b", False, None, [("c", True, "bc", [])]),
+        ("a", True, None, [("b", False, "ab", [("c", True, "bc", [])])]),
     ]
     b = _copy("b", ("ab", "a"), ("bc", "c"))
     (root,) = trees([b])
