@@ -173,8 +173,8 @@ class Node:
     def create_hop(self, group: str, peer: str, via: str, **wish: Any) -> Mapping[str, Any]:
         """A link from the copy at `via`, NODE or NODE/COPY, in place of the copy here; `name`, `places` and
         `options` as for `create_link`."""
-        body = {"peer": peer, "via": via, **wish}
-        return self.call("POST", _path("groups", group, "links"), _given(body), extra=_LONGEST_ASKING * 2)
+        body = _given({"peer": peer, "via": via, **wish})
+        return self.call("POST", _path("groups", group, "links"), body, extra=_LONGEST_ASKING * 2)
 
     def reroute_link(self, group: str, name: str, via: str) -> Mapping[str, Any]:
         """Has the far copy of a link fed by the copy at `via`, NODE or NODE/COPY, from now on."""

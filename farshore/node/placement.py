@@ -20,6 +20,7 @@ from farshore.node.disks import SECTOR
 MOST_BYTES = 1 << 60
 MOST_IDS = 1 << 16
 """Volume ids have two bytes in a frame."""
+MOST_EPOCH = (1 << 63) - 1
 MOST_ABOVE = 32
 """Nodes in a chain above one copy."""
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -186,7 +187,7 @@ def _check(wish: Placement) -> None:
     intent.check_region(wish.region)
     if wish.wire not in ("tls", "plain"):
         raise ProtocolError("a malformed wish for a copy: its wire")
-    if wish.epoch < 1:
+    if not 0 < wish.epoch <= MOST_EPOCH:
         raise ProtocolError("a malformed wish for a copy: its epoch")
     try:
         check_extents(wish.region, wish.extent, wish.hot_extents)

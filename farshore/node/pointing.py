@@ -24,7 +24,6 @@ from farshore.node.peers import Peer
 
 RELOAD_SECONDS = 15.0
 TELL_SECONDS = 5.0
-MOST_EPOCH = (1 << 63) - 1
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +52,7 @@ def pointing_from_json(value: Mapping[str, Any]) -> Pointing:
     """The inverse of `Pointing.to_json`. Raises ProtocolError."""
     try:
         (feeder,) = placement.fingerprints([value["feeder"]])
-        if not 0 < int(value["epoch"]) <= MOST_EPOCH:
+        if not 0 < int(value["epoch"]) <= placement.MOST_EPOCH:
             raise ValueError("an epoch is a number above 0")
         return Pointing(
             placement.identifier(value["group"]),

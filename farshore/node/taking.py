@@ -57,6 +57,8 @@ def from_json(value: Mapping[str, Any]) -> Taking:
     """The inverse of `Taking.to_json`. Raises ProtocolError, or FarshoreError `usage`."""
     try:
         (far,) = placement.fingerprints([value["far"]])
+        if not 0 < int(value["epoch"]) <= placement.MOST_EPOCH:
+            raise ValueError("an epoch is a number above 0")
         return Taking(
             group=placement.identifier(value["group"]),
             link=placement.identifier(value["link"]),
