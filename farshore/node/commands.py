@@ -26,7 +26,7 @@ async def pause(node: Node, group: str, link: str | None, drain_seconds: float |
 
 
 async def resync(node: Node, group: str, link: str | None, kind: ResyncKind, *, once: bool) -> dict[str, Any]:
-    """Starts a resync. Raises FarshoreError."""
+    """Starts a resync; of all links, those that rest are left alone. Raises FarshoreError."""
     stored = groups.feeding(node, group, link)
     left = links.find(stored.config, link) if link is not None else None
     if left is not None and left.left_for:
@@ -36,11 +36,15 @@ async def resync(node: Node, group: str, link: str | None, kind: ResyncKind, *, 
             means="nothing was changed",
             next_step=f"farshore link reroute {group} {link} --via {node.name}, at a node that feeds both",
         )
-    args = {"link": link, "kind": kind.value, "once": once}
-    answer = await stored.engine.ask("resync", args, seconds=_RESYNC_SECONDS)
+    resting = any(each.left_for for each in stored.config.links)
+    chosen = [each.spec.name for each in stored.config.links if not each.left_for] if resting else [None]
+    began: list[Any] = []
+    for name in chosen if link is None else [link]:
+        args = {"link": name, "kind": kind.value, "once": once}
+        began += (await stored.engine.ask("resync", args, seconds=_RESYNC_SECONDS))["links"]
     text = f"{kind.value} resync of {_what(link)} of {group} asked for by the operator"
     node.journal.add("resync-asked", text, group=group, link=link)
-    return answer
+    return {"links": began}
 
 
 def _what(link: str | None) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
-from farshore.node import chains, hops, links, membership, reroute, status, topology
+from farshore.model.options import ResyncKind
+from farshore.node import chains, commands, hops, links, membership, pointing, reroute, status, topology
 from farshore.node.links import LinkWish
 from farshore.node.peer_client import ask
 from tests.integration.chain_of_nodes import chain, everything, refused, several
@@ -68,6 +69,61 @@ def test_a_middle_node_that_is_back_is_refused_and_can_be_pointed_at_again(tmp_p
             assert await hops.delete(nodes.a, "orders", "c")
             assert nodes.c.copies.all() == []
             assert [each.spec.name for each in nodes.copy("a").links] == ["b"]
+
+    asyncio.run(scenario())
+
+
+def test_a_reroute_that_was_cut_off_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with several(tmp_path, "abc") as nodes:
+            await chain(nodes)
+            upstream, c = nodes.upstream("c"), nodes.a.peers.named("c")
+            wish = pointing.Pointing(nodes.copy("a").group, upstream.link, 2, nodes.print_of("a"), ())
+            await ask(nodes.a.identity, c, "point-copy", wish.to_json(), 5.0)  # and then a died
+            assert nodes.upstream("c").peer == nodes.print_of("a")
+            assert [each.spec.name for each in nodes.copy("a").links] == ["b"]
+            answer = await reroute.reroute(nodes.a, "orders", "c", "a")
+            assert answer["epoch"] == nodes.upstream("c").epoch == 3
+            assert links.find(nodes.copy("a"), "c").spec.epoch == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_feeder_that_does_not_take_the_link_is_named(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with several(tmp_path, "abc") as nodes:
+            await links.create(nodes.a, "orders", LinkWish("b"))
+            await links.create(nodes.b, "orders", LinkWish("c", name="far"))
+            (stored,) = nodes.a.copies.all()
+            (stored.directory / "refuses").write_text("far")
+            error = await refused("wrong-state", reroute.reroute(nodes.a, "orders", "far", "a"))
+            assert "a was to feed c" in error.what
+            assert "c waits for a" in error.means
+            assert [each.spec.name for each in nodes.copy("a").links] == ["b"]
+            (stored.directory / "refuses").unlink()
+            assert (await reroute.reroute(nodes.a, "orders", "far", "a"))["epoch"] == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_hop_is_paused_and_resynced_where_it_begins_and_not_while_it_rests(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with several(tmp_path, "abc") as nodes:
+            await chain(nodes)
+            (stored,) = nodes.b.copies.all()
+            await commands.pause(nodes.b, "orders", "c", 1.0)
+            await commands.resync(nodes.b, "orders", None, ResyncKind.UPDATE, once=False)
+            assert asked(stored, "pause")[-1]["link"] == "c"
+            assert asked(stored, "resync")[-1]["link"] is None
+            error = await refused("wrong-role", commands.pause(nodes.a, "orders", "c", None))
+            assert error.next_step == "run the command on b"
+            await reroute.reroute(nodes.a, "orders", "c", "a")
+            resync = commands.resync(nodes.b, "orders", "c", ResyncKind.FULL, once=False)
+            error = await refused("wrong-feeder", resync)
+            assert "a feeds c" in error.what
+            before = len(asked(stored, "resync"))
+            answer = await commands.resync(nodes.b, "orders", None, ResyncKind.UPDATE, once=False)
+            assert (answer["links"], len(asked(stored, "resync"))) == ([], before)
 
     asyncio.run(scenario())
 
