@@ -93,6 +93,11 @@ class Host(CommandLine):
         self.kill(pid)
         return pid
 
+    def kill_engine_of(self, group: str) -> None:
+        """SIGKILL of the engines of a group at a host whose node runs no more."""
+        for path in self.state.glob(f"copies/{group}/*/lock"):
+            self.kill(int(path.read_text()))
+
     def kill_node(self) -> int:
         """SIGKILL of the node alone: its engines run on. The pid that it had."""
         pid = self.pid

@@ -89,8 +89,10 @@ class Sites(OnCluster):
             line.delay(0)
             line.heal()
         for host, name in self.groups:
-            for link in host.node.links(name)["links"]:
-                host.node.delete_link(name, link["name"])
+            for each in (self.c, self.b, self.a, host):  # the far end of a chain first
+                if any(found.name == name for found in each.node.status().groups):
+                    for link in reversed(each.node.links(name)["links"]):
+                        each.node.delete_link(name, link["name"])
             host.node.delete_group(name)
         self.groups.clear()
 
