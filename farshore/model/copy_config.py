@@ -216,6 +216,7 @@ def _link(value: dict[str, Any]) -> LinkIntent:
             peer=spec["peer"],
             options=options_from_json(spec["options"]),
             epoch=int(spec["epoch"]),
+            resting=bool(value.get("left_for")),
         ),
         peer_name=value["peer_name"],
         address=value["address"],
