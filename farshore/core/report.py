@@ -30,7 +30,9 @@ def of_primary(primary: Primary, group: str) -> dict[str, Any]:
     """The entry of one group whose primary is here, without names and paths of volumes."""
     feeders = list(primary.feeders.values())
     fault = "" if primary.fenced else primary.keeper.header.fault
-    verdict = of_group(group, fault, primary.fenced, [_facts(primary, each) for each in feeders])
+    verdict = of_group(
+        group, fault, primary.fenced, [_facts(primary, each) for each in feeders if not each.spec.left_for]
+    )
     return {
         "role": Role.PRIMARY.value,
         "health": verdict.health.value,

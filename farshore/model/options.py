@@ -154,6 +154,9 @@ class LinkSpec:
     """The peer node's fingerprint, lowercase hex."""
     options: LinkOptions
     epoch: int = 1
+    left_for: str = ""
+    """Name of the node that feeds the far copy in place of this one since it was pointed there; empty while
+    this link may feed it. Such a link logs and knocks nowhere, and the group's health does not hang on it."""
 
 
 @dataclass(frozen=True, slots=True)
