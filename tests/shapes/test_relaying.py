@@ -27,19 +27,6 @@ def _equal_at_c(sites: Sites, group: str) -> None:
     wait_until(lambda: first_difference(here, there) is None, 40.0, what="c to hold what a holds")
 
 
-def _resyncs(sites: Sites, group: str) -> list[object]:
-    """The kinds of the resyncs of the hop that b tells of, oldest first."""
-    found, since = [], 0
-    while (page := sites.b.node.events(since)).events:
-        found += [each.fields for each in page.events if each.kind == "link-state"]
-        since = page.next
-    return [
-        each["reason"]
-        for each in found
-        if (each["group"], each["link"], each["state"]) == (group, "c", "resyncing")
-    ]
-
-
 def test_what_is_written_at_the_first_site_stands_at_the_last(sites: Sites) -> None:
     group = _chain(sites)
     with sites.a.client(group) as client:
