@@ -202,19 +202,12 @@ class Cluster:
 
     def run(self) -> Report:
         """Storm, calm, end. Raises BrokenRule."""
-        from sim.faults import Faults
-
         for site in (*self.secondaries.values(), self.primary):
             self.start(site)
         self.world.after(0.3, self.operator, self._tend)
-        if self.options.faults:
-            faults = Faults(self)
-            self.pass_time(lambda: faults.enough and self._written, _STORM, "the storm")
-            faults.stop()
-        else:
-            self.pass_time(lambda: self._written, _STORM, "the end of all writes")
+        self.storm()
         self.calm_down()
-        self.pass_time(self._converged, self.options.calm, "convergence")
+        self.pass_time(lambda: self.settled, self.options.calm, "convergence")
         self._stop_and_start()
         return Report(
             self.options.seed,
@@ -224,6 +217,17 @@ class Cluster:
             dict(self.world.reached),
             self.world.fingerprint,
         )
+
+    def storm(self) -> None:
+        """Everything that happens before the calm."""
+        from sim.faults import Faults
+
+        if self.options.faults:
+            faults = Faults(self)
+            self.pass_time(lambda: faults.enough and self._written, _STORM, "the storm")
+            faults.stop()
+        else:
+            self.pass_time(lambda: self._written, _STORM, "the end of all writes")
 
     @property
     def _written(self) -> bool:
@@ -257,7 +261,9 @@ class Cluster:
             if site.running and self.options.faults:
                 site.steps.doom = None
 
-    def _converged(self) -> bool:
+    @property
+    def settled(self) -> bool:
+        """Everybody runs, and nothing is missing for convergence."""
         return self.primary.running and all(site.running for site in self.sites) and not self.why()
 
     def why(self) -> str:
@@ -275,7 +281,7 @@ class Cluster:
             site.turn(site.stop)
         self.pass_time(lambda: not any(site.running for site in self.sites), 20.0, "a clean stop")
         self.keep_down = False
-        self.pass_time(self._converged, self.options.calm, "convergence after a clean stop")
+        self.pass_time(lambda: self.settled, self.options.calm, "convergence after a clean stop")
 
     def pass_time(self, until: Callable[[], bool], within: float, what: str) -> None:
         """Lets things happen until a condition holds."""

@@ -56,6 +56,8 @@ class Faults:
             (3, self.slow_disk),
             *self._tampering(),
         )
+        only = cluster.options.only
+        self._table = tuple(each for each in self._table if not only or each[1].__name__ in only)
         self._weights = [weight for weight, _ in self._table]
         self._next()
 
@@ -76,7 +78,9 @@ class Faults:
 
     def _next(self) -> None:
         quick = self.world.chance(0.25)
-        wait = self.world.between(0.0, 0.1) if quick else self.world.between(0.1, 4.0)
+        wait = (
+            self.world.between(0.0, 0.1) if quick else self.world.between(0.1, self.cluster.options.between)
+        )
         self.world.after(wait, self.life, self._strike)
 
     def _strike(self) -> None:

@@ -68,6 +68,10 @@ class Options:
     """Somebody asks for a cut every now and then."""
     tampering: bool = False
     """One of the faults rolls back or wipes a peer."""
+    only: frozenset[str] = frozenset()
+    """The faults that strike, by the names of their methods; all of them when it is empty."""
+    between: float = 4.0
+    """The longest time from one fault to the next, in seconds."""
 
 
 def drawn(seed: int) -> Options:

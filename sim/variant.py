@@ -15,5 +15,3 @@ class Variant:
     owner: Any
     name: str
     make: Callable[[Any], Any]
-    tampering: bool = False
-    """It takes a peer that was rolled back to see it."""

@@ -73,7 +73,7 @@ class FeederSession:
             return False  # a faulted copy feeds nobody: its peer's content may be the better one
         if not feeder.shared.feeding():
             return False
-        if feeder.retired or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
+        if feeder.retired or feeder.spec.resting or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
             return False
         if feeder.record.paused:
             # Rule D5 asks every peer, as long as writes wait for that; a pause only keeps it from being fed.

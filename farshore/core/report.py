@@ -31,7 +31,7 @@ def of_primary(primary: Primary, group: str) -> dict[str, Any]:
     feeders = list(primary.feeders.values())
     fault = "" if primary.fenced else primary.keeper.header.fault
     verdict = of_group(
-        group, fault, primary.fenced, [_facts(primary, each) for each in feeders if not each.spec.left_for]
+        group, fault, primary.fenced, [_facts(primary, each) for each in feeders if not each.spec.resting]
     )
     return {
         "role": Role.PRIMARY.value,
