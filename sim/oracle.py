@@ -147,7 +147,7 @@ class Oracle(Witness, FollowerWitness):
     def write_failed(self, site: PrimarySite, sequence: int) -> None:
         self.truth.stretches[site.core.generation].failed.add(sequence)
 
-    def received(self, site: PrimarySite, link: bytes, message: object) -> None:
+    def heard_of(self, site: Site, link: bytes, message: object) -> None:
         if isinstance(message, Welcome):
             self.followers[link].session = message.session
         self._watch_alone()
