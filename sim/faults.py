@@ -218,19 +218,21 @@ class Faults:
         if not self.cluster.primary.running:
             return False
         link = self._link()
+        if self.cluster.links(link) is None:
+            return False
         self.cluster.pause(link, drain=self.world.chance(0.5))
         wait = self.world.between(0.05, 3.0)
         self.world.after(wait, self.life, self._resume, link)
         return True
 
     def _resume(self, link: bytes) -> None:
-        if self.cluster.primary.running and not self.cluster.oracle.followers[link].tampered:
+        if self.cluster.links(link) is not None and not self.cluster.oracle.followers[link].tampered:
             self.cluster.resync(link, ResyncKind.UPDATE, once=False)
 
     def resync(self) -> bool:
         """The operator asks for a resync of some kind."""
         link = self._link()
-        if not self.cluster.primary.running or self.cluster.oracle.followers[link].tampered:
+        if self.cluster.links(link) is None or self.cluster.oracle.followers[link].tampered:
             return False
         kind = self.world.random.choice(list(ResyncKind))
         once = self.world.chance(0.25)
@@ -241,10 +243,11 @@ class Faults:
 
     def change(self) -> bool:
         """The operator changes a link's options."""
-        primary, random, link = self.cluster.primary, self.world.random, self._link()
-        if not primary.running:
+        random, link = self.world.random, self._link()
+        feeder = self.cluster.feeder(link)
+        if feeder is None:
             return False
-        old = next(each for each in primary.plan.links if each.id == link)
+        old = feeder.spec
         options = replace(
             old.options,
             mode=random.choice(list(Mode)),
@@ -256,15 +259,8 @@ class Faults:
         )
         new = replace(old, options=options)
         self.world.note("operator", "changes", link, options)
-        if not self.cluster.change(new):
-            return False
-        links = tuple(new if each.id == link else each for each in primary.plan.links)
-        primary.plan = replace(primary.plan, links=links)
-        return True
+        return self.cluster.change(new)
 
     def peer_back(self) -> bool:
         """The host's network says that the line is back."""
-        if not self.cluster.primary.running:
-            return False
-        self.cluster.primary.turn(self.cluster.primary.core.peer_back, self._link())
-        return True
+        return self.cluster.primary.running and self.cluster.peer_back(self._link())

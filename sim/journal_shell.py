@@ -35,6 +35,7 @@ class JournalShell:
             a.SyncJournal: self._sync,
             a.ApplyFrames: self._apply,
             a.BeginJournal: self._begin,
+            a.ContinueJournal: self._continue,
             a.TrimJournal: lambda action: self.segments.trim(action.position),
             a.ReplayJournal: self._replay,
         }
@@ -103,7 +104,15 @@ class JournalShell:
     def _begin(self, action: a.BeginJournal) -> None:
         def run() -> None:
             self.segments.clear(action.position)
-            self.replay.begun()
+            self.replay.begun(action.position)
+
+        self._site.steps.begin("journal", Step(run, self._report(action.ticket)))
+
+    def _continue(self, action: a.ContinueJournal) -> None:
+        def run() -> None:
+            self.segments.continue_at(action.position)
+            self.segments.sync()
+            self.replay.continued()
 
         self._site.steps.begin("journal", Step(run, self._report(action.ticket)))
 

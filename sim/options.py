@@ -37,6 +37,15 @@ TIMING: Final = Timing(
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """A link of a secondary."""
+
+    via: bytes
+    """The link, or hop, whose peer it starts from."""
+    spec: LinkSpec
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Everything that a run does not decide on its way."""
 
@@ -68,6 +77,8 @@ class Options:
     """Somebody asks for a cut every now and then."""
     tampering: bool = False
     """One of the faults rolls back or wipes a peer."""
+    hops: tuple[Hop, ...] = ()
+    """Each one behind the link, or the hop, that leads to it."""
 
 
 def drawn(seed: int) -> Options:
@@ -103,6 +114,7 @@ def drawn(seed: int) -> Options:
         cuts=Random(f"cuts {seed}").random() < 0.25,
         journals=_journals(seed),
         tampering=random.random() < 0.1,
+        hops=_hops(seed, links),
     )
 
 
@@ -139,6 +151,31 @@ def _ignored(seed: int, sizes: dict[int, int]) -> frozenset[int]:
     if random.random() >= 0.25:
         return frozenset()
     return frozenset(volume for volume in sizes if random.random() < 0.7)
+
+
+def _hops(seed: int, links: tuple[LinkSpec, ...]) -> tuple[Hop, ...]:
+    """Chains, in a part of the seeds; drawn by itself, so that the rest of a seed's options is what it was."""
+    random = Random(f"hops {seed}")
+    draw = random.random()
+    if draw >= 0.2:
+        return ()
+    first = Hop(random.choice(links).id, _hop(random, 0))
+    if draw < 0.12:
+        return (first,)
+    beside = draw < 0.16
+    return first, Hop(first.via if beside else first.spec.id, _hop(random, 1))
+
+
+def _hop(random: Random, number: int) -> LinkSpec:
+    link = _link(random, number)
+    options = replace(
+        link.options,
+        mode=Mode.ASYNC,
+        on_outage=OnOutage.CONTINUE,
+        apply=random.choice(list(Apply)),
+        queue_disk=random.choice((0, 16, 64, 64, 512)) * _KIB,
+    )
+    return replace(link, name=f"hop{number}", options=options)
 
 
 def _queue_disk(name: bytes) -> tuple[int, OnFull]:

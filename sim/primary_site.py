@@ -8,7 +8,7 @@ without being copied shows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from farshore.core import actions as a
@@ -163,6 +163,11 @@ class PrimarySite(Site):
         self.witness.started(self)
         self.world.after(TICK, self.life, self._tick)
         return True
+
+    def respecify(self, spec: LinkSpec) -> None:
+        """The operator has changed what a link is like."""
+        links = tuple(spec if each.id == spec.id else each for each in self.plan.links)
+        self.plan = replace(self.plan, links=links)
 
     def stop(self) -> list[a.Action]:
         self.stopping = True
