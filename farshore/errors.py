@@ -52,6 +52,7 @@ _ENTRIES = (
     Code("wrong-state", EXIT_REFUSED, 409, errno.EINVAL, "The request does not fit the present state"),
     Code("wrong-role", EXIT_REFUSED, 409, errno.EPERM, "Only the other role can do that"),
     Code("wrong-feeder", EXIT_REFUSED, 409, errno.EPERM, "The copy follows another link or epoch"),
+    Code("ring", EXIT_REFUSED, 409, errno.ELOOP, "The copy would follow itself"),
     Code("session-live", EXIT_REFUSED, 409, errno.EBUSY, "Another instance holds this link's session"),
     Code("identity-changed", EXIT_DIVERGED, 409, errno.EIO, "The peer is not the copy that was known"),
     Code("protocol", EXIT_ERROR, 502, errno.EPROTO, "A message does not follow the protocol"),

@@ -13,12 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from farshore.model.header import Header
 from farshore.model.messages import Buffer, DigestQuery, Fill, Message
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
+
+
+class Relayable(Protocol):
+    """A frame in the hands of a secondary's shell, as the shell gives it to the core and gets it back."""
+
+    @property
+    def operations(self) -> list[Operation]:
+        """Its records, in order."""
+        ...
 
 
 @dataclass(slots=True)
@@ -103,7 +112,9 @@ class QueueAppend:
 @dataclass(slots=True)
 class QueueRead:
     """Read frames behind a sequence back from the disk queue, about `most` bytes but at least one, off the
-    loop. Report `queue_read(ticket, [(head, frame), ...], why)`, with a reason where it failed."""
+    loop. Report `queue_read(ticket, [(head, frame), ...], why)`, with a reason where it failed. At a
+    secondary every queue is the journal (also under the link b"", for the core itself); nothing there
+    behind the sequence is no failure."""
 
     ticket: int
     link: bytes
@@ -113,10 +124,10 @@ class QueueRead:
 
 @dataclass(slots=True)
 class SendFrames:
-    """Queue these frames, as `queue_read` brought them, on the channel."""
+    """Queue these frames, as they came or as `queue_read` brought them, on the channel."""
 
     channel: bytes
-    frames: list[object]
+    frames: Sequence[object]
 
 
 @dataclass(slots=True)
@@ -253,8 +264,18 @@ class BeginJournal:
 
 
 @dataclass(slots=True)
+class ContinueJournal:
+    """Secondary: keep the journal, whose end has the sequence of `position`; if it is of another generation,
+    append the mere change of position. Durably. Report `journal_done(ticket, errno)`."""
+
+    ticket: int
+    position: Position
+
+
+@dataclass(slots=True)
 class TrimJournal:
-    """Secondary: what lies at or below `position` is not needed any more. Nothing is reported."""
+    """Secondary: what lies at or below `position` is not needed any more. Nothing is reported. A shell that
+    is reading in the journal lets it pass: it is said again."""
 
     position: Position
 
@@ -303,6 +324,7 @@ Action: TypeAlias = (
     | SyncJournal
     | ApplyFrames
     | BeginJournal
+    | ContinueJournal
     | TrimJournal
     | ReplayJournal
     | Note

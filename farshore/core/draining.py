@@ -129,6 +129,8 @@ class Draining:
         for head, frame in frames:
             if head.last <= self._queue.read:
                 continue
+            if head.last > self._queue.end:
+                break  # it lies in the journal, and is not relayed yet (rule B6)
             if head.first != self._queue.read + 1 or not history.holds(Position(head.generation, head.last)):
                 return f"the disk queue holds frame {head.first} behind {self._queue.read}"
             if head.generation != self.generation:
@@ -144,6 +146,11 @@ class Draining:
     def _flush(self, run: list[object]) -> None:
         if run:
             self._feeder.shared.outbox.emit(SendFrames(self._feeder.id, run))
+
+    def turn(self, position: Position) -> None:
+        """A link that is in step: a generation ends at `position`, and the next one begins there."""
+        self.generation = position.generation
+        self._feeder.send(self._resume(position))
 
     def _turn_to(self, generation: bytes) -> None:
         """A generation ended here with a clean stop; the peer adopts the next one before it goes on."""

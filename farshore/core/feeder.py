@@ -21,6 +21,7 @@ from farshore.core.feeder_session import FeederSession, Phase
 from farshore.core.filling import Filling
 from farshore.core.gate import Acknowledged, LinkGate
 from farshore.core.handshake import Course
+from farshore.core.journal_queue import JournalQueue
 from farshore.core.link import LinkEvent, Standing, step
 from farshore.core.pausing import Pause
 from farshore.core.queueing import LinkQueue, position_of
@@ -54,6 +55,7 @@ _REMEDIES = {
     "disk-full": "free space at the peer; the link then goes on by itself",
     "size-mismatch": "give the peer's volumes the size of ours, or farshore link delete and create",
     "wrong-feeder": "farshore status at the peer shows which link that copy follows",
+    "ring": "farshore topology shows who follows whom; farshore link reroute or delete",
     "protocol": "run the same version of Farshore on both nodes",
 }
 """What an operator can do about a refusal; the link tries again all the while."""
@@ -83,7 +85,7 @@ class Feeder:
         self.pause: Pause | None = None
         self.retired = False
         """True once the link was removed."""
-        self.disk = LinkQueue(self)
+        self.disk = JournalQueue(self) if shared.relaying else LinkQueue(self)
         self.session = FeederSession(self)
         self.unlogged = Unlogged(self, shared.ignored)
         self.gate = LinkGate(spec.id, shared.path, self._gate_facts, self._remember_alone)
@@ -110,7 +112,7 @@ class Feeder:
     @property
     def sync(self) -> bool:
         """Whether acknowledgements wait for this link's peer."""
-        return self.spec.options.mode is Mode.SYNC
+        return self.spec.options.mode is Mode.SYNC and not self.shared.relaying
 
     @property
     def freezing(self) -> bool:
@@ -118,7 +120,8 @@ class Feeder:
         return self.gate.freezing
 
     def _gate_facts(self) -> tuple[LinkRecord, LinkOptions, Acknowledged]:
-        return self.record, self.spec.options, self.acked
+        options = self.spec.options
+        return self.record, options if self.sync else replace(options, mode=Mode.ASYNC), self.acked
 
     def _remember_alone(self, since: Position, then: Callable[[], None]) -> None:
         if self.record.alone_since == since and self.shared.keeper.idle:
@@ -212,6 +215,12 @@ class Feeder:
 
     def diverge(self, course: Course, why: str) -> None:
         """The histories forbid to send anything (rules D2, D3, D6)."""
+        if course is Course.NEWER and self.shared.relaying:
+            # It was fed by another copy meanwhile: what it has comes here in time, by our own feeder.
+            self.close("", "the far copy is ahead of this one")
+            self.stop(LinkEvent.LOST, "the far copy is ahead of this one, which has to catch up first")
+            self.session.retry.slow(self.shared.outbox.now)
+            return
         changed = course is Course.CHANGED
         self.close("identity-changed" if changed else "diverged", why)
         self.stop(LinkEvent.IDENTITY if changed else LinkEvent.DIVERGE, why)

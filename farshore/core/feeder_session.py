@@ -54,6 +54,11 @@ class FeederSession:
         return self.phase is Phase.LIVE
 
     @property
+    def begun(self) -> bool:
+        """True once something was said to the peer."""
+        return self.phase not in (Phase.IDLE, Phase.CONNECTING)
+
+    @property
     def greeting(self) -> bool:
         """True between our hello and the message that asks the follower to make ready."""
         return self.phase is Phase.GREETING
@@ -64,6 +69,8 @@ class FeederSession:
         feeder = self._feeder
         if feeder.shared.keeper.header.fault:
             return False  # a faulted copy feeds nobody: its peer's content may be the better one
+        if not feeder.shared.feeding():
+            return False
         if feeder.retired or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
             return False
         if feeder.record.paused:
@@ -103,6 +110,7 @@ class FeederSession:
                 feeder.record.peer_copy,
                 feeder.spec.options.first,
                 feeder.spec.options.apply is Apply.JOURNAL,
+                feeder.shared.chain(),
             )
         )
 

@@ -11,16 +11,27 @@ from __future__ import annotations
 
 import errno as errnos
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from farshore.core import cutting
-from farshore.core.actions import AppendFrame, ApplyFrames, BeginJournal, SyncJournal, TrimJournal
+from farshore.core.actions import (
+    AppendFrame,
+    ApplyFrames,
+    BeginJournal,
+    ContinueJournal,
+    Relayable,
+    SyncJournal,
+)
 from farshore.core.durability import Durability
 from farshore.core.outbox import GroupSync, Outbox
 from farshore.model.messages import FrameHead
 from farshore.model.positions import Position
+from farshore.model.volumes import Operation
+
+if TYPE_CHECKING:
+    from farshore.core.relaying import Relay
 
 _FULL = (errnos.ENOSPC, errnos.EDQUOT)
 
@@ -62,6 +73,11 @@ class Journaled(Protocol):
     outbox: Outbox
     standing: Durability
 
+    @property
+    def relay(self) -> Relay:
+        """Told of every frame on its way, and asked what may be written to the volumes."""
+        ...
+
     def end_session(self, code: str, text: str) -> None:
         """End the session; with a code the feeder is told why."""
         ...
@@ -102,7 +118,7 @@ class Journaling:
         """Bytes of the frames behind the mark."""
         self.stuck = 0.0
         """When a full disk is tried again; 0 while none is full."""
-        self._frames: deque[tuple[int, int, object]] = deque()
+        self._frames: deque[tuple[int, int, Relayable]] = deque()
         """(last sequence, bytes, frame) of what is not written to the volumes."""
         self._cuts: list[Position] = []
         """Cuts that are being appended."""
@@ -128,9 +144,10 @@ class Journaling:
         """Whether a bound is reached (F1): nothing more of the stream is taken until it is not."""
         return self.active and (self.waiting >= self.limits.waiting or self.size >= self.limits.size)
 
-    def take(self, head: FrameHead, frame: object) -> None:
+    def take(self, head: FrameHead, frame: Relayable) -> None:
         """The next frame of the stream."""
         self.taken = head.last
+        self._copy.relay.taken(head, frame)
         self._frames.append((head.last, head.size, frame))
         if head.cut:
             self._cuts.append(Position(head.generation, head.last))
@@ -156,6 +173,7 @@ class Journaling:
             self.waiting -= size
             self.size -= size
         self.taken = standing.applied
+        self._copy.relay.forgotten(standing.applied)
         if errno in _FULL:
             self._copy.end_session("disk-full", "no space is left for the copy's journal")
         else:
@@ -182,6 +200,10 @@ class Journaling:
 
         self.sync_group.request(synced)
 
+    def go_on(self) -> None:
+        """Something that frames had to wait for may be over."""
+        self._advance()
+
     def _advance(self) -> None:
         """Begin whatever is due."""
         if not self.active:
@@ -189,6 +211,7 @@ class Journaling:
         due = self._asked or self._unsynced >= self.limits.sync or self.full or bool(self._drains)
         if due and self.sync_group.idle and self._standing.durable < self._standing.applied:
             self.sync(self.said)
+        self._copy.relay.advance()
         self._write()
         self._mark_if_due()
         if self._drains and self.drained:
@@ -202,10 +225,10 @@ class Journaling:
         return self.taken == self._standing.applied == self.written == self.marked and not self._marking
 
     def _write(self) -> None:
-        """Rule B2: only what is durable in the journal goes to the volumes."""
+        """Rule B2: only what is durable in the journal goes to the volumes, and the hops hear of it first."""
         if self._writing or self.stuck:
             return
-        durable, frames, last, size = self.releasable, [], 0, 0
+        durable, frames, last, size = self.releasable, list[object](), 0, 0
         for sequence, length, frame in self._frames:
             if sequence > durable or size >= self.limits.sync:
                 break
@@ -221,7 +244,13 @@ class Journaling:
     @property
     def releasable(self) -> int:
         """The newest sequence that may be written to the volumes."""
-        return self._standing.durable
+        return self._copy.relay.path.sequence
+
+    def unwritten(self, relayed: int) -> Iterator[tuple[int, list[Operation]]]:
+        """(last sequence, operations) of the frames up to `relayed` that the volumes do not show yet."""
+        for last, _, frame in self._frames:
+            if last <= relayed:
+                yield last, frame.operations
 
     def _wrote(self, errno: int, last: int, count: int) -> None:
         self._writing = False
@@ -239,6 +268,7 @@ class Journaling:
             self.waiting -= size
             self._written_bytes += size
         self.written = last
+        self._copy.relay.written(last)
         self._advance()
 
     def _mark_if_due(self) -> None:
@@ -262,7 +292,7 @@ class Journaling:
             self._marking = False
             self.marked = position.sequence
             self.size -= size
-            self._outbox.emit(TrimJournal(position))
+            self._copy.relay.trim(position)
             self._advance()
 
         self.sync_volumes(lambda: standing.record(position, recorded))
@@ -308,6 +338,19 @@ class Journaling:
 
         self._outbox.emit(BeginJournal(self._outbox.ticket(begun), position))
 
+    def go_on_at(self, position: Position, then: Callable[[], None]) -> None:
+        """The same for a journal that is there and whole, and that hops may still need: it is kept."""
+
+        def kept(errno: int) -> None:
+            if errno in _FULL:
+                self._copy.end_session("disk-full", "no space is left for the copy's journal")
+            elif errno:
+                self._copy.fail(errno)
+            else:
+                then()
+
+        self._outbox.emit(ContinueJournal(self._outbox.ticket(kept), position))
+
     def activate(self, position: Position) -> None:
         """From now on frames go to the journal, which the header durably says."""
         if self.active:
@@ -319,6 +362,7 @@ class Journaling:
         self.stuck = 0.0
         self._frames.clear()
         self._standing.since = self._outbox.now
+        self._copy.relay.stand_at(position)
 
     # -- time -------------------------------------------------------------------------------
 

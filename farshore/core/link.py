@@ -42,6 +42,8 @@ class LinkEvent(StrEnum):
     """The queue is full."""
     PEER_ERROR = "peer-error"
     LOCAL_ERROR = "local-error"
+    UPSTREAM = "upstream"
+    """The copy at this end is being resynced itself (rule B6)."""
     DIVERGE = "diverge"
     IDENTITY = "identity"
     REFUSED = "refused"
@@ -68,6 +70,7 @@ _STOPS = {
     LinkEvent.PEER_ERROR: Standing(_LOGGING, Reason.PEER_ERROR),
     LinkEvent.LOCAL_ERROR: Standing(_LOGGING, Reason.LOCAL_ERROR),
     LinkEvent.REFUSED: Standing(_LOGGING, Reason.REFUSED),
+    LinkEvent.UPSTREAM: Standing(_LOGGING, Reason.UPSTREAM_RESYNCING),
     LinkEvent.DIVERGE: Standing(_DIVERGED, Reason.HISTORIES_CONFLICT),
     LinkEvent.IDENTITY: Standing(_DIVERGED, Reason.IDENTITY_CHANGED),
 }

@@ -234,13 +234,17 @@ class LinkQueue:
                 return False
             self.block()
         feeder.board.spooled.mark(operations, last)
+        self._enter(last, size)
+        return True
+
+    def _enter(self, last: int, size: int) -> None:
+        """A frame that only the queue has."""
         self.end = self._kept = last
         self._memory.append((last, size))
         self.memory_bytes += size
-        if self.appending or self.memory_bytes > feeder.spec.options.queue_memory:
+        if self.appending or self.memory_bytes > self._feeder.spec.options.queue_memory:
             self.appending = True
             self._to_disk(last)
-        return True
 
     def _to_disk(self, last: int) -> None:
         self._writing.append((last, self.memory_bytes))

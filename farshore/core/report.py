@@ -12,6 +12,7 @@ from typing import Any
 from farshore.core.feeder import Feeder
 from farshore.core.health import LinkFacts, of_group
 from farshore.core.lag import of_link
+from farshore.core.links import Links
 from farshore.core.liveness import Liveness
 from farshore.core.primary import Primary
 from farshore.core.secondary import Secondary
@@ -60,13 +61,13 @@ def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
     )
 
 
-def of_feeder(primary: Primary, feeder: Feeder) -> dict[str, Any]:
+def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
     """One link."""
     filling, record, acked = feeder.filling, feeder.record, feeder.acked
-    unacknowledged = primary.ledger.bytes_after(acked.durable) if feeder.following else 0
-    lag = of_link(primary.timeline, primary.outbox, feeder)
+    unacknowledged = links.ledger.bytes_after(acked.durable) if feeder.following else 0
+    lag = of_link(links.timeline, links.outbox, feeder)
     seconds = lag.seconds if lag is not None else None
-    usable, as_of, why = peer_usable(feeder, primary.outbox.wall, seconds)
+    usable, as_of, why = peer_usable(feeder, links.outbox.wall, seconds)
     stopped = record.stopped_at
     return {
         "id": feeder.id.hex(),
@@ -164,5 +165,5 @@ def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
         # By the primary's clock; by the second figure it differs from ours.
         "newest_write_at": moment(secondary.newest_write / 1e9 if secondary.newest_write else None),
         **_clocks(secondary.session.liveness if secondary.session is not None else None),
-        "links": [],
+        "links": [of_feeder(secondary.relay, each) for each in secondary.relay.feeders.values()],
     }

@@ -134,7 +134,18 @@ class BoardImage:
 class Scoreboard:
     """All that is known of one link's differences, and the base from which it is complete (A5)."""
 
-    __slots__ = ("base", "dirty", "geometry", "open", "peer_copy", "queued", "second", "spooled", "suspect")
+    __slots__ = (
+        "base",
+        "dirty",
+        "geometry",
+        "open",
+        "peer_copy",
+        "queued",
+        "second",
+        "spooled",
+        "spooled_on_disk",
+        "suspect",
+    )
 
     def __init__(self, geometry: Geometry, image: BoardImage | None) -> None:
         self.geometry = geometry
@@ -143,6 +154,8 @@ class Scoreboard:
         """(volume, region) -> highest sequence of a queued frame that touches it (A4)."""
         self.spooled = QueuedMarks(geometry)
         """The same for frames that lie in the disk queue."""
+        self.spooled_on_disk = True
+        """Whether the written pages contain `spooled`; a hop's do not: its frames are in the journal."""
         self.base: Position | None = None
         self.peer_copy: bytes | None = None
         self.open = False
@@ -281,7 +294,7 @@ class Scoreboard:
             for owner, region in self.queued
             if owner == volume and region // PAGE_BITS == number
         ]
-        spooled = self.spooled.merged(volume)
+        spooled = self.spooled.merged(volume) if self.spooled_on_disk else None
         if spooled is not None:
             part = spooled[number * PAGE_BITS : (number + 1) * PAGE_BITS]
             data = _either(data, part.tobytes().ljust(PAGE_BYTES, b"\0"))

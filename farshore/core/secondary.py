@@ -7,20 +7,22 @@ come, the fault. What arrives within a session is the business of `stream`.
 from __future__ import annotations
 
 import errno as errnos
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from farshore.core import starting
-from farshore.core.actions import Action, Close, Send
+from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.durability import Durability
 from farshore.core.geometry import Geometry
 from farshore.core.journaling import JournalImage, Journaling, JournalLimits
 from farshore.core.liveness import Liveness
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
+from farshore.core.relaying import Relay
+from farshore.core.scoreboard import BoardImage
 from farshore.core.stream import Stream
 from farshore.model import messages as m
 from farshore.model.header import Header, Upstream
-from farshore.model.options import Timing
+from farshore.model.options import LinkSpec, Timing
 from farshore.model.positions import History, Position
 
 
@@ -40,6 +42,9 @@ class SecondarySetup:
     empty: bool = True
     journal: JournalImage = field(default_factory=JournalImage)
     limits: JournalLimits = field(default_factory=JournalLimits)
+    links: tuple[LinkSpec, ...] = ()
+    """Of this copy's own, the hops."""
+    boards: Mapping[bytes, BoardImage] = field(default_factory=dict)
 
 
 class Secondary:
@@ -53,6 +58,7 @@ class Secondary:
         self.standing = Durability(self.outbox, self.keeper, GroupSync(self.outbox), self.fail)
         self.journal = Journaling(self, setup.limits)
         self.journal.said = self._say_durable
+        self.relay = Relay(self)
         self.session: Stream | None = None
         self.started = False
         self.stopped = False
@@ -63,7 +69,7 @@ class Secondary:
         """When a feeder came or went last, wall seconds."""
         self.newest_write = 0
         """When the newest frame that came was made, by the primary's clock; nanoseconds since the epoch."""
-        self._stopping = False
+        self.stopping = False
         self._pointing: int | None = None
         """The epoch of a new upstream that is not durable yet."""
 
@@ -81,9 +87,9 @@ class Secondary:
 
     def stop(self) -> list[Action]:
         """A clean stop: end the session, make everything durable, say so in the header."""
-        if not self._stopping:
-            self._stopping = True
+        if not self.stopping:
             self.end_session("", "the engine stops")
+            self.stopping = True
             if self.fault or not self.started:
                 self.stopped = True
             elif self.journal.active:
@@ -94,13 +100,17 @@ class Secondary:
 
     def out_of_room(self) -> None:
         """The volumes are full: what is journaled cannot be applied now. A stop is not clean then."""
-        self.stopped = self._stopping
+        self.stopped = self.stopping
 
     def _leave(self) -> None:
         def done() -> None:
             self.stopped = True
 
-        self.keeper.put(replace(self.keeper.header, history=self.history(), clean=True), done)
+        def known() -> None:
+            self.keeper.put(replace(self.keeper.header, history=self.history(), clean=True), done)
+
+        self.relay.close()
+        self.relay.persist(known, exactly=True)
 
     # -- facts ------------------------------------------------------------------------------
 
@@ -153,6 +163,7 @@ class Secondary:
         nonce = int.from_bytes(self.setup.new_id()[:8], "little") >> 1
         liveness = Liveness(self.setup.timing, self.outbox.now)
         self.session = Stream(self, channel, nonce, hello, liveness)
+        self.relay.chain = (hello.copy, *hello.chain)[: m.MAX_CHAIN]
         upstream = header.upstream
         if upstream is not None and upstream.copy is None:
             self.keeper.put(replace(header, upstream=replace(upstream, copy=hello.copy)))
@@ -199,11 +210,13 @@ class Secondary:
             return "wrong-feeder", "this copy was pointed at another feeder"
         if hello.peer_copy not in (None, header.copy):
             return "identity-changed", "the feeder expects another copy than this one"
+        if header.copy in (hello.copy, *hello.chain):
+            return "ring", "this copy is upstream of the one that would feed it"
         if self.fault:
             return "faulted", self.fault
         if self.journal.stuck:
             return "disk-full", "no space is left for the copy's volumes"
-        if not self.started or self._stopping:
+        if not self.started or self.stopping:
             return "session-live", "the copy is starting or stopping"
         if dict(hello.volumes) != self.geometry.sizes:
             return "size-mismatch", "the volumes have other sizes here"
@@ -250,7 +263,7 @@ class Secondary:
         if session is not None:
             session.liveness.heard(self.outbox.now)
 
-    def frame(self, channel: bytes, head: m.FrameHead, frame: object) -> list[Action]:
+    def frame(self, channel: bytes, head: m.FrameHead, frame: Relayable) -> list[Action]:
         """A frame of the stream."""
         session = self._current(channel)
         if session is not None:
@@ -323,6 +336,7 @@ class Secondary:
         gap = now - self.outbox.now
         if self.session is not None and gap > self.setup.timing.beat:
             self.session.liveness.stalled(gap)
+        self.relay.clock(gap)
         self.outbox.now, self.outbox.wall = now, wall
 
     def turn_end(self) -> list[Action]:
@@ -342,6 +356,7 @@ class Secondary:
             elif (beat := session.liveness.beat(now)) is not None:
                 session.send(beat)
         self.journal.tick()
+        self.relay.tick()
         standing = self.standing
         if standing.unsynced and standing.sync.idle and now - standing.since >= timing.durable_every:
             if self.session is not None:
@@ -357,6 +372,7 @@ class Secondary:
         self.fault = f"disk error {errnos.errorcode.get(errno, errno)}"
         self.outbox.note("faulted", why=self.fault, sequence=self.applied)
         self.end_session("io-error", self.fault)
+        self.relay.fail(self.fault)
         self.keeper.put(replace(self.keeper.header, fault=self.fault, clean=False))
-        if self._stopping:
+        if self.stopping:
             self.stopped = True

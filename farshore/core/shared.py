@@ -36,6 +36,16 @@ class Issuer(Protocol):
         ...
 
 
+def always() -> bool:
+    """A primary may feed whenever it runs."""
+    return True
+
+
+def nobody() -> tuple[bytes, ...]:
+    """A primary follows nobody."""
+    return ()
+
+
 @dataclass(slots=True)
 class Shared:
     """One per copy; the callables are the copy's."""
@@ -59,6 +69,12 @@ class Shared:
     """Whether writes have not flowed yet since the start (rule D5); a stop that holds them is none."""
     ignored: frozenset[int] = frozenset()
     """Volumes with `outage=ignore` (rule A6)."""
+    relaying: bool = False
+    """The links are the hops of a secondary (see `relaying`)."""
+    feeding: Callable[[], bool] = always
+    """Whether this copy may feed anybody now (rule B6)."""
+    chain: Callable[[], tuple[bytes, ...]] = nobody
+    """The copies upstream of this one, the nearest first."""
 
     def position(self) -> Position:
         """Our newest position."""

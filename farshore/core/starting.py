@@ -40,8 +40,20 @@ def start(copy: Secondary) -> None:
         durable = setup.durable
         known = durable is not None and durable.generation == head.generation
         copy.standing.move_to(head, durable.sequence if durable is not None and known else 0)
-    begun = replace(header, clean=False, boot=setup.boot, doubtful_until=doubtful, fault="")
-    copy.keeper.put(begun, copy.has_started)
+    # Without a clean stop nobody knows what was changed outside of a journal, for the hops.
+    lost = bool(header.fault) or not header.clean
+
+    def restored() -> None:
+        fresh = replace(copy.keeper.header, clean=False, boot=setup.boot, fault="")
+        copy.keeper.put(replace(fresh, doubtful_until=doubtful), copy.has_started)
+
+    def restore() -> None:
+        copy.relay.restore(lost, restored)
+
+    if setup.links and header.resync is None and head is not None:
+        copy.standing.make_durable(restore)  # a hop is never ahead of what is certain here (rule B6)
+    else:
+        restore()
 
 
 def _replay(copy: Secondary, head: Position) -> None:
@@ -59,9 +71,10 @@ def _replay(copy: Secondary, head: Position) -> None:
         standing.move_to(position, mark.sequence)
         short = position.sequence < head.sequence
         found = lost or journal.damaged or ("the journal ends too early" if short else "")
+        distrusted = bool(found or copy.setup.header.fault)
         if copy.setup.header.clean and not short:
             found = ""  # a clean stop has left nothing in it that could be missing now
-        standing.sync_volumes(lambda: standing.record(position, lambda: _replayed(copy, found)))
+        standing.sync_volumes(lambda: standing.record(position, lambda: _replayed(copy, found, distrusted)))
 
     if lost:
         replayed(mark, 0)
@@ -69,18 +82,23 @@ def _replay(copy: Secondary, head: Position) -> None:
         copy.outbox.emit(ReplayJournal(copy.outbox.ticket(replayed), mark))
 
 
-def _replayed(copy: Secondary, damage: str) -> None:
-    """The image is a prefix, unless there was damage."""
-    header, standing = copy.keeper.header, copy.standing
+def _replayed(copy: Secondary, damage: str, distrusted: bool) -> None:
+    """The image is a prefix, unless there was damage; a `distrusted` journal tells the hops nothing."""
+    standing = copy.standing
     copy.replaying = False
     standing.durable = standing.applied
-    doubtful = header.doubtful_until
+    doubtful = copy.keeper.header.doubtful_until
     if damage:
         # What had been applied of it may be in the volumes, and nobody knows how far it went.
         doubtful = FOREVER
         copy.outbox.note("journal-damaged", why=damage, sequence=standing.applied)
-    history = reaching(header.history, standing.position)
-    fresh = replace(header, history=history, clean=False, boot=copy.setup.boot, fault="")
     # The journal goes on saying that there is nothing beyond, should this process die before a session.
-    kept = not damage and copy.setup.journal.start is not None
-    copy.keeper.put(replace(fresh, doubtful_until=doubtful, journaling=kept), copy.has_started)
+    kept = not distrusted and copy.setup.journal.start is not None
+
+    def restored() -> None:
+        header = copy.keeper.header
+        history = reaching(header.history, standing.position)
+        fresh = replace(header, history=history, clean=False, boot=copy.setup.boot, fault="")
+        copy.keeper.put(replace(fresh, doubtful_until=doubtful, journaling=kept), copy.has_started)
+
+    copy.relay.restore(distrusted, restored)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno as errnos
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from farshore.core import cutting
-from farshore.core.actions import ApplyFill, ApplyFrame, CompareDigests, Send
+from farshore.core.actions import ApplyFill, ApplyFrame, CompareDigests, Relayable, Send
 from farshore.core.durability import Durability
 from farshore.core.geometry import Geometry
 from farshore.core.journaling import Journaling
@@ -23,6 +23,10 @@ from farshore.core.outbox import HeaderKeeper, Outbox
 from farshore.model import messages as m
 from farshore.model.header import OpenResync
 from farshore.model.positions import History, Position
+from farshore.model.volumes import WRITE
+
+if TYPE_CHECKING:
+    from farshore.core.relaying import Relay
 
 
 class Follower(Protocol):
@@ -34,6 +38,11 @@ class Follower(Protocol):
     standing: Durability
     journal: Journaling
     since: float
+
+    @property
+    def relay(self) -> Relay:
+        """The copy's own links."""
+        ...
 
     def history(self) -> History:
         """What this copy certainly holds."""
@@ -57,7 +66,7 @@ class Stream:
         self.channel = channel
         self.nonce = nonce
         self.instance = hello.instance
-        self._journal_wanted = hello.journal
+        self._journal_asked = hello.journal
         self.liveness = liveness
         self.ready = False
         self.fills_applied = 0
@@ -69,6 +78,11 @@ class Stream:
         self._frame: m.FrameHead | None = None
         self._fill: m.Fill | None = None
         self._over = False
+
+    @property
+    def _journal_wanted(self) -> bool:
+        """Rule B6: what is relayed has to be in the journal first."""
+        return self._journal_asked or self._copy.relay.active
 
     @property
     def holding(self) -> bool:
@@ -109,7 +123,7 @@ class Stream:
 
     # -- frames -----------------------------------------------------------------------------
 
-    def frame(self, head: m.FrameHead, frame: object) -> None:
+    def frame(self, head: m.FrameHead, frame: Relayable) -> None:
         """A frame: ignored at or below the position, applied when it is the next, else refused."""
         copy = self._copy
         journal = copy.journal
@@ -126,6 +140,8 @@ class Stream:
             journal.take(head, frame)
         else:
             self._frame = head
+            if copy.relay.active:
+                copy.relay.changes(frame.operations)
             copy.outbox.emit(ApplyFrame(frame, Position(head.generation, head.last)))
 
     def frame_applied(self, errno: int) -> None:
@@ -240,20 +256,14 @@ class Stream:
         elif journal.active and position.generation == copy.standing.generation:
             journal.sync(adopt)
         else:
-            begin = current(lambda: journal.begin(position, adopt))
-            journal.leave(current(lambda: self._disown_journal(begin)))
-
-    def _disown_journal(self, then: Callable[[], None]) -> None:
-        """The volumes hold everything: the header says so before the journal is cleared."""
-        keeper = self._copy.keeper
-        if keeper.header.journaling:
-            keeper.put(replace(keeper.header, history=self._copy.history(), journaling=False), then)
-        else:
-            then()
+            # One that the header speaks of is whole, and goes on: a hop may have to read in it still.
+            begin = journal.go_on_at if copy.keeper.header.journaling else journal.begin
+            journal.leave(current(lambda: begin(position, adopt)))
 
     def _begin(self, message: m.ResyncBegin) -> None:
         """Rule E1: everything so far synced, then durably inconsistent, before the first fill."""
         copy, position = self._copy, message.position
+        copy.relay.suspend()
 
         def mark(done: Callable[[], None]) -> None:
             header = copy.keeper.header
@@ -302,6 +312,7 @@ class Stream:
             self._protocol_error("a fill lies outside its volume")
         else:
             self._fill = fill
+            self._copy.relay.changes([(fill.volume, WRITE, fill.offset, fill.length)])
             self._copy.outbox.emit(ApplyFill(fill))
 
     def filled(self, errno: int) -> None:
@@ -344,7 +355,10 @@ class Stream:
 
         def install(done: Callable[[], None]) -> None:
             header = replace(copy.keeper.header, history=message.history, resync=None, doubtful_until=0)
-            copy.keeper.put(replace(header, journaling=wanted), done)
+            # Rule B6: what was written meanwhile is marked for the hops before nothing says that it was.
+            copy.relay.persist(
+                self._if_current(lambda: copy.keeper.put(replace(header, journaling=wanted), done))
+            )
 
         def begin(done: Callable[[], None]) -> None:
             last = self._if_current(lambda: install(done))

@@ -24,6 +24,7 @@ from farshore.engine.stored_copy import StoredCopy
 from farshore.errors import FarshoreError
 from farshore.model.messages import Buffer
 from farshore.model.positions import Position
+from farshore.model.volumes import Operation
 from farshore.store.segments import Cursor, Entry
 from farshore.wire import frame
 
@@ -35,10 +36,20 @@ _REPLAY_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class KeptFrame:
-    """A frame that outlives the receive buffer; `steps` refer to `data`."""
+    """A frame that outlives the receive buffer; `steps` refer to its data."""
 
-    data: Buffer
+    whole: frame.Frame
     steps: Steps
+
+    @property
+    def data(self) -> Buffer:
+        """As it came."""
+        return self.whole.data
+
+    @property
+    def operations(self) -> list[Operation]:
+        """Its records, in order."""
+        return self.whole.operations
 
 
 @dataclass(slots=True)
@@ -84,6 +95,7 @@ class FrameJournal:
             a.BeginJournal: lambda action: self._run(
                 action.ticket, partial(self.segments.clear, action.position)
             ),
+            a.ContinueJournal: self._continue,
             a.TrimJournal: lambda action: self.segments.trim(action.position),
             a.ReplayJournal: self._replay,
         }
@@ -112,6 +124,15 @@ class FrameJournal:
         except OSError as error:
             failed = error.errno or errno.EIO
         self._carrier.do(self._appended(failed))
+
+    def _continue(self, action: a.ContinueJournal) -> None:
+        try:
+            self.segments.continue_at(action.position)
+        except OSError as error:
+            code = error.errno or errno.EIO
+            self._reactor.soon(lambda: self._done(action.ticket, code))
+            return
+        self._run(action.ticket, self.segments.begin_sync().run)
 
     def _run(self, ticket: int, job: Callable[[], None]) -> None:
         self._pool.submit(_LANE, job, lambda result: self._done(ticket, errno_of(result)))

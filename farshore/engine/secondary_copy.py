@@ -203,7 +203,7 @@ class SecondaryCopy:
             # What goes to the journal outlives the receive buffer.
             data = memoryview(bytes(body)) if self.core.journal.active else body
             whole = frame.check(data)
-            kept = KeptFrame(data, steps_of(whole, self.core.geometry.sizes))
+            kept = KeptFrame(whole, steps_of(whole, self.core.geometry.sizes))
             self.carrier.do(self.core.frame(key, whole.head, kept))
         else:
             self.frames.append()

@@ -19,6 +19,8 @@ from farshore.model.positions import History, Position
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 PROTOCOL = 1
+MAX_CHAIN = 64
+"""Copies that a hello may name as upstream of its sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Hello:
     first: ResyncKind = ResyncKind.FULL
     journal: bool = False
     """Frames are to go through the follower's journal (rule B2)."""
+    chain: tuple[bytes, ...] = ()
+    """The copies that the feeder itself follows, directly or through others, the nearest first."""
 
 
 @dataclass(frozen=True, slots=True)

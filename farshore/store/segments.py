@@ -316,6 +316,15 @@ class Segments:
                 break
             self._given_back.append(self._segments.pop(number))
 
+    def continue_at(self, position: Position) -> None:
+        """Makes `position` the end if it is not: the same sequence under another generation. Raises
+        ValueError for another sequence, and OSError."""
+        end = self.end
+        if end is None or end.sequence != position.sequence:
+            raise ValueError(f"entries that end at {end} do not go on at {position}")
+        if end != position:
+            self.append([(position, b"")], end)
+
     def clear(self, follows: Position | None = None) -> None:
         """Drops every entry, durably, damaged or not; with `follows` a first segment is begun there,
         durably too. For the owner alone: no sync may be under way."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from farshore.errors import ProtocolError
 from farshore.model.header import OpenResync
+from farshore.model.messages import MAX_CHAIN
 from farshore.model.options import ResyncKind
 from farshore.model.positions import History, Position, Stretch
 
@@ -39,6 +40,13 @@ def put_id(value: bytes) -> bytes:
 def put_optional_id(value: bytes | None) -> bytes:
     """A byte that says whether there is one, then the id."""
     return b"\0" if value is None else b"\1" + put_id(value)
+
+
+def put_ids(values: tuple[bytes, ...]) -> bytes:
+    """Their number, then the ids. Raises ValueError for more than `MAX_CHAIN`."""
+    if len(values) > MAX_CHAIN:
+        raise ValueError(f"{len(values)} ids are too many")
+    return U16.pack(len(values)) + b"".join([put_id(each) for each in values])
 
 
 def put_position(value: Position) -> bytes:
@@ -123,6 +131,13 @@ class Fields:
 
     def optional_id(self) -> bytes | None:
         return self.id() if self.flag() else None
+
+    def ids(self) -> tuple[bytes, ...]:
+        """At most `MAX_CHAIN` ids."""
+        number = self.u16()
+        if number > MAX_CHAIN:
+            raise ProtocolError(f"{number} ids are too many")
+        return tuple([self.id() for _ in range(number)])
 
     def position(self) -> Position:
         return Position(*_POSITION.unpack(self._take(_POSITION.size)))

@@ -172,6 +172,11 @@ class Frame:
         """The operations in order. The list is the frame's own."""
         return self._records
 
+    @property
+    def operations(self) -> list[Operation]:
+        """The same without payloads and flags."""
+        return [(volume, code, offset, length) for volume, code, _, offset, length, _ in self._records]
+
 
 def check(data: Buffer) -> Frame:
     """Decodes exactly one frame, all of `data`.

@@ -157,6 +157,7 @@ def _put_hello(m: Hello) -> bytes:
             fields.put_optional_id(m.peer_copy),
             fields.put_kind(m.first),
             bytes((m.journal,)),
+            fields.put_ids(m.chain),
         )
     )
 
@@ -179,6 +180,7 @@ def _take_hello(body: memoryview) -> Hello:
         peer_copy=take.optional_id(),
         first=take.kind(),
         journal=take.flag(),
+        chain=take.ids(),
     )
     take.done()
     return message

@@ -87,7 +87,9 @@ class Far(Shell):
                 if not errno:
                     self.journal.append(action)
                 self._actions.extend(core.appended(errno))
-            case a.SyncJournal() | a.ApplyFrames() | a.BeginJournal() | a.TrimJournal() | a.ReplayJournal():
+            case a.SyncJournal() | a.ApplyFrames() | a.BeginJournal() | a.ContinueJournal():
+                self._carry_out_journal(action)
+            case a.TrimJournal() | a.ReplayJournal():
                 self._carry_out_journal(action)
             case _:
                 self._line(action)
@@ -112,6 +114,12 @@ class Far(Shell):
                     self.journal, self.safe_journal, self.journal_start = [], 0, position
 
                 self.finish(action, begin, lambda errno: core.journal_done(ticket, errno))
+            case a.ContinueJournal(ticket=ticket):
+
+                def go_on(_: int) -> None:
+                    self.safe_journal = len(self.journal)
+
+                self.finish(action, go_on, lambda errno: core.journal_done(ticket, errno))
             case a.TrimJournal(position=position):
                 kept = [each for each in self.journal if each.position.sequence > position.sequence]
                 self.safe_journal -= len(self.journal) - len(kept)

@@ -28,7 +28,7 @@ class TestSessions:
         pair.turn(15)
         assert pair.far.core.applied == 2
 
-    def test_a_new_generation_begins_a_new_journal_behind_all_of_the_old_one(self) -> None:
+    def test_a_new_generation_goes_on_in_the_same_journal_once_all_of_the_old_one_is_applied(self) -> None:
         pair = journaled()
         pair.write(0)
         pair.turn(15)
@@ -38,10 +38,11 @@ class TestSessions:
         pair.stop_near()
         pair.start_near("boot-1")
         pair.turn(60)
-        assert not pair.far.carried(a.BeginJournal)
+        assert not pair.far.carried(a.ContinueJournal)
         pair.far.let_all()
         pair.replicating()
-        assert [each.position for each in pair.far.carried(a.BeginJournal)] == [
+        assert not pair.far.carried(a.BeginJournal)
+        assert [each.position for each in pair.far.carried(a.ContinueJournal)] == [
             Position(pair.near.core.generation, 2)
         ]
         pair.write(1024)
@@ -50,16 +51,15 @@ class TestSessions:
         pair.until(pair.equal)
 
     @pytest.mark.parametrize("boot", ["boot-1", "boot-2"])
-    def test_a_death_while_the_journal_is_begun_anew_loses_nothing(self, boot: str) -> None:
+    def test_a_death_while_the_journal_changes_its_generation_loses_nothing(self, boot: str) -> None:
         pair = journaled()
         pair.write(0)
         pair.write(512)
         pair.turn(15)
         pair.stop_near()
-        pair.far.hold.add(a.BeginJournal)
+        pair.far.hold.add(a.ContinueJournal)
         pair.start_near("boot-1")
-        pair.until(lambda: pair.far.held(a.BeginJournal) == 1)
-        pair.far.journal, pair.far.journal_start = [], None  # the old one is gone, the new one not there
+        pair.until(lambda: pair.far.held(a.ContinueJournal) == 1)
         pair.restart_far(boot)
         assert not pair.far.noted("journal-damaged")
         assert pair.far.core.applied == 2

@@ -132,7 +132,7 @@ def kept(sequence: int, *writes: tuple[int, bytes], volume: int = 1, code: int =
     data = bytes(frame.encode(stamp, operations, payloads))
     whole = frame.check(data)
     steps = steps_of(whole, {volume: 64 * KIB})
-    return a.AppendFrame(KeptFrame(data, steps), Position(G, sequence + len(operations) - 1))
+    return a.AppendFrame(KeptFrame(whole, steps), Position(G, sequence + len(operations) - 1))
 
 
 def test_frames_of_one_turn_are_appended_together_and_nothing_else_happens(bench: Bench) -> None:
