@@ -76,8 +76,9 @@ class Chain:
         for _, follower in self._behind(site):
             if site.core.applied < follower.highest:
                 raise BrokenRule(
-                    "B6", f"{site.name} is back at {site.core.applied}, {follower.site.name} has"
-                    f" applied {follower.highest}"
+                    "B6",
+                    f"{site.name} is back at {site.core.applied}, {follower.site.name} has"
+                    f" applied {follower.highest}",
                 )
 
     # -- at any moment ----------------------------------------------------------------------------

@@ -116,13 +116,6 @@ class JournalShell:
 
         self._site.steps.begin("journal", Step(run, self._report(action.ticket)))
 
-    def _continue(self, action: a.ContinueJournal) -> None:
-        def run() -> None:
-            self.segments.continue_at(action.position)
-            self.segments.sync()
-
-        self._site.steps.begin("journal", Step(run, self._report(action.ticket)))
-
     def _replay(self, action: a.ReplayJournal) -> None:
         site = self._site
         reached = [action.after]

@@ -154,7 +154,7 @@ def _ignored(seed: int, sizes: dict[int, int]) -> frozenset[int]:
 
 
 def _hops(seed: int, links: tuple[LinkSpec, ...]) -> tuple[Hop, ...]:
-    """Chains, in a part of the seeds; drawn by itself, so that the rest of a seed's options is what it was."""
+    """Chains, in a part of the seeds; drawn by itself, so that all other options are what they were."""
     random = Random(f"hops {seed}")
     draw = random.random()
     if draw >= 0.2:
