@@ -45,7 +45,8 @@ class Chain:
 
     def _behind(self, site: SecondarySite) -> Iterator[tuple[bytes, Follower]]:
         for link, (feeder, follower) in self._hops.items():
-            if feeder is site and not follower.tampered:
+            made = any(hop.id == link for hop in feeder.hops)
+            if feeder is site and made and not follower.tampered:
                 yield link, follower
 
     # -- what happens -----------------------------------------------------------------------------
@@ -91,7 +92,9 @@ class Chain:
             relay = site.core.relay
             feeder = relay.feeders.get(link)
             if feeder is None:
-                raise BrokenRule("A1", f"{site.name} has forgotten a hop")
+                if any(hop.id == link for hop in site.hops):
+                    raise BrokenRule("A1", f"{site.name} has forgotten a hop")
+                continue
             if not self._claims(feeder, follower):
                 continue
             clean = dirt.differing(site, follower.site, relay.geometry)
@@ -109,7 +112,7 @@ class Chain:
                 continue
             feeder = site.core.relay.feeders.get(link) if site.running else None
             if feeder is None:
-                return f"{site.name} is not up"
+                return f"{site.name} is not up, or has no such hop yet"
             if follower.tampered and feeder.state is LinkState.DIVERGED:
                 continue
             if feeder.state is not LinkState.REPLICATING:

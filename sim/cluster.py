@@ -21,7 +21,7 @@ from sim import stamps
 from sim.app import Application, Request
 from sim.disk import SECTOR
 from sim.net import Line, Net
-from sim.options import TIMING, Options
+from sim.options import TIMING, Hop, Options
 from sim.oracle import Oracle
 from sim.primary_site import PrimaryPlan, PrimarySite
 from sim.relay_site import RelaySite
@@ -100,6 +100,7 @@ class Cluster:
             site = relay = RelaySite(place, plan, f"at-{link.name}", hops)
             relay.witness = self.oracle
             self._fed_by.update((hop.id, relay) for hop in hops)
+            relay.hops = tuple(hop.spec for hop in options.hops if hop.via == link.id and not hop.late)
         else:
             site = SecondarySite(place, plan, f"at-{link.name}")
             site.witness = self.oracle
@@ -182,6 +183,14 @@ class Cluster:
         if self.primary.running and self.options.cuts:
             self._operate(self.primary, self.primary.core.cut, "now", 7)
 
+    def _make(self, hop: Hop) -> None:
+        """The operator makes a hop."""
+        site = self._fed_by[hop.spec.id]
+        if site.add_hop(hop.spec):
+            self.world.reach("hop made while frames come" if site.core.journal.active else "hop made")
+        else:
+            self.world.after(0.1, self.operator, self._make, hop)
+
     def feeding_site(self, link: bytes) -> PrimarySite | RelaySite:
         """Where a link starts."""
         return self._fed_by.get(link, self.primary)
@@ -257,6 +266,9 @@ class Cluster:
         for site in (*self.secondaries.values(), self.primary):
             self.start(site)
         self.world.after(0.3, self.operator, self._tend)
+        for hop in self.options.hops:
+            if hop.late:
+                self.world.after(self.world.between(0.2, 8.0), self.operator, self._make, hop)
         if self.options.faults:
             faults = Faults(self)
             self.pass_time(lambda: faults.enough and self._written, _STORM, "the storm")

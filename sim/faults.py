@@ -14,6 +14,7 @@ from typing import Final
 from farshore.model.options import AckLevel, Apply, Mode, OnFull, OnOutage, ResyncKind
 from sim.cluster import Cluster
 from sim.disk import Strike
+from sim.relay_site import RelaySite
 from sim.secondary_site import SecondarySite
 from sim.site import Site
 from sim.steps import Doom, Phase
@@ -27,6 +28,20 @@ _SECONDARY_LANES: Final = (
 )
 _PRIMARY_FILES: Final = (".img", "header", "activity", ".board", ".seg")
 _SECONDARY_FILES: Final = (".img", "header", "position", ".seg")
+_RELAY_LANES: Final = (*_SECONDARY_LANES, "board", "recall")
+_RELAY_FILES: Final = (*_SECONDARY_FILES, ".board")
+
+
+def _lanes(site: Site) -> tuple[str, ...]:
+    if isinstance(site, RelaySite):
+        return _RELAY_LANES
+    return _SECONDARY_LANES if isinstance(site, SecondarySite) else _PRIMARY_LANES
+
+
+def _files(site: Site) -> tuple[str, ...]:
+    if isinstance(site, RelaySite):
+        return _RELAY_FILES
+    return _SECONDARY_FILES if isinstance(site, SecondarySite) else _PRIMARY_FILES
 
 
 class Faults:
@@ -121,8 +136,7 @@ class Faults:
         site, random = self._site(), self.world.random
         if not site.running or site.steps.doom is not None:
             return False
-        lanes = _SECONDARY_LANES if isinstance(site, SecondarySite) else _PRIMARY_LANES
-        lane = random.choice(lanes)
+        lane = random.choice(_lanes(site))
         phase = random.choice(list(Phase))
         doom = Doom(lane, random.choice((1, 1, 2, 4)), phase, machine=self.world.chance(0.5))
         self.world.note(site.name, "doom", doom)
@@ -162,10 +176,9 @@ class Faults:
     def strike(self) -> bool:
         """One of the next operations of a disk fails."""
         site, random = self._site(), self.world.random
-        files = _SECONDARY_FILES if isinstance(site, SecondarySite) else _PRIMARY_FILES
         operation = random.choice(("pwrite", "pwrite", "fdatasync", "pread"))
         code = errno.ENOSPC if operation == "pwrite" and self.world.chance(0.4) else errno.EIO
-        strike = Strike(operation, random.choice(files), code)
+        strike = Strike(operation, random.choice(_files(site)), code)
         if len(site.disk.strikes) > 2:
             return False
         self.world.note(site.name, "strike", strike)

@@ -43,6 +43,8 @@ class Hop:
     via: bytes
     """The link, or hop, whose peer it starts from."""
     spec: LinkSpec
+    late: bool = False
+    """It is made while everything runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +162,10 @@ def _hops(seed: int, links: tuple[LinkSpec, ...]) -> tuple[Hop, ...]:
     if draw >= 0.2:
         return ()
     first = Hop(random.choice(links).id, _hop(random, 0))
-    if draw < 0.12:
-        return (first,)
     beside = draw < 0.16
-    return first, Hop(first.via if beside else first.spec.id, _hop(random, 1))
+    second = Hop(first.via if beside else first.spec.id, _hop(random, 1))
+    hops = (first,) if draw < 0.12 else (first, second)
+    return tuple([replace(hop, late=random.random() < 0.3) for hop in hops])
 
 
 def _hop(random: Random, number: int) -> LinkSpec:

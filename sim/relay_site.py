@@ -43,7 +43,10 @@ class RelaySite(SecondarySite):
     def __init__(self, place: Place, plan: SecondaryPlan, name: str, hops: tuple[LinkSpec, ...]) -> None:
         super().__init__(place, plan, name)
         self.witness = RelayWitness()
-        self.hops = hops
+        self.planned = hops
+        """Every hop that it will ever have."""
+        self.hops: tuple[LinkSpec, ...] = ()
+        """Those that were made."""
         self.outgoing = Outgoing(self, plan.geometry, lambda: self.witness)
         self.reading = JournalReading(self)
         self._boards: dict[bytes, BoardImage] = {}
@@ -59,7 +62,7 @@ class RelaySite(SecondarySite):
         }
 
     def create(self, copy: bytes) -> None:
-        create_boards(SimFiles(self.disk), self.plan.geometry, self.hops)
+        create_boards(SimFiles(self.disk), self.plan.geometry, self.planned)
         super().create(copy)
 
     # -- life -----------------------------------------------------------------------------------
@@ -72,10 +75,11 @@ class RelaySite(SecondarySite):
 
     def _load(self) -> None:
         super()._load()
-        self._boards = {link.id: self.outgoing.open_board(link.id) for link in self.hops}
+        self._boards = {link.id: self.outgoing.open_board(link.id) for link in self.planned}
 
     def _made(self) -> Secondary:
-        setup = replace(self._setup(), links=self.hops, boards=self._boards)
+        boards = {link.id: self._boards[link.id] for link in self.hops}
+        setup = replace(self._setup(), links=self.hops, boards=boards)
         self.witness.recalling(self, setup)
         core = Secondary(setup)
         self.outgoing.links = core.relay
@@ -88,10 +92,18 @@ class RelaySite(SecondarySite):
         """The operator has changed what a hop is like."""
         self.hops = tuple(spec if each.id == spec.id else each for each in self.hops)
 
+    def add_hop(self, spec: LinkSpec) -> bool:
+        """The operator makes a hop; False while there is nobody to tell."""
+        if not self.running or self.core.fault:
+            return False
+        self.hops += (spec,)
+        self.turn(self.core.relay.add_link, spec)
+        return True
+
     # -- hops -----------------------------------------------------------------------------------
 
     def _is_hop(self, channel: bytes) -> bool:
-        return any(link.id == channel for link in self.hops)
+        return any(link.id == channel for link in self.planned)
 
     def _send_either(self, action: a.Send) -> None:
         if not self._is_hop(action.channel):
@@ -129,7 +141,7 @@ class RelaySite(SecondarySite):
 
     def noted(self, action: a.Note) -> None:
         name = action.fields.get("link")
-        if not any(link.name == name for link in self.hops):
+        if not any(link.name == name for link in self.planned):
             super().noted(action)
             return
         fields = action.fields
