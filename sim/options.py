@@ -155,16 +155,26 @@ def _ignored(seed: int, sizes: dict[int, int]) -> frozenset[int]:
     return frozenset(volume for volume in sizes if random.random() < 0.7)
 
 
+def chained(seed: int) -> Options:
+    """The options of a seed, with a chain in any case."""
+    options = drawn(seed)
+    if options.hops:
+        return options
+    return replace(options, hops=_chain(Random(f"chain {seed}"), options.links))
+
+
 def _hops(seed: int, links: tuple[LinkSpec, ...]) -> tuple[Hop, ...]:
     """Chains, in a part of the seeds; drawn by itself, so that all other options are what they were."""
     random = Random(f"hops {seed}")
-    draw = random.random()
-    if draw >= 0.2:
-        return ()
+    return _chain(random, links) if random.random() < 0.2 else ()
+
+
+def _chain(random: Random, links: tuple[LinkSpec, ...]) -> tuple[Hop, ...]:
+    """One hop, two beside each other, or one behind the other."""
     first = Hop(random.choice(links).id, _hop(random, 0))
-    beside = draw < 0.16
-    second = Hop(first.via if beside else first.spec.id, _hop(random, 1))
-    hops = (first,) if draw < 0.12 else (first, second)
+    shape = random.choice(("one", "one", "one", "beside", "behind"))
+    second = Hop(first.spec.id if shape == "behind" else first.via, _hop(random, 1))
+    hops = (first,) if shape == "one" else (first, second)
     return tuple([replace(hop, late=random.random() < 0.3) for hop in hops])
 
 

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from sim.cluster import Cluster, Report
-from sim.options import drawn
+from sim.options import chained, drawn
 
 
 @dataclass(slots=True)
@@ -27,11 +27,12 @@ class Outcome:
     report: Report | None = None
 
 
-def run_seed(seed: int, *, tampering: bool = False) -> Outcome:
-    """Runs one seed to its end; `tampering` adds a peer that is rolled back or wiped."""
+def run_seed(seed: int, *, tampering: bool = False, chain: bool = False) -> Outcome:
+    """Runs one seed to its end; `tampering` adds a peer that is rolled back or wiped, `chain` a copy
+    behind a peer."""
     cluster: Cluster | None = None
     try:
-        options = drawn(seed)
+        options = chained(seed) if chain else drawn(seed)
         cluster = Cluster(replace(options, tampering=tampering or options.tampering))
         return Outcome(seed, report=cluster.run())
     except Exception as error:  # noqa: BLE001 - whatever goes wrong in a run is the run's result
@@ -47,13 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", default="1-100", metavar="A-B", help="run these seeds")
     parser.add_argument("--trace", type=int, default=60, metavar="N", help="lines of a failing seed's trace")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failing seed")
+    parser.add_argument("--chain", action="store_true", help="a copy behind a peer, in every seed")
     given = parser.parse_args(arguments)
     first, _, last = given.seeds.partition("-")
     seeds = [given.seed] if given.seed is not None else range(int(first), int(last or first) + 1)
     reached: Counter[str] = Counter()
     failed: list[int] = []
     for seed in seeds:
-        outcome = run_seed(seed)
+        outcome = run_seed(seed, chain=given.chain)
         if outcome.broken:
             failed.append(seed)
             _show(outcome, given.trace)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,3 +18,14 @@ class Variant:
     make: Callable[[Any], Any]
     tampering: bool = False
     """It takes a peer that was rolled back to see it."""
+
+
+@contextmanager
+def while_broken(variant: Variant) -> Iterator[None]:
+    """Breaks the rule until the end of the block."""
+    original = variant.owner.__dict__[variant.name]
+    setattr(variant.owner, variant.name, variant.make(original))
+    try:
+        yield
+    finally:
+        setattr(variant.owner, variant.name, original)
