@@ -66,7 +66,7 @@ class LinkQueue:
         frames = list(self._memory)
         self._memory.clear()
         if frames:
-            self._begin(lambda: self._files.append(frames))
+            self._begin(lambda: self._files.append(frames, self._durable))
 
     def trim(self, durable: int) -> None:
         """The peer has everything up to here durable."""

@@ -13,13 +13,11 @@ the end, and its directories go. Nothing here decides whether the product is rig
 """
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -29,49 +27,26 @@ from farshore.client import Node
 from farshore.client.answers import Group, Link
 from farshore.demo.nbd_client import NbdClient
 from farshore.errors import FarshoreError
+from tests.command_line import CommandLine, pair
 from tests.network.line import Line
-from tests.processes import Processes
+from tests.processes import Processes, running
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[1]
 WAIT_S = 40.0
-_COMMAND_S = 60.0
 _PIECE = 1 << 20
 
 
-class Host:
+class Host(CommandLine):
     """A node's state directory and what runs for it. `name` is the node's name."""
 
     def __init__(self, directory: Path, name: str, processes: Processes) -> None:
         self.name = name
         self.directory = directory / name
-        self.state = self.directory / "state"
+        super().__init__(self.directory / "state")
         self.directory.mkdir(parents=True)
         self.processes = processes
         self.node = Node(state=str(self.state))
         """The node's API, where starting a process for each question would be slow."""
-
-    # -- the command line
-
-    def farshore(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs a command for this host, however it ends."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("FARSHORE_")}
-        return subprocess.run(
-            [sys.executable, "-m", "farshore", *words],
-            cwd=ROOT,
-            env={**clean, "FARSHORE_STATE": str(self.state), **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_S,
-            check=False,
-        )
-
-    def done(self, *words: str, env: Mapping[str, str] | None = None) -> Any:
-        """Runs a command that has to succeed; with `--json` its document, else its output."""
-        run = self.farshore(*words, env=env)
-        assert run.returncode == 0, f"farshore {' '.join(words)}: {run.returncode}\n{run.stderr}"
-        return json.loads(run.stdout) if "--json" in words else run.stdout
 
     # -- the node and its engines
 
@@ -98,11 +73,11 @@ class Host:
     def engine(self, group: str, *, other_than: int | None = None) -> int:
         """The pid of the group's engine; waits for one, and for another one than `other_than`."""
 
-        def running() -> int | None:
+        def now() -> int | None:
             found = [each.pid for each in self.node.show().engines if each.group == group]
             return next((pid for pid in found if pid is not None and pid != other_than), None)
 
-        pid = wait_until(running, WAIT_S, what=f"an engine of {group} at {self.name}")
+        pid = wait_until(now, WAIT_S, what=f"an engine of {group} at {self.name}")
         assert pid is not None
         self.processes.adopt(pid)
         return pid
@@ -118,6 +93,11 @@ class Host:
         self.kill(pid)
         return pid
 
+    def kill_engine_of(self, group: str) -> None:
+        """SIGKILL of the engines of a group at a host whose node runs no more."""
+        for path in self.state.glob(f"copies/{group}/*/lock"):
+            self.kill(int(path.read_text()))
+
     def kill_node(self) -> int:
         """SIGKILL of the node alone: its engines run on. The pid that it had."""
         pid = self.pid
@@ -126,7 +106,7 @@ class Host:
 
     def hold(self) -> None:
         """Takes note of every process that runs for this host, whoever started it."""
-        for pid in _naming(str(self.state)):
+        for pid in running(self.state):
             self.processes.adopt(pid)
 
     # -- groups
@@ -212,6 +192,11 @@ class Cluster:
         return list(self.hosts.values())[1]
 
     @property
+    def c(self) -> Host:
+        """The third host."""
+        return list(self.hosts.values())[2]
+
+    @property
     def line(self) -> Line:
         """What a's connections to b go through. What b tells a by itself takes another way."""
         assert self._line is not None, "this cluster was made without a line"
@@ -224,16 +209,10 @@ class Cluster:
         for number, host in enumerate(list(self.hosts.values())[1:]):
             if through_line and number == 0:
                 self._line = Line(host.listen)
-                self.pair(self.a, host, self._line.address)
+                pair(self.a, host, self._line.address)
             else:
-                self.pair(self.a, host)
+                pair(self.a, host)
         return self
-
-    def pair(self, joining: Host, inviting: Host, address: str | None = None) -> None:
-        """Lets two nodes know each other; `joining` reaches the other at `address` from then on."""
-        invitation = inviting.done("node", "invite", "--json")
-        environment = {"FARSHORE_TOKEN": invitation["token"]}
-        joining.done("node", "join", address or invitation["address"], env=environment)
 
     def group(self, name: str, volumes: Mapping[str, str], *, region: str | None = None) -> None:
         """Makes a group at a whose volumes (name to size, as in 16MiB) are files beside its state."""
@@ -295,7 +274,7 @@ class Cluster:
         # first, and then whatever names one of the state directories on its command line.
         for round_ in range(2):
             for host in self.hosts.values():
-                for pid in _naming(str(host.state), "farshore.api.process" if round_ == 0 else ""):
+                for pid in running(host.state, "farshore.api.process" if round_ == 0 else ""):
                     host.kill(pid)
         if self._line is not None:
             self._line.close()
@@ -305,6 +284,28 @@ class Cluster:
                 shutil.rmtree(run, ignore_errors=True)
         for host in self.hosts.values():
             shutil.rmtree(host.directory, ignore_errors=True)
+
+
+@dataclass(slots=True)
+class OnCluster:
+    """Something that stands on the nodes of a cluster."""
+
+    cluster: Cluster
+
+    @property
+    def a(self) -> Host:
+        """Where most groups are made."""
+        return self.cluster.a
+
+    @property
+    def b(self) -> Host:
+        """The second node."""
+        return self.cluster.b
+
+    @property
+    def c(self) -> Host:
+        """The third node, where there is one."""
+        return self.cluster.c
 
 
 class MakeCluster(Protocol):
@@ -353,22 +354,6 @@ def first_difference(one: Path, other: Path) -> int | None:
             if not mine:
                 return None
             at += len(mine)
-
-
-def _naming(directory: str, module: str = "") -> Iterable[int]:
-    """Processes that have `directory`, or something below it, as an argument, and `module` in their words."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-        except OSError:
-            continue  # it ended while we looked
-        ours = any(word == directory or word.startswith(f"{directory}/") for word in words)
-        if ours and (not module or module in words):
-            found.append(int(entry.name))
-    return found
 
 
 def _run_directory(state: Path) -> Path | None:

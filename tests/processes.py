@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _END_S = 10.0
@@ -86,6 +86,28 @@ class Processes:
         for descriptor in self._held.values():
             os.close(descriptor)
         self._held.clear()
+
+
+def command_lines() -> Iterator[tuple[int, list[str]]]:
+    """The pid and the words of every other process that there is."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+        except OSError:
+            continue  # it ended while we looked
+        yield int(entry.name), words
+
+
+def running(directory: Path, module: str = "") -> list[int]:
+    """The processes that have `directory`, or something below it, as an argument, and `module` as another."""
+    return [
+        pid
+        for pid, words in command_lines()
+        if (not module or module in words)
+        and any(word == str(directory) or word.startswith(f"{directory}/") for word in words)
+    ]
 
 
 def _send(descriptor: int, number: int) -> None:

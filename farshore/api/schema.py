@@ -79,6 +79,11 @@ class LinkChange(Body):
     options: dict[str, Any]
 
 
+class Reroute(Body):
+    via: str
+    """NODE or NODE/COPY."""
+
+
 class Export(Body):
     group: str
     volume: str | None = None

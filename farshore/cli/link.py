@@ -72,24 +72,36 @@ def _option_flags(function: Callable[..., None]) -> Callable[..., None]:
 @click.argument("node")
 @click.option("--name", metavar="LINK", help="Default: the node's name.")
 @click.option(
+    "--via", metavar="NODE[/COPY]", help="The node whose copy of GROUP feeds the new one; default: this one."
+)
+@click.option(
     "--place", "places", multiple=True, metavar="VOLUME=PATH", help="Where the volume's copy lies there."
 )
 @_option_flags
 @json_option
 @target_options
-def create(
-    group: str, node: str, name: str | None, places: tuple[str, ...], as_json: bool, **options: Any
-) -> None:
+def create(group: str, node: str, as_json: bool, **options: Any) -> None:
     """Place a copy of GROUP at NODE and keep it up to date.
 
-    Without --place the copy lies in the peer's own volumes directory.
+    It is fed by the copy of GROUP here, be that the primary or itself a secondary, or with --via by the one
+    at another node. Without --place the copy lies in the peer's own volumes directory.
     """
+    name, via, places = options.pop("name"), options.pop("via"), parse_places(options.pop("places"))
     given = {key: value for key, value in options.items() if value is not None}
-    document = connect().create_link(group, node, name=name, places=parse_places(places), options=given)
+    wish: dict[str, Any] = {"name": name, "places": places, "options": given}
+    if via is None:
+        document = connect().create_link(group, node, **wish)
+    else:
+        document = connect().create_hop(group, node, via, **wish)
     if as_json:
         output.emit(document)
         return
     made = document.get("name") or name or node
+    if document.get("via"):
+        output.note(
+            f"link {group}/{made} from {document['via']} to {node} is made; next: farshore link list {group}"
+        )
+        return
     output.note(
         f"link {group}/{made} to {node} is made; next: farshore wait {group}; farshore status {group}"
     )
@@ -103,24 +115,39 @@ def list_links(group: str | None, as_json: bool) -> None:
     """Show the links of GROUP, or of all groups."""
     node = connect()
     status = node.status(group)
-    groups = [polling.the_group(status, group)] if group else list(status.groups)
+    if group:
+        polling.the_group(status, group)
+    names = dict.fromkeys(each.name for each in status.groups if each.id is not None)
+    found = [{"group": name, **link} for name in names for link in node.links(name)["links"]]
     if as_json:
-        output.emit(
-            {
-                "links": [
-                    {"group": each.name, **found}
-                    for each in groups
-                    for found in node.links(each.name)["links"]
-                ]
-            }
-        )
+        output.emit({"links": found})
         return
+    left = {(each["group"], each.get("name")): each.get("left_for") for each in found}
     rows = [
-        (each.name, found.name, found.peer, found.mode, status_text.paint(found.state, output.colour()))
-        for each in groups
-        for found in each.links
+        (each.name, one.name, one.peer, one.mode, _state(one.state, left.get((each.name, one.name))), "-")
+        for each in status.groups
+        for one in each.links
     ]
-    output.table(("GROUP", "LINK", "PEER", "MODE", "STATE"), rows, empty="no links")
+    hops = [each for each in found if each.get("via")]
+    rows += [
+        (
+            each["group"],
+            each["name"],
+            each["peer"],
+            each["options"]["mode"],
+            _state(each["state"]),
+            each["via"],
+        )
+        for each in hops
+    ]
+    head = ("GROUP", "LINK", "PEER", "MODE", "STATE", "VIA")
+    shown = len(head) if hops else len(head) - 1
+    output.table(head[:shown], [row[:shown] for row in rows], empty="no links")
+
+
+def _state(state: str | None, left_for: str | None = None) -> str:
+    shown = status_text.paint(state, output.colour())
+    return f"{shown}, rerouted: fed by {left_for}" if left_for else shown
 
 
 @link.command()
@@ -150,6 +177,32 @@ def set_link(group: str, name: str, settings: tuple[str, ...], as_json: bool) ->
         output.emit(document)
     else:
         output.note(f"link {group}/{name}: {', '.join(settings)}")
+
+
+@link.command()
+@click.argument("group")
+@click.argument("name", metavar="LINK")
+@click.option(
+    "--via",
+    required=True,
+    metavar="NODE[/COPY]",
+    help="The node whose copy of GROUP feeds the far one from now on: this one, or one that it feeds.",
+)
+@json_option
+@target_options
+def reroute(group: str, name: str, via: str, as_json: bool) -> None:
+    """Have the far copy of LINK fed by another copy of GROUP, as when the node between is lost.
+
+    The far copy follows nobody else from then on; who fed it before is refused, and keeps what it knows for a
+    way back. What the far copy lacks is found by its scoreboard, or by comparing digests where none fits.
+    """
+    document = connect().reroute_link(group, name, via)
+    if as_json:
+        output.emit(document)
+        return
+    output.note(f"link {group}/{name} begins at {document['via']} now; next: farshore topology {group}")
+    if not document["old_feeder_told"]:
+        output.note("its old feeder could not be told, and is refused by the far copy when it comes back")
 
 
 @link.command()

@@ -72,9 +72,10 @@ def _copy(copy: Mapping[str, Any], held: Counter[str], colour: bool) -> str:
 
 
 def _link(link: Mapping[str, Any], colour: bool) -> str:
-    if link["state"] is None:
+    if link["name"] is None:
         return "by a link of which nothing is known here"
-    words = [link["mode"], status_text.paint(link["state"], colour)]
+    state = status_text.paint(link["state"], colour) if link["state"] else "state unknown"
+    words = [link["mode"], state]
     if link["lag_seconds"] is not None:
         words.append(f"lag {format_duration(link['lag_seconds'])}")
     return f"by link {link['name']}: {', '.join(word for word in words if word)}"

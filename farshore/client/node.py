@@ -168,18 +168,31 @@ class Node:
     ) -> Mapping[str, Any]:
         """`options`: fields of `farshore.model.options.LinkOptions`; `places`: volume name to path there."""
         body = {"peer": peer, "name": name, "places": dict(places or {}), "options": dict(options or {})}
-        return self.call("POST", _path("groups", group, "links"), _given(body))
+        return self.call("POST", _path("groups", group, "links"), _given(body), extra=_LONGEST_ASKING)
+
+    def create_hop(self, group: str, peer: str, via: str, **wish: Any) -> Mapping[str, Any]:
+        """A link from the copy at `via`, NODE or NODE/COPY, in place of the copy here; `name`, `places` and
+        `options` as for `create_link`."""
+        body = _given({"peer": peer, "via": via, **wish})
+        return self.call("POST", _path("groups", group, "links"), body, extra=_LONGEST_ASKING * 2)
+
+    def reroute_link(self, group: str, name: str, via: str) -> Mapping[str, Any]:
+        """Has the far copy of a link fed by the copy at `via`, NODE or NODE/COPY, from now on."""
+        path = _path("groups", group, "links", name, "reroute")
+        return self.call("POST", path, {"via": via}, extra=_LONGEST_ASKING * 4)
 
     def set_link(self, group: str, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Changes options of a link."""
-        return self.call("PATCH", _path("groups", group, "links", name), {"options": dict(options)})
+        path = _path("groups", group, "links", name)
+        return self.call("PATCH", path, {"options": dict(options)}, extra=_LONGEST_ASKING)
 
     def delete_link(self, group: str, name: str) -> bool:
         """Removes a link and the peer's knowledge of it; the peer's volumes stay as they are.
 
         False where the peer could not be told: it goes on holding its copy, which nobody feeds.
         """
-        return bool(self.call("DELETE", _path("groups", group, "links", name)).get("peer_told", True))
+        path = _path("groups", group, "links", name)
+        return bool(self.call("DELETE", path, extra=_LONGEST_ASKING * 4).get("peer_told", True))
 
     def exports(self) -> answers.Exports:
         """Every volume that NBD clients can open here."""

@@ -105,6 +105,7 @@ def learn(feeder: Feeder, peer: m.Welcome) -> bool:
 def _settle(feeder: Feeder, cut: Position) -> None:
     """What the resync did counts, and the scoreboard is complete from the cut on."""
     feeder.unanswered_cut = None
+    feeder.session.doubtful = False
     feeder.board.forget_second()
     feeder.board.base = cut
     feeder.remember(open_resync=None)

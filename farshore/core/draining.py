@@ -66,6 +66,7 @@ class Draining:
         feeder.wanted = None
         here, durable = head.sequence, min(feeder.acked.durable, head.sequence)
         feeder.acked = Acknowledged(here, here, here, durable)
+        feeder.counted = True
         feeder.streaming = False
         self._queue.read, self.generation = here, head.generation
         self._queue.behind = True

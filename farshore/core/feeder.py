@@ -74,6 +74,8 @@ class Feeder:
         self.why = self.next_step = ""
         sequence = shared.path.sequence
         self.acked = Acknowledged(sequence, sequence, sequence, sequence)
+        self.counted = False
+        """Whether `acked` tells of the peer, which has been met in this run or was known when it began."""
         self.streaming = False
         self.queue = 0
         """Bytes on the channel that the socket has not taken."""
@@ -112,7 +114,8 @@ class Feeder:
     @property
     def sync(self) -> bool:
         """Whether acknowledgements wait for this link's peer."""
-        return self.spec.options.mode is Mode.SYNC and not self.shared.relaying
+        apart = self.shared.relaying or self.spec.resting
+        return self.spec.options.mode is Mode.SYNC and not apart
 
     @property
     def freezing(self) -> bool:
@@ -240,7 +243,7 @@ class Feeder:
         """Frames follow from `position`."""
         sequence = position.sequence
         self.acked = Acknowledged(sequence, sequence, sequence, sequence)
-        self.streaming = True
+        self.counted = self.streaming = True
 
     def restart_stream(self, position: Position) -> None:
         """Frames follow again from `position`; what lies before it was marked (rule E4)."""
@@ -471,13 +474,41 @@ class Feeder:
 
     def change(self, spec: LinkSpec) -> None:
         """Take new options; a link that becomes sync waits for its peer, or records that it is alone."""
+        if spec.resting and not self.spec.resting:
+            self._rest(spec)
+            return
+        was_sync, rested = self.sync, self.spec.resting
         self.spec = spec
         self.gate.closed = False
+        if rested:
+            self.gate.alone = self.record.alone_since is not None
+            self.session.retry.at_once()
+        if self.sync and not was_sync and self.acked.applied < self.shared.path.sequence:
+            # Rule C4: the application was told of these writes while nobody waited for the peer.
+            self.gate.alone = True
+            since = self.record.alone_since or position_of(self.shared.history(), self.acked.durable)
+            self.remember(alone_since=since)
         if self.sync and (self.replicating or (self.filling is not None and self.filling.cursor.ending)):
             self.gate.close(replicating=True)
         else:
             self.gate.open()
         self.disk.changed()
+
+    def _rest(self, spec: LinkSpec) -> None:
+        """The far copy was pointed at another feeder. The application is told of nothing that this link's peer
+        may lack before that is recorded (rule C4)."""
+
+        def rest() -> None:
+            self.spec = spec
+            self.gate.closed = False
+            self.close("", "the far copy was pointed at another feeder")
+            self.stop(LinkEvent.STOP, "the far copy was pointed at another feeder")
+
+        if self.sync and self.record.alone_since is None:
+            self.gate.alone = True
+            self.remember(rest, alone_since=position_of(self.shared.history(), self.acked.durable))
+        else:
+            rest()
 
     def retire(self) -> None:
         """The link was removed: nothing of it goes on."""

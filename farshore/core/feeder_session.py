@@ -45,6 +45,8 @@ class FeederSession:
         """The follower's name for this session; every link message carries it."""
         self.met = False
         """True once the peer has answered since this engine started (rule D5)."""
+        self.doubtful = False
+        """Rule B3: the peer said that it may hold later writes in part."""
         self.liveness = Liveness(shared.timing, shared.outbox.now)
         self.retry = Retry(shared.timing)
 
@@ -71,7 +73,7 @@ class FeederSession:
             return False  # a faulted copy feeds nobody: its peer's content may be the better one
         if not feeder.shared.feeding():
             return False
-        if feeder.retired or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
+        if feeder.retired or feeder.spec.resting or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
             return False
         if feeder.record.paused:
             # Rule D5 asks every peer, as long as writes wait for that; a pause only keeps it from being fed.
@@ -120,6 +122,7 @@ class FeederSession:
             return
         feeder = self._feeder
         self.nonce = peer.session
+        self.doubtful = peer.doubtful
         self.liveness.answered()
         self.met = True
         self.retry.succeeded()

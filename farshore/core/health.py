@@ -40,6 +40,8 @@ class LinkFacts:
     """What to do about a peer that will not come back by itself."""
     doubted: str = ""
     """Rule C3: the fault of ours that stopped the link."""
+    alone: bool = False
+    """Rule C4: writes were acknowledged that this sync link's peer may still lack."""
 
 
 def of_link(group: str, link: LinkFacts) -> Verdict:
@@ -48,6 +50,10 @@ def of_link(group: str, link: LinkFacts) -> Verdict:
     match link.state:
         case LinkState.REPLICATING if link.lag is not None and link.lag > link.rpo:
             return Verdict(Health.BEHIND, f"{name} lags {link.lag:.1f} s, its RPO is {link.rpo:g} s", "")
+        case LinkState.REPLICATING if link.lag is None:
+            return Verdict(Health.BEHIND, f"{name} sends what was written before the last start", "")
+        case LinkState.REPLICATING if link.alone:
+            return Verdict(Health.BEHIND, f"{name}: its peer still lacks writes that were acknowledged", "")
         case LinkState.REPLICATING:
             return Verdict(Health.PROTECTED, f"{name} replicates every write in order", "")
         case LinkState.QUEUING:

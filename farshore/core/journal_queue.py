@@ -43,6 +43,7 @@ class JournalQueue(LinkQueue):
         self.base = here
         self.end = self.on_disk = max(here, feeder.shared.path.sequence)
         feeder.acked = Acknowledged(here, here, here, here)
+        feeder.counted = True
         self.live = self.behind = True
         feeder.standing = Standing(LinkState.QUEUING, Reason.RESTARTED)
 

@@ -33,7 +33,7 @@ from farshore.model.volumes import Operation
 if TYPE_CHECKING:
     from farshore.core.relaying import Relay
 
-_FULL = (errnos.ENOSPC, errnos.EDQUOT)
+FULL = (errnos.ENOSPC, errnos.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Journaling:
             self.size -= size
         self.taken = standing.applied
         self._copy.relay.forgotten(standing.applied)
-        if errno in _FULL:
+        if errno in FULL:
             self._copy.end_session("disk-full", "no space is left for the copy's journal")
         else:
             self._copy.fail(errno)
@@ -252,11 +252,23 @@ class Journaling:
             if last <= relayed:
                 yield last, frame.operations
 
+    def wait_for_room(self) -> None:
+        """The volumes are full: what could not be written is tried again later."""
+        self.stuck = self._outbox.now + self.limits.retry_every
+
+    @property
+    def room_due(self) -> bool:
+        """Whether a full disk is to be tried again; asked once."""
+        due = bool(self.stuck) and self._outbox.now >= self.stuck
+        if due:
+            self.stuck = 0.0
+        return due
+
     def _wrote(self, errno: int, last: int, count: int) -> None:
         self._writing = False
-        if errno in _FULL:
+        if errno in FULL:
             # It stays first in line: written in part now, whole once there is room, or at a replay.
-            self.stuck = self._outbox.now + self.limits.retry_every
+            self.wait_for_room()
             self._copy.end_session("disk-full", "no space is left for the copy's volumes")
             self._copy.out_of_room()
             return
@@ -329,7 +341,7 @@ class Journaling:
         is one: for a moment there is none."""
 
         def begun(errno: int) -> None:
-            if errno in _FULL:
+            if errno in FULL:
                 self._copy.end_session("disk-full", "no space is left for the copy's journal")
             elif errno:
                 self._copy.fail(errno)
@@ -342,7 +354,7 @@ class Journaling:
         """The same for a journal that is there and whole, and that hops may still need: it is kept."""
 
         def kept(errno: int) -> None:
-            if errno in _FULL:
+            if errno in FULL:
                 self._copy.end_session("disk-full", "no space is left for the copy's journal")
             elif errno:
                 self._copy.fail(errno)
@@ -370,7 +382,7 @@ class Journaling:
         """Ten times a second or so: what was appended does not wait longer than that (rule B4)."""
         if not self.active:
             return
-        if self.stuck and self._outbox.now >= self.stuck:
-            self.stuck = 0.0
+        if self.room_due:
+            self._write()
         self._asked |= self._unsynced > 0
         self._advance()

@@ -72,6 +72,12 @@ class Timeline:
         age = max(now - self._now[place], wall - self._wall[place], 0.0)
         return Lag(age, newest - applied, self._bytes_behind(place, applied, newest))
 
+    def written_before(self, sequence: int) -> float | None:
+        """A time at or before which everything behind `sequence` was not written yet, wall seconds; None
+        where that was before the first sample."""
+        place = bisect_right(self._before, sequence) - 1
+        return self._wall[place] if place >= 0 else None
+
     def _bytes_behind(self, place: int, applied: int, newest: int) -> int:
         """Within a sample writes count as if they were equally long."""
         last = place + 1 == len(self._before)
@@ -92,10 +98,9 @@ def of_link(timeline: Timeline, outbox: Outbox, feeder: Feeder) -> Lag | None:
         return None
     newest = feeder.shared.path.sequence
     found = timeline.behind(feeder.acked.applied, newest, outbox.now, outbox.wall)
-    stopped = feeder.record.stopped_time
-    if found.seconds is None and stopped is not None:
-        # Written before this run began, and not before the link stopped.
-        return Lag(max(0.0, outbox.wall - stopped), found.writes, found.size)
+    if found.seconds is None:
+        # Written before this run began: nobody knows when. What lies in the queue is known.
+        return Lag(None, found.writes, max(found.size, feeder.disk.disk_bytes + feeder.disk.memory_bytes))
     return found
 
 

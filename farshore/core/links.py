@@ -165,6 +165,10 @@ class Links:
             feeder.resync(kind, once)
         return self.outbox.take()
 
+    def add_link(self, spec: LinkSpec) -> list[Action]:
+        """A new link: everything is dirty, nothing is known of the peer."""
+        raise TypeError(f"a copy says when its new link {spec.name} connects")
+
     def change_link(self, spec: LinkSpec) -> list[Action]:
         """New options for a link.
 

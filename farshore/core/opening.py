@@ -37,4 +37,5 @@ class Opening:
 
 
 def _must_be_asked(feeder: Feeder) -> bool:
-    return not feeder.session.met and feeder.record.peer_copy is not None
+    known = feeder.record.peer_copy is not None and not feeder.spec.resting
+    return known and not feeder.session.met

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farshore.core.link import LinkEvent
+from farshore.core.queueing import position_of
 from farshore.model import messages as m
 from farshore.model.options import LinkState
 from farshore.model.positions import Position
@@ -37,7 +38,7 @@ def begin(feeder: Feeder, drain: bool, timeout: float) -> None:
     replicating = feeder.state is LinkState.REPLICATING
     sending = replicating or feeder.state is LinkState.RESYNCING
     here = feeder.shared.position()
-    cut = here if sending else feeder.record.stopped_at or here
+    cut = here if sending else _stopped(feeder) or here
     feeder.wanted, feeder.once = None, False
     durable = feeder.acked.durable >= here.sequence
     if not (replicating and drain) or durable:
@@ -49,6 +50,13 @@ def begin(feeder: Feeder, drain: bool, timeout: float) -> None:
     feeder.enter(LinkEvent.STOP)
     feeder.gate.open()
     feeder.send(m.SyncNow(feeder.session.nonce))
+
+
+def _stopped(feeder: Feeder) -> Position | None:
+    """Where a link that is not in step stopped, or has come to since with what its queue held."""
+    if feeder.state is LinkState.QUEUING and feeder.live:
+        return position_of(feeder.shared.history(), feeder.acked.sent)
+    return feeder.record.stopped_at
 
 
 def complete(feeder: Feeder, cut: Position, drained: bool) -> None:

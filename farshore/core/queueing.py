@@ -139,6 +139,7 @@ class LinkQueue:
             here = board.base.sequence
             board.adopt_spooled(self.end)
             feeder.acked = Acknowledged(here, here, here, here)
+            feeder.counted = True
             self.live = self.behind = self.appending = True
             feeder.standing = Standing(LinkState.QUEUING, Reason.RESTARTED)
         else:
@@ -342,11 +343,17 @@ class LinkQueue:
         """Time passes: what was appended becomes durable now and then (rule D4)."""
         outbox = self._feeder.shared.outbox
         if self._unsynced and outbox.now - self._synced_at >= self._feeder.shared.timing.durable_every:
-            self.sync(lambda errno: None)
+            self.sync(self._made_durable)
         if self.live and self.disk_bytes:
             # A shell that was busy with the files let the last one pass, and no acknowledgement may follow.
             outbox.emit(QueueTrim(self._feeder.id, self._feeder.acked.durable))
         self.go_on()
+
+    def _made_durable(self, errno: int) -> None:
+        """Rule C3: after a failed sync nobody knows what of it is on the disk."""
+        if errno and self.live:
+            why = errnos.errorcode.get(errno, str(errno))
+            self.lost(LinkEvent.OVERFLOW, f"the disk queue cannot be made durable: {why}")
 
     def sync(self, then: Then) -> None:
         """Make what is on disk durable, then run `then` with the errno."""

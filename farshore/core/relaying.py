@@ -221,7 +221,7 @@ class Relay(Links):
     def _trim_now_and_then(self) -> None:
         """Also where no frame comes that would move the mark."""
         journal, outbox = self._copy.journal, self.outbox
-        if not journal.active or outbox.now - self._trimmed_at < journal.limits.mark_every:
+        if not journal.active or outbox.now - self._trimmed_at < self._copy.setup.timing.durable_every:
             return
         floor = min(journal.marked, *[_needed(each) for each in self.feeders.values()])
         if floor > self._trimmed:

@@ -30,7 +30,9 @@ def of_primary(primary: Primary, group: str) -> dict[str, Any]:
     """The entry of one group whose primary is here, without names and paths of volumes."""
     feeders = list(primary.feeders.values())
     fault = "" if primary.fenced else primary.keeper.header.fault
-    verdict = of_group(group, fault, primary.fenced, [_facts(primary, each) for each in feeders])
+    verdict = of_group(
+        group, fault, primary.fenced, [_facts(primary, each) for each in feeders if not each.spec.resting]
+    )
     return {
         "role": Role.PRIMARY.value,
         "health": verdict.health.value,
@@ -58,6 +60,7 @@ def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
         options.autosync,
         feeder.next_step,
         feeder.record.paused_for,
+        feeder.sync and feeder.gate.alone,
     )
 
 
@@ -67,7 +70,7 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
     unacknowledged = links.ledger.bytes_after(acked.durable) if feeder.following else 0
     lag = of_link(links.timeline, links.outbox, feeder)
     seconds = lag.seconds if lag is not None else None
-    usable, as_of, why = peer_usable(feeder, links.outbox.wall, seconds)
+    usable, as_of, why = peer_usable(links, feeder, seconds)
     stopped = record.stopped_at
     return {
         "id": feeder.id.hex(),
@@ -99,7 +102,7 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
             "applied": acked.applied,
             "durable": acked.durable,
         }
-        if feeder.session.met
+        if feeder.counted
         else {"sent": None, "received": None, "applied": None, "durable": None},
         "resent_bytes_total": feeder.fill_bytes,
         "peer_usable": usable,
@@ -120,18 +123,34 @@ def _clocks(liveness: Liveness | None) -> dict[str, float | None]:
     }
 
 
-def peer_usable(feeder: Feeder, wall: float, lag: float | None) -> tuple[bool | None, str | None, str]:
+def peer_usable(links: Links, feeder: Feeder, lag: float | None) -> tuple[bool | None, str | None, str]:
     """Whether the peer's copy could be used as it is, as of when, and why (or why not)."""
-    record = feeder.record
+    record, wall = feeder.record, links.outbox.wall
     if feeder.state is LinkState.DIVERGED:
         return None, None, "the two copies have conflicting histories"
     if record.open_resync is not None:
         return False, None, "a resync has overwritten part of it and no undo is kept"
     if feeder.board.base is None:
         return False, None, "the first copy has not been completed"
+    if feeder.session.doubtful:
+        return False, None, "its machine lost power: it may hold the newest writes in part"
     if feeder.state is LinkState.REPLICATING:
-        return True, moment(wall - (lag or 0.0)), "every write is applied in order"
-    return True, moment(record.stopped_time), "it stands where the link stopped, as of the last contact"
+        return True, moment(None if lag is None else wall - lag), "every write is applied in order"
+    return (
+        True,
+        moment(_newest_at_peer(links, feeder)),
+        "it stands where the link stopped, as of the last contact",
+    )
+
+
+def _newest_at_peer(links: Links, feeder: Feeder) -> float | None:
+    """As of when the copy of a peer is that is not followed now: never later than the newest write that it
+    has. None where the oldest one that it lacks was written before this run began."""
+    record, base = feeder.record, feeder.board.base
+    has = feeder.acked.applied if feeder.counted else base.sequence if base is not None else 0
+    if record.stopped_at is not None and has >= record.stopped_at.sequence:
+        return record.stopped_time
+    return links.timeline.written_before(has)
 
 
 def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from farshore.core.actions import ReplayJournal
 from farshore.core.durability import reaching
+from farshore.core.journaling import FULL
 from farshore.model.positions import Position
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def _replay(copy: Secondary, head: Position) -> None:
     lost = journal.lost_before(mark)
 
     def replayed(position: Position, errno: int) -> None:
+        if errno in FULL:
+            copy.journal.wait_for_room()  # nobody is met meanwhile, and `again` is called then
+            return
         if errno:
             copy.fail(errno)
             return
@@ -80,6 +84,13 @@ def _replay(copy: Secondary, head: Position) -> None:
         replayed(mark, 0)
     else:
         copy.outbox.emit(ReplayJournal(copy.outbox.ticket(replayed), mark))
+
+
+def again(copy: Secondary) -> None:
+    """The volumes were full when the journal was replayed: there may be room now."""
+    head = copy.keeper.header.history.head
+    assert head is not None
+    _replay(copy, head)
 
 
 def _replayed(copy: Secondary, damage: str, distrusted: bool) -> None:

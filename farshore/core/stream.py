@@ -256,9 +256,12 @@ class Stream:
         elif journal.active and position.generation == copy.standing.generation:
             journal.sync(adopt)
         else:
-            # One that the header speaks of is whole, and goes on: a hop may have to read in it still.
-            begin = journal.go_on_at if copy.keeper.header.journaling else journal.begin
-            journal.leave(current(lambda: begin(position, adopt)))
+            if copy.keeper.header.journaling:
+                # It is whole, and goes on: a hop may have to read in it still.
+                journal.leave(current(lambda: journal.go_on_at(position, adopt)))
+            else:
+                # A journal that begins behind the recorded position would have lost its front, to a start.
+                copy.standing.make_durable(current(lambda: journal.begin(position, adopt)))
 
     def _begin(self, message: m.ResyncBegin) -> None:
         """Rule E1: everything so far synced, then durably inconsistent, before the first fill."""

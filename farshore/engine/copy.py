@@ -16,21 +16,24 @@ from typing import Any, Final
 
 from farshore.core.journaling import JournalImage
 from farshore.core.primary import Primary, PrimarySetup
+from farshore.core.scoreboard import BoardImage
 from farshore.core.secondary import Secondary, SecondarySetup
 from farshore.engine.intents import addresses_of, check_unchangeable, uri_of
 from farshore.engine.journal import Journal, to_stderr
 from farshore.engine.line import Identity, Manner
 from farshore.engine.link_queues import left_on_disk
 from farshore.engine.link_runner import Route
+from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.pool import Pool
-from farshore.engine.primary_copy import PrimaryCopy, Workshop
+from farshore.engine.primary_copy import PrimaryCopy
 from farshore.engine.reactor import Reactor
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.engine.stored_copy import StoredCopy, reads_as_blank
+from farshore.engine.workshop import Workshop
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, LinkIntent, from_json
 from farshore.model.header import Upstream
-from farshore.model.options import Role, Timing
+from farshore.model.options import LinkSpec, Role, Timing
 
 TICK: Final = 0.1
 _DURABLE_THREADS: Final = 4
@@ -83,8 +86,8 @@ class RunningCopy:
         setup = PrimarySetup(
             header=stored.header.header,
             geometry=stored.geometry,
-            links=tuple(intent.spec for intent in config.links),
-            boards={link: board.read() for link, board in stored.boards.items()},
+            links=self._specs(),
+            boards=self._boards(),
             hot=stored.activity.read(),
             hot_capacity=config.hot_extents,
             boot=stored.boot,
@@ -100,8 +103,7 @@ class RunningCopy:
             ignored=frozenset(each.id for each in config.volumes if each.outage == "ignore"),
         )
         copy = PrimaryCopy(Primary(setup), shop)
-        for intent in config.links:
-            copy.add_link(intent.spec, self._route(intent), known=True)
+        self._known_links(copy.links)
         copy.nbd.offer(addresses_of(config, stored.volumes))
         return copy
 
@@ -121,12 +123,25 @@ class RunningCopy:
             timing=Timing(),
             empty=header.history.blank and reads_as_blank(stored.volumes, config.placed_blank),
             journal=JournalImage(stored.journal.start, stored.journal.damaged or ""),
+            links=self._specs(),
+            boards=self._boards(),
         )
         upstream = config.upstream
         copy = SecondaryCopy(Secondary(setup), shop, upstream.peer_name if upstream else "")
         if upstream is not None:
             copy.identity = self._identity(upstream.peer, upstream.wire)
+        self._known_links(copy.links)
         return copy
+
+    def _specs(self) -> tuple[LinkSpec, ...]:
+        return tuple(intent.spec for intent in self.config.links)
+
+    def _boards(self) -> dict[bytes, BoardImage]:
+        return {link: board.read() for link, board in self._stored.boards.items()}
+
+    def _known_links(self, links: OutgoingLinks) -> None:
+        for intent in self.config.links:
+            links.add(intent.spec, self._route(intent), known=True)
 
     def _route(self, intent: LinkIntent) -> Route:
         spec = intent.spec
@@ -191,9 +206,8 @@ class RunningCopy:
         """
         old, new = self.config, read_config(self._stored.directory)
         check_unchangeable(old, new)
-        changed: list[str] = []
+        changed = self._reload_links(self.role.links, old, new)
         if isinstance(self.role, PrimaryCopy):
-            changed += self._reload_links(self.role, old, new)
             if old.exports != new.exports:
                 self.role.nbd.offer(addresses_of(new, self._stored.volumes))
                 changed.append("exports")
@@ -203,21 +217,21 @@ class RunningCopy:
         self.config = new
         return changed
 
-    def _reload_links(self, copy: PrimaryCopy, old: CopyConfig, new: CopyConfig) -> list[str]:
+    def _reload_links(self, links: OutgoingLinks, old: CopyConfig, new: CopyConfig) -> list[str]:
         before = {intent.spec.id: intent for intent in old.links}
         after = {intent.spec.id: intent for intent in new.links}
         changed: list[str] = []
         for link in before.keys() - after.keys():
-            copy.remove_link(link)
+            links.remove(link)
             changed.append(f"link {before[link].spec.name} removed")
         for link, intent in after.items():
             if link not in before:
                 self._stored.create_board(link)
-                copy.add_link(intent.spec, self._route(intent), known=False)
+                links.add(intent.spec, self._route(intent), known=False)
                 changed.append(f"link {intent.spec.name} added")
             elif before[link] != intent:
-                copy.links[link].route = self._route(intent)
-                copy.change_link(intent.spec)
+                links.runners[link].route = self._route(intent)
+                links.change(intent.spec)
                 changed.append(f"link {intent.spec.name} changed")
         return changed
 

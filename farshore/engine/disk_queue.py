@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from farshore.engine.pool import Pool, errno_of
 from farshore.errors import FarshoreError
 from farshore.model.messages import Buffer, FrameHead
-from farshore.store.queue_files import Kept, QueueFiles, Shelf
+from farshore.store.queue_files import Kept, QueueFiles
 from farshore.wire import frame
 
 T = TypeVar("T")
@@ -30,11 +30,11 @@ _LARGE: Final = 1 << 20
 class DiskQueue:
     """See the module. `written` is told (last sequence on disk, bytes there, errno) after each change."""
 
-    def __init__(self, shelf: Shelf, pool: Pool, written: Callable[[int, int, int], None]) -> None:
-        self._files = QueueFiles(shelf)
+    def __init__(self, files: QueueFiles, pool: Pool, written: Callable[[int, int, int], None]) -> None:
+        self._files = files
         self._pool = pool
         self._written = written
-        self._lane = ("queue", shelf.link)
+        self._lane = ("queue", files.shelf.link)
         self._memory: deque[Kept] = deque()
         self._slow = False
         self._durable = 0
@@ -60,8 +60,8 @@ class DiskQueue:
         while memory and memory[0].reaches.sequence <= durable:
             memory.popleft()
         self._durable = max(self._durable, durable)
-        if not files.end or self._pool.busy(self._lane):
-            return  # the next sync sees to it
+        if self._pool.busy(self._lane) or not files.end:
+            return  # a thread has the files: the next sync sees to it
         if files.end <= durable:
             self._aside(self._give_back, self._told)
         elif files.trim(durable):
@@ -88,7 +88,7 @@ class DiskQueue:
 
     def _append(self, frames: list[Kept]) -> None:
         began = time.monotonic()
-        self._files.append(frames)
+        self._files.append(frames, self._durable)
         self._slow = time.monotonic() - began > SLOW
 
     def read(

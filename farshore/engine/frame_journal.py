@@ -17,6 +17,7 @@ from typing import Final
 from farshore.core import actions as a
 from farshore.engine.applying import Steps, carry_out, steps_of, volumes_in
 from farshore.engine.carrier import Carrier
+from farshore.engine.journal_reads import JournalReads
 from farshore.engine.local_writes import SLOW, LocalWrites
 from farshore.engine.pool import Pool, errno_of
 from farshore.engine.reactor import Reactor
@@ -77,6 +78,7 @@ class FrameJournal:
         self.slow = False
         """Whether the volumes took long the last time: then a thread writes to them."""
         self._handed: list[Entry] = []
+        self.reads = JournalReads(self.segments, carrier, pool)
 
     def offer(
         self,
@@ -92,11 +94,9 @@ class FrameJournal:
             a.AppendFrame: self._hand_over,
             a.SyncJournal: lambda action: self._run(action.ticket, self.segments.begin_sync().run),
             a.ApplyFrames: self._apply,
-            a.BeginJournal: lambda action: self._run(
-                action.ticket, partial(self.segments.clear, action.position)
-            ),
+            a.BeginJournal: lambda action: self.reads.alone(partial(self._begin, action)),
             a.ContinueJournal: self._continue,
-            a.TrimJournal: lambda action: self.segments.trim(action.position),
+            a.TrimJournal: lambda action: self.reads.alone(partial(self._trim, action.position)),
             a.ReplayJournal: self._replay,
         }
 
@@ -124,6 +124,17 @@ class FrameJournal:
         except OSError as error:
             failed = error.errno or errno.EIO
         self._carrier.do(self._appended(failed))
+
+    def _begin(self, action: a.BeginJournal) -> None:
+        def begun(result: object) -> None:
+            self.reads.released()
+            self._done(action.ticket, errno_of(result))
+
+        self._pool.submit(_LANE, partial(self.segments.clear, action.position), begun)
+
+    def _trim(self, position: Position) -> None:
+        self.segments.trim(position)
+        self.reads.released()
 
     def _continue(self, action: a.ContinueJournal) -> None:
         try:

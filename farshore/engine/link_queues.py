@@ -6,12 +6,11 @@ operator switches on is opened by its first append.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from farshore.core import actions as a
-from farshore.core.primary import Primary
+from farshore.core.links import Links
 from farshore.core.queueing import QueueImage
 from farshore.engine.carrier import Carrier
 from farshore.engine.disk_queue import DiskQueue
@@ -21,7 +20,7 @@ from farshore.engine.stored_copy import StoredCopy
 from farshore.model.messages import Buffer
 from farshore.model.options import LinkSpec
 from farshore.model.positions import Position
-from farshore.store.queue_files import Kept, Shelf
+from farshore.store.queue_files import Kept, QueueFiles, Shelf
 from farshore.wire import session
 
 
@@ -31,8 +30,9 @@ def directory_of(stored: StoredCopy, link: bytes) -> str:
 
 
 def left_on_disk(stored: StoredCopy, spec: LinkSpec) -> QueueImage | None:
-    """What an earlier process left in a link's disk queue. One that cannot be read holds nothing: its marks
-    are in the scoreboard, and the first append will tell what is wrong."""
+    """What an earlier process left in a link's disk queue, which stays open for its use: opening it means
+    reading all of it. One that cannot be read holds nothing: its marks are in the scoreboard, and the first
+    append will tell what is wrong."""
     shelf = _shelf(stored, spec)
     if not shelf.exists:
         return None
@@ -40,10 +40,10 @@ def left_on_disk(stored: StoredCopy, spec: LinkSpec) -> QueueImage | None:
         segments = shelf.open()
     except OSError:
         return None
-    with contextlib.closing(segments):
-        if segments.start is None or segments.end is None:
-            return None
-        return QueueImage(segments.start, segments.end, segments.bytes_used, segments.damaged)
+    stored.queues[spec.id] = segments
+    if segments.start is None or segments.end is None:
+        return None
+    return QueueImage(segments.start, segments.end, segments.bytes_used, segments.damaged)
 
 
 def _shelf(stored: StoredCopy, spec: LinkSpec) -> Shelf:
@@ -54,7 +54,7 @@ class LinkQueues:
     """See the module."""
 
     def __init__(
-        self, core: Primary, stored: StoredCopy, pool: Pool, carrier: Carrier, links: dict[bytes, LinkRunner]
+        self, core: Links, stored: StoredCopy, pool: Pool, carrier: Carrier, links: dict[bytes, LinkRunner]
     ) -> None:
         self._core = core
         self._stored = stored
@@ -82,7 +82,11 @@ class LinkQueues:
             def written(last: int, disk_bytes: int, errno: int) -> None:
                 self._report_written(link, last, disk_bytes, errno)
 
-            queue = self._queues[link] = DiskQueue(_shelf(self._stored, spec), self._pool, written)
+            queue = self._queues[link] = DiskQueue(
+                QueueFiles(_shelf(self._stored, spec), self._stored.queues.pop(link, None)),
+                self._pool,
+                written,
+            )
         return queue
 
     def keep(self, action: a.Issue, body: Buffer) -> None:

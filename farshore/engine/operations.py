@@ -16,6 +16,7 @@ from farshore.core.report import moment
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
 from farshore.engine.os_failures import as_farshore_error
+from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.primary_copy import PrimaryCopy
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.errors import FarshoreError, ProtocolError
@@ -81,7 +82,7 @@ class Operations:
             raise as_farshore_error(error, means) from error
 
     def _pause(self, call: Call) -> None:
-        copy, primary = self._copy, self._primary()
+        copy, links = self._copy, self._links()
         link = _optional(call, "link", str)
         drain = _given(call, "drain", bool, True)
         timeout = float(_given(call, "timeout", (int, float), 30.0))
@@ -122,7 +123,7 @@ class Operations:
         copy.journal.listeners.append(told)
         timer = copy.reactor.after(timeout + _PAUSE_SLACK, too_late)
         try:
-            wanted |= set(primary.pause(link, drain, timeout))
+            wanted |= set(links.pause(link, drain, timeout))
         except FarshoreError:
             end()
             raise
@@ -132,13 +133,13 @@ class Operations:
         finish_if_complete()
 
     def _resync(self, call: Call) -> None:
-        primary = self._primary()
+        links = self._links()
         link = _optional(call, "link", str)
         try:
             kind = ResyncKind(_given(call, "kind", str, ResyncKind.UPDATE.value))
         except ValueError as error:
             raise FarshoreError("usage", str(error)) from error
-        call.reply({"links": primary.resync(link, kind, _given(call, "once", bool, False))})
+        call.reply({"links": links.resync(link, kind, _given(call, "once", bool, False))})
 
     def _cut(self, call: Call) -> None:
         name, number = _given(call, "name", str, ""), _given(call, "number", int, 0)
@@ -166,15 +167,14 @@ class Operations:
         call.reply({})
 
     def _peer_back(self, call: Call) -> None:
-        if isinstance(self._copy.role, PrimaryCopy):
-            self._copy.role.peer_back(_optional(call, "peer", str))
+        self._copy.role.links.peer_back(_optional(call, "peer", str))
         call.reply({})
 
     def _pace(self, call: Call) -> None:
         shares = _given(call, "shares", dict, {})
         if not all(type(rate) is int and rate >= 0 for rate in shares.values()):
             raise FarshoreError("usage", "pace: a share is a number of bytes per second")
-        call.reply({"links": self._primary().pace(shares)})
+        call.reply({"links": self._links().pace(shares)})
 
     def _events(self, call: Call) -> None:
         since = int(_given(call, "since", int, 0))
@@ -195,6 +195,11 @@ class Operations:
     def _stop(self, call: Call) -> None:
         call.reply({})
         self._copy.stop()
+
+    def _links(self) -> OutgoingLinks:
+        """Of a primary, or of a secondary that has any."""
+        role = self._copy.role
+        return role.links if role.links.runners else self._primary().links
 
     def _primary(self) -> PrimaryCopy:
         if not isinstance(self._copy.role, PrimaryCopy):

@@ -7,13 +7,11 @@ it, exactly as with a line of that speed: so the core needs no rule for it, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from farshore.engine.channel import Channel
-from farshore.engine.outbound import Outbound
+from farshore.engine.channel_layer import QueueingLayer
 from farshore.engine.reactor import Reactor, Timer
-from farshore.model.messages import Buffer
 
 _DEPTH: Final = 0.05
 """Seconds of the rate that an idle link may save up."""
@@ -64,44 +62,17 @@ class Pace:
         return max(0.001, (wanted - self._tokens) / rate) if rate else 0.001
 
 
-class PacedChannel:
+class PacedChannel(QueueingLayer):
     """`Channel` on top of another one. `when_ready` is called from the loop when more may be sent."""
 
     def __init__(self, inner: Channel, pace: Pace, reactor: Reactor) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._pace = pace
         self._reactor = reactor
         self._timer: Timer | None = None
-        self._closed = False
-        self.outbound = Outbound()
-        self.when_ready: Callable[[], None] = _nobody
-        self.wire = inner.wire
-
-    def fileno(self) -> int:
-        return self._inner.fileno()
-
-    @property
-    def sent_total(self) -> int:
-        return self._inner.sent_total
-
-    @property
-    def received_total(self) -> int:
-        return self._inner.received_total
-
-    @property
-    def backlog(self) -> int:
-        return self.outbound.size + self._inner.backlog
-
-    def recv_into(self, view: memoryview) -> int:
-        return self._inner.recv_into(view)
-
-    def send_frame(self, prefix: bytes, body: Buffer) -> bool:
-        self.outbound.append_frame(prefix, body)
-        self.flush()
-        return not self.waits_to_send
 
     def flush(self) -> None:
-        inner, queue, pace = self._inner, self.outbound, self._pace
+        inner, queue, pace = self.inner, self.outbound, self._pace
         inner.flush()
         while queue and inner.backlog < _AHEAD and not inner.waits_to_send:
             allowed = min(pace.allowance(self._reactor.now), _AHEAD)
@@ -114,29 +85,15 @@ class PacedChannel:
                 pace.spend(len(piece))
                 allowed -= len(piece)
             inner.flush()
-        if queue and not inner.waits_to_send and self._timer is None and not self._closed:
+        if queue and not inner.waits_to_send and self._timer is None and not self.closed:
             self._timer = self._reactor.after(pace.wait(queue.size), self._go_on)
 
     def _go_on(self) -> None:
         self._timer = None
-        if not self._closed:
+        if not self.closed:
             self.when_ready()
 
-    @property
-    def waits_to_send(self) -> bool:
-        return self._inner.waits_to_send
-
-    def end(self) -> None:
-        if not self.outbound:  # else it comes again, once all has left
-            self._inner.end()
-
     def close(self) -> None:
-        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self.outbound.clear()
-        self._inner.close()
-
-
-def _nobody() -> None:
-    """Nobody waits."""
+        super().close()

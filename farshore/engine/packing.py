@@ -9,12 +9,11 @@ loop: a block takes a fraction of a millisecond.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from farshore.engine.channel import NOTHING, Channel
-from farshore.engine.outbound import Outbound
+from farshore.engine.channel_layer import ChannelLayer, QueueingLayer
 from farshore.engine.pool import Pool
 from farshore.model.messages import Buffer
 from farshore.wire import compression
@@ -28,52 +27,24 @@ _MOST_SKIPPED: Final = 64
 """Blocks that are sent raw without a try, after others that did not shrink."""
 
 
-class PackingChannel:
+class PackingChannel(QueueingLayer):
     """`Channel` that packs what it sends. `when_ready` is called from the loop when more may be sent."""
 
     def __init__(self, inner: Channel, pool: Pool) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._pool = pool
         self._packer = Packer()
-        self._packing = 0
         self._skip = 0
         self._skipping = 1
-        self._closed = False
-        self.outbound = Outbound()
-        self.when_ready: Callable[[], None] = _nobody
-        self.wire = inner.wire
         self.raw_total = 0
         """Bytes that went into blocks."""
         self.packed_total = 0
         """Bytes of those blocks."""
 
-    def fileno(self) -> int:
-        return self.inner.fileno()
-
-    @property
-    def sent_total(self) -> int:
-        return self.inner.sent_total
-
-    @property
-    def received_total(self) -> int:
-        return self.inner.received_total
-
-    @property
-    def backlog(self) -> int:
-        return self.outbound.size + self._packing + self.inner.backlog
-
-    def recv_into(self, view: memoryview) -> int:
-        return self.inner.recv_into(view)
-
-    def send_frame(self, prefix: bytes, body: Buffer) -> bool:
-        self.outbound.append_frame(prefix, body)
-        self.flush()
-        return not self.waits_to_send
-
     def flush(self) -> None:
         inner = self.inner
         inner.flush()
-        while self.outbound and not self._packing and inner.backlog < _AHEAD:
+        while self.outbound and not self.underway and inner.backlog < _AHEAD:
             self._next_block()
             inner.flush()
 
@@ -92,14 +63,14 @@ class PackingChannel:
         elif size <= _ON_THE_LOOP:
             self._packed(pieces, size, self._packer.pack(b"".join(pieces)))
         else:
-            self._packing = size
+            self.underway = size
             self._pool.submit(
                 self, partial(self._packer.pack, b"".join(pieces)), partial(self._later, pieces, size)
             )
 
     def _later(self, pieces: list[Buffer], size: int, content: bytes | OSError | None) -> None:
-        self._packing = 0
-        if not self._closed:
+        self.underway = 0
+        if not self.closed:
             self._packed(pieces, size, None if isinstance(content, OSError) else content)
             self.when_ready()
 
@@ -122,48 +93,18 @@ class PackingChannel:
         self.raw_total += size
         self.packed_total += HEADER.size + (size if content is None else len(content))
 
-    @property
-    def waits_to_send(self) -> bool:
-        return self.inner.waits_to_send
 
-    def end(self) -> None:
-        if not self.outbound and not self._packing:  # else it comes again, once all has left
-            self.inner.end()
-
-    def close(self) -> None:
-        self._closed = True
-        self.outbound.clear()
-        self.inner.close()
-
-
-class UnpackingChannel:
+class UnpackingChannel(ChannelLayer):
     """`Channel` that unpacks what it receives, and sends as the channel below does."""
 
     def __init__(self, inner: Channel) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._unpacker = Unpacker()
         # One whole block and the beginning of the next: a read never has to wait for room.
         self._buffer = memoryview(bytearray(2 * (HEADER.size + MAX_RAW)))
         self._start = 0
         self._end = 0
         self._open = memoryview(b"")
-        self.wire = inner.wire
-        self.outbound = inner.outbound
-
-    def fileno(self) -> int:
-        return self._inner.fileno()
-
-    @property
-    def sent_total(self) -> int:
-        return self._inner.sent_total
-
-    @property
-    def received_total(self) -> int:
-        return self._inner.received_total
-
-    @property
-    def backlog(self) -> int:
-        return self._inner.backlog
 
     def recv_into(self, view: memoryview) -> int:
         """As `Channel.recv_into`; raises ProtocolError for a block that is none."""
@@ -180,7 +121,7 @@ class UnpackingChannel:
                 return filled or NOTHING
             else:
                 room = self._room()
-                size = self._inner.recv_into(room)
+                size = self.inner.recv_into(room)
                 if size <= 0:
                     return filled or size  # an end, if that was one, comes again
                 self._end += size
@@ -207,23 +148,6 @@ class UnpackingChannel:
             self._start, self._end = 0, have
         return self._buffer[have:]
 
-    def send_frame(self, prefix: bytes, body: Buffer) -> bool:
-        return self._inner.send_frame(prefix, body)
-
-    def flush(self) -> None:
-        self._inner.flush()
-
-    @property
-    def waits_to_send(self) -> bool:
-        return self._inner.waits_to_send
-
-    def end(self) -> None:
-        self._inner.end()
-
     def close(self) -> None:
         self._open = memoryview(b"")
-        self._inner.close()
-
-
-def _nobody() -> None:
-    """Nobody waits."""
+        super().close()

@@ -77,12 +77,12 @@ class Pool:
 
     def _finished(self, key: Hashable, done: Callable[[Any], None], result: Any) -> None:
         self.unfinished -= 1
+        done(result)  # before the next job of the key begins: what the two share has one user at a time
         queue = self._waiting[key]
         if queue:
             self._ready.put(queue.popleft())
         else:
             del self._waiting[key]
-        done(result)
 
     def _crashed(self) -> None:
         raise JobCrashed("a job of the pool failed in a way that it may not")

@@ -1,8 +1,9 @@
-"""A secondary at work: its core, its volumes, and the connections of the one feeder it may have.
+"""A secondary at work: its core, its volumes, the connections of the one feeder it may have, its own links.
 
 Units of the stream are handed to the core one by one. Without a journal, what the core lets be applied
 is written on the loop from the receive buffer itself, before the next unit is looked at. At the end of a
-turn at most one acknowledgement leaves for everything that the turn has brought.
+turn at most one acknowledgement leaves for everything that the turn has brought. A channel's key is a link's
+id where this copy feeds, and shorter where it is fed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from farshore.engine.line import Identity, accept
 from farshore.engine.link_connection import LinkConnection
 from farshore.engine.local_writes import LocalWrites
 from farshore.engine.opening import Opening
-from farshore.engine.primary_copy import Workshop
+from farshore.engine.outgoing_links import OutgoingLinks
+from farshore.engine.workshop import Workshop
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.messages import Hello
 from farshore.wire import frame, session
@@ -58,10 +60,13 @@ class SecondaryCopy:
         self._openings: list[Opening] = []
         self._last_key = 0
         self._received_before = 0
+        self.links = OutgoingLinks(core.relay, shop, carrier, records, self.digests)
+        carrier.table |= self.links.table
         durable_written = carrier.reporting(core.durable_written)
         carrier.table |= {
             a.Close: self._close,
             a.Send: self._send,
+            a.SendFrames: self._send_frames,
             a.ApplyFrame: self._apply_frame,
             a.ApplyFill: self._apply_fill,
             a.WriteDurable: lambda action: records.write_durable(action, durable_written),
@@ -70,6 +75,9 @@ class SecondaryCopy:
         self._compared = carrier.reporting(core.compared)
         self.frames = FrameJournal(stored, carrier, shop.durable_pool, shop.reactor, self.writes)
         carrier.table |= self.frames.offer(core.appended, core.journal_done, core.replayed)
+        reads, relay = self.frames.reads, core.relay
+        carrier.table |= reads.offer(relay.queue_read, lambda: relay.path.sequence)
+        self.links.gone = reads.forget
 
     # -- life -------------------------------------------------------------------------------
 
@@ -88,6 +96,7 @@ class SecondaryCopy:
 
     def tick(self) -> None:
         """Gives the core a chance to do what is due."""
+        self.links.report()
         self.carrier.do(self.core.tick())
 
     def end_turn(self) -> None:
@@ -100,6 +109,8 @@ class SecondaryCopy:
         for connection in list(self._connections.values()):
             if connection.channel.outbound:
                 connection.flush()
+        for runner in self.links.runners.values():
+            runner.end_turn()
 
     def _acknowledge(self) -> None:
         self.frames.append()
@@ -112,6 +123,7 @@ class SecondaryCopy:
         for connection in list(self._connections.values()):
             connection.abort()
         self._connections.clear()
+        self.links.close()
         self.digests.close()
 
     # -- connections ------------------------------------------------------------------------
@@ -159,8 +171,19 @@ class SecondaryCopy:
         connection = self._connections.get(action.channel)
         if connection is not None:
             connection.send(action.message)
+        else:
+            self.links.carry_send(action)
+
+    def _send_frames(self, action: a.SendFrames) -> None:
+        runner = self.links.runners[action.channel]
+        for each in action.frames:
+            assert isinstance(each, KeptFrame | frame.Frame)
+            runner.send_frame(session.frame_prefix(len(each.data)), each.data)
 
     def _close(self, action: a.Close) -> None:
+        if action.channel not in self._connections:
+            self.links.carry_close(action)
+            return
         connection = self._forget(action.channel)
         if connection is not None:
             connection.close()
@@ -266,13 +289,16 @@ class SecondaryCopy:
         document = report.of_secondary(self.core, self.feeder_name)
         now = sum(connection.channel.received_total for connection in self._connections.values())
         document["received_bytes_total"] = self._received_before + now
+        self.links.complete(document["links"])
         return document
 
     def buffers(self) -> dict[str, int]:
         """What is held in memory, in bytes."""
         return {
             "connections": len(self._connections) + len(self._openings),
-            "receive_bytes": sum(each.buffered for each in self._connections.values()),
+            "links_unsent_bytes": self.links.unsent_bytes,
+            "receive_bytes": sum(each.buffered for each in self._connections.values())
+            + self.links.receive_bytes,
             "digests_waiting": self.digests.waiting,
             "journal_waiting_bytes": self.core.journal.waiting,
             **self.frames.buffers(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +62,8 @@ class StoredCopy:
     journal: Segments | None
     """Of a secondary."""
     boards: dict[bytes, ScoreboardFile]
+    queues: dict[bytes, Segments] = field(default_factory=dict)
+    """Disk queues that a start has opened and that nobody has used yet."""
 
     def board_path(self, link: bytes) -> str:
         """Where a link's scoreboard lies."""
@@ -87,6 +89,8 @@ class StoredCopy:
         """Gives everything back."""
         for board in self.boards.values():
             board.close()
+        for queue in self.queues.values():
+            queue.close()
         self.activity.close()
         if self.position is not None:
             self.position.close()

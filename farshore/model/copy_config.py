@@ -7,7 +7,7 @@ It holds intent only: where things are and what should exist, never the state of
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from farshore.errors import FarshoreError
@@ -39,6 +39,28 @@ class LinkIntent:
     peer_name: str
     address: str
     """HOST:PORT of the peer node's port for peers."""
+    asked_by: str = ""
+    """Fingerprint of the node at whose wish this hop was made; empty where it was made here."""
+    left_for: str = ""
+    """Name of the node that feeds the far copy in place of this one since it was pointed there; empty while
+    this link may feed it. Such a link logs and knocks nowhere, and the group's health does not hang on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HopIntent:
+    """A hop that another node made at our wish: what is needed to show it, and to replace its feeder."""
+
+    link: bytes
+    name: str
+    via: str
+    """Fingerprint of the node whose copy feeds it."""
+    via_name: str
+    via_copy: str
+    """Name of that copy."""
+    peer: str
+    """Fingerprint of the node of the far copy."""
+    peer_name: str
+    options: LinkOptions = field(default_factory=LinkOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +73,9 @@ class UpstreamIntent:
     """Fingerprint of the feeder's node."""
     peer_name: str = ""
     wire: str = "tls"
+    above: tuple[str, ...] = ()
+    """Fingerprints of the nodes that feed the feeder, the nearest first. They and the feeder's node, and
+    nobody else, may point this copy at another feeder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +109,8 @@ class CopyConfig:
     on_start: str = "wait"
     """`wait` or `alone` (rule D5)."""
     links: tuple[LinkIntent, ...] = ()
+    hops: tuple[HopIntent, ...] = ()
+    """Links of copies at other nodes, which are fed from here; of no concern to the engine."""
     upstream: UpstreamIntent | None = None
     exports: tuple[ExportIntent, ...] = ()
     next_volume: int = 0
@@ -151,6 +178,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             hot_extents=int(document["hot_extents"]),
             on_start=document["on_start"],
             links=tuple(_link(each) for each in document["links"]),
+            hops=tuple(_hop(each) for each in document.get("hops", ())),
             upstream=_upstream(document.get("upstream")),
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
             next_volume=int(document.get("next_volume", 0)),
@@ -188,10 +216,18 @@ def _link(value: dict[str, Any]) -> LinkIntent:
             peer=spec["peer"],
             options=options_from_json(spec["options"]),
             epoch=int(spec["epoch"]),
+            resting=bool(value.get("left_for")),
         ),
         peer_name=value["peer_name"],
         address=value["address"],
+        asked_by=str(value.get("asked_by", "")),
+        left_for=str(value.get("left_for", "")),
     )
+
+
+def _hop(value: dict[str, Any]) -> HopIntent:
+    words = {name: str(value[name]) for name in ("name", "via", "via_name", "via_copy", "peer", "peer_name")}
+    return HopIntent(link=bytes.fromhex(value["link"]), **words, options=options_from_json(value["options"]))
 
 
 def _upstream(value: dict[str, Any] | None) -> UpstreamIntent | None:
@@ -203,6 +239,7 @@ def _upstream(value: dict[str, Any] | None) -> UpstreamIntent | None:
         peer=value["peer"],
         peer_name=value.get("peer_name", ""),
         wire=value.get("wire", "tls"),
+        above=tuple(str(each) for each in value.get("above", ())),
     )
 
 

@@ -154,6 +154,8 @@ class LinkSpec:
     """The peer node's fingerprint, lowercase hex."""
     options: LinkOptions
     epoch: int = 1
+    resting: bool = False
+    """The far copy was pointed at another feeder: the link only logs, until it is pointed here again."""
 
 
 @dataclass(frozen=True, slots=True)

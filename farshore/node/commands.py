@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from farshore.errors import FarshoreError
 from farshore.model.options import ResyncKind
 from farshore.node import groups, links
 from farshore.node.node import Node
@@ -14,7 +15,7 @@ _RESYNC_SECONDS = 30.0
 
 async def pause(node: Node, group: str, link: str | None, drain_seconds: float | None) -> dict[str, Any]:
     """Stops sending; drains first for up to `drain_seconds`, not at all for None. Raises FarshoreError."""
-    stored = groups.primary(node, group)
+    stored = groups.feeding(node, group, link)
     if link is not None:
         links.find(stored.config, link)
     seconds = drain_seconds or 0.0
@@ -25,15 +26,25 @@ async def pause(node: Node, group: str, link: str | None, drain_seconds: float |
 
 
 async def resync(node: Node, group: str, link: str | None, kind: ResyncKind, *, once: bool) -> dict[str, Any]:
-    """Starts a resync. Raises FarshoreError."""
-    stored = groups.primary(node, group)
-    if link is not None:
-        links.find(stored.config, link)
-    args = {"link": link, "kind": kind.value, "once": once}
-    answer = await stored.engine.ask("resync", args, seconds=_RESYNC_SECONDS)
+    """Starts a resync; of all links, those that rest are left alone. Raises FarshoreError."""
+    stored = groups.feeding(node, group, link)
+    left = links.find(stored.config, link) if link is not None else None
+    if left is not None and left.left_for:
+        raise FarshoreError(
+            "wrong-feeder",
+            f"{left.left_for} feeds {left.peer_name} in place of link {link} of {group}",
+            means="nothing was changed",
+            next_step=f"farshore link reroute {group} {link} --via {node.name}, at a node that feeds both",
+        )
+    resting = any(each.left_for for each in stored.config.links)
+    chosen = [each.spec.name for each in stored.config.links if not each.left_for] if resting else [None]
+    began: list[Any] = []
+    for name in chosen if link is None else [link]:
+        args = {"link": name, "kind": kind.value, "once": once}
+        began += (await stored.engine.ask("resync", args, seconds=_RESYNC_SECONDS))["links"]
     text = f"{kind.value} resync of {_what(link)} of {group} asked for by the operator"
     node.journal.add("resync-asked", text, group=group, link=link)
-    return answer
+    return {"links": began}
 
 
 def _what(link: str | None) -> str:

@@ -85,6 +85,48 @@ def primary(node: Node, name: str) -> StoredCopy:
     return stored
 
 
+def feeder(node: Node, name: str, copy: str | None = None) -> StoredCopy:
+    """The copy of a group here that is to feed another: the one of that name, else the primary or the only.
+
+    Raises FarshoreError `not-found`, or `usage` where it could be several.
+    """
+    found = node.copies.of_group(name)
+    if copy is None:
+        return _the_one(node, name, found)
+    for each in found:
+        if each.config.copy_name == copy:
+            return each
+    raise FarshoreError(
+        "not-found",
+        f"{node.name} holds no copy {copy!r} of {name}",
+        means="nothing was changed",
+        next_step="its copies: " + ", ".join(each.config.copy_name for each in found),
+    )
+
+
+def feeding(node: Node, name: str, link: str | None) -> StoredCopy:
+    """The copy of a group here that has this link (None: any). Where none has, the one that could.
+
+    Raises FarshoreError `not-found`, or `usage` where it could be several.
+    """
+    found = node.copies.of_group(name)
+    having = [each for each in found if any(link in (None, one.spec.name) for one in each.config.links)]
+    return _the_one(node, name, having or found)
+
+
+def _the_one(node: Node, name: str, copies: list[StoredCopy]) -> StoredCopy:
+    if len(copies) > 1 and copies[0].config.role is not Role.PRIMARY:
+        names = [each.config.copy_name for each in copies]
+        raise FarshoreError(
+            "usage",
+            f"{node.name} holds several copies of {name}: " + ", ".join(names),
+            means="nothing was changed",
+            next_step=f"say which: --via {node.name}/{names[0]} for a new link, --link LINK for one that is"
+            " there",
+        )
+    return copies[0]
+
+
 def document(stored: StoredCopy) -> dict[str, Any]:
     """A group as `group show --json` prints it."""
     config = stored.config

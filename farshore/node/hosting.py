@@ -35,6 +35,13 @@ async def place(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, An
     wish = placement.from_json(args)
     if wish.feeder != peer.id:
         raise FarshoreError("wrong-feeder", f"{peer.name} asks for a copy that another node is to feed")
+    if node.identity.fingerprint in wish.above:
+        raise FarshoreError(
+            "wrong-state",
+            f"{node.name} feeds the copy of {wish.group_name} at {peer.name} itself:"
+            " the link would close a ring",
+            means="nothing was changed on any node",
+        )
     async with node.changing(wish.group_name):
         known = _known(node, wish, peer)
         stored = await (_create(node, wish, peer) if known is None else _adopt(node, wish, peer, known))
@@ -57,7 +64,8 @@ async def remove(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, A
     """
     try:
         group, link = placement.identifier(args["group"]), placement.identifier(args["link"])
-    except (KeyError, ValueError) as error:
+        epoch = int(args.get("epoch", 0))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FarshoreError("protocol", f"a malformed wish to remove a copy: {error!r}") from error
     stored = node.copies.following(group, link)
     if stored is None:
@@ -67,8 +75,9 @@ async def remove(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, A
         if stored is None:
             return {"removed": False}
         upstream = stored.config.upstream
-        if upstream is None or upstream.peer != peer.id:
-            raise FarshoreError("wrong-feeder", f"the copy is not fed by {peer.name}")
+        # Two copies of one node may have fed it in turn, by the same link: then the epoch tells (rule B8).
+        if upstream is None or upstream.peer != peer.id or 0 < epoch < upstream.epoch:
+            raise FarshoreError("wrong-feeder", f"the copy is not fed by {peer.name} by that link any more")
         if stored.config.links:
             raise FarshoreError("wrong-state", f"the copy of {stored.config.group_name} feeds others itself")
         await node.supervisor.take_down(stored)
@@ -212,4 +221,4 @@ def _config(node: Node, wish: Placement, peer: Peer, found: list[Place]) -> Copy
 
 
 def _upstream(wish: Placement, peer: Peer, epoch: int) -> UpstreamIntent:
-    return UpstreamIntent(wish.link, epoch, peer.id, peer.name, wish.wire)
+    return UpstreamIntent(wish.link, epoch, peer.id, peer.name, wish.wire, wish.above)

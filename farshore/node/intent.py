@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import LinkIntent, options_from_json
-from farshore.model.options import DEFAULT_REGION, MAX_REGION, MIN_REGION, Apply, LinkOptions
+from farshore.model.copy_config import options_from_json
+from farshore.model.options import (
+    DEFAULT_REGION,
+    MAX_REGION,
+    MIN_REGION,
+    Apply,
+    LinkOptions,
+    OnFull,
+    OnOutage,
+)
 from farshore.model.volumes import VolumeSpec
 from farshore.node import names
 
@@ -114,6 +122,22 @@ def link_options(given: Mapping[str, Any], base: LinkOptions | None = None) -> L
     return options
 
 
+def check_hop(options: LinkOptions) -> None:
+    """Refuses what a link cannot do whose feeder is itself a secondary: no application writes there, so there
+    are no writes that could be held back. Raises FarshoreError `usage`."""
+    for wished, option, instead in (
+        (options.on_outage is OnOutage.FREEZE, "on-outage=freeze", "on-outage=continue"),
+        (options.on_full is OnFull.BLOCK, "on-full=block", "on-full=log"),
+    ):
+        if wished:
+            raise FarshoreError(
+                "usage",
+                f"{option} holds writes of the application, and at a secondary no application writes",
+                means="a hop never delays the primary; nothing was changed",
+                next_step=f"use {instead} for this link",
+            )
+
+
 def _typed(name: str, value: Any) -> Any:
     """A value of the kind that the option's default has. Raises ValueError."""
     kind = type(getattr(LinkOptions(), name, value))
@@ -148,12 +172,11 @@ def _check_options(options: LinkOptions) -> None:
         raise ValueError("a first copy is full or digest")
 
 
-def link_name(wished: str | None, peer: str, links: Sequence[LinkIntent]) -> str:
+def link_name(wished: str | None, peer: str, taken: Collection[str]) -> str:
     """A new link's name: the wished one, else the peer's, numbered where that is taken.
 
     Raises FarshoreError `usage` or `exists`.
     """
-    taken = {link.spec.name for link in links}
     if wished is not None:
         names.check("link", wished)
         if wished in taken:

@@ -13,7 +13,18 @@ from typing import Any, Final
 
 from farshore import __version__
 from farshore.errors import FarshoreError
-from farshore.node import addresses, announce, hosted_volumes, hosting, links, topology
+from farshore.node import (
+    addresses,
+    announce,
+    chains,
+    hops,
+    hosted_volumes,
+    hosting,
+    links,
+    pointing,
+    taking,
+    topology,
+)
 from farshore.node.conversation import WELCOME, Conversation
 from farshore.node.node import Node
 from farshore.node.peers import Peer
@@ -74,6 +85,46 @@ async def _topology(node: Node, peer: Peer, args: Mapping[str, Any], source: str
     return await topology.tell(node, args)
 
 
+async def _whose_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await pointing.whose(node, peer, args)
+
+
+async def _point_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await pointing.point(node, peer, args)
+
+
+async def _chain_changed(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await pointing.chain_changed(node, peer, args)
+
+
+async def _chain(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await chains.tell(node, peer, args)
+
+
+async def _make_hop(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await hops.serve_make(node, peer, args)
+
+
+async def _set_hop(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await hops.serve_set(node, peer, args)
+
+
+async def _delete_hop(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await hops.serve_delete(node, peer, args)
+
+
+async def _show_hops(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await hops.serve_show(node, peer, args)
+
+
+async def _take_link(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await taking.serve_take(node, peer, args)
+
+
+async def _leave_link(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await taking.serve_leave(node, peer, args)
+
+
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
     return {}
@@ -94,6 +145,16 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "place-copy": _place_copy,
     "shape-copy": _shape_copy,
     "remove-copy": _remove_copy,
+    "whose-copy": _whose_copy,
+    "point-copy": _point_copy,
+    "chain": _chain,
+    "chain-changed": _chain_changed,
+    "make-hop": _make_hop,
+    "set-hop": _set_hop,
+    "delete-hop": _delete_hop,
+    "show-hops": _show_hops,
+    "take-link": _take_link,
+    "leave-link": _leave_link,
     "peer-back": _peer_back,
     "topology": _topology,
     "set-address": _set_address,

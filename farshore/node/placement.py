@@ -6,6 +6,7 @@ all of it is checked here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ from farshore.node.disks import SECTOR
 MOST_BYTES = 1 << 60
 MOST_IDS = 1 << 16
 """Volume ids have two bytes in a frame."""
+MOST_EPOCH = (1 << 63) - 1
+MOST_ABOVE = 32
+"""Nodes in a chain above one copy."""
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Placement:
     first: ResyncKind
     places: Mapping[str, str]
     """Volume name -> path, for volumes that are not to lie in the default place."""
+    above: tuple[str, ...] = ()
+    """Fingerprints of the nodes that feed the feeder, the nearest first; none where it is the primary's."""
 
     def to_json(self) -> dict[str, Any]:
         """The arguments of `place-copy`."""
@@ -65,6 +72,7 @@ class Placement:
             "wire": self.wire,
             "first": self.first.value,
             "places": dict(self.places),
+            "above": list(self.above),
         }
 
 
@@ -130,6 +138,7 @@ def from_json(value: Mapping[str, Any]) -> Placement:
             wire=str(value["wire"]),
             first=ResyncKind(value["first"]),
             places={str(name): str(path) for name, path in dict(value["places"]).items()},
+            above=fingerprints(value.get("above", [])),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"a malformed wish for a copy: {error!r}") from error
@@ -143,6 +152,15 @@ def identifier(value: object) -> bytes:
     if len(found) != 16:
         raise ValueError("an id has 16 bytes")
     return found
+
+
+def fingerprints(value: object) -> tuple[str, ...]:
+    """Nodes from their JSON form. Raises ValueError."""
+    if not isinstance(value, list) or len(value) > MOST_ABOVE:
+        raise ValueError(f"a list of at most {MOST_ABOVE} nodes is wanted")
+    if not all(isinstance(each, str) and _FINGERPRINT.fullmatch(each) for each in value):
+        raise ValueError("a node is named by its fingerprint")
+    return tuple(value)
 
 
 def shapes(value: Iterable[Mapping[str, Any]]) -> tuple[VolumeShape, ...]:
@@ -169,7 +187,7 @@ def _check(wish: Placement) -> None:
     intent.check_region(wish.region)
     if wish.wire not in ("tls", "plain"):
         raise ProtocolError("a malformed wish for a copy: its wire")
-    if wish.epoch < 1:
+    if not 0 < wish.epoch <= MOST_EPOCH:
         raise ProtocolError("a malformed wish for a copy: its epoch")
     try:
         check_extents(wish.region, wish.extent, wish.hot_extents)

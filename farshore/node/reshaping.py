@@ -66,7 +66,8 @@ async def add(node: Node, group: str, growth: Growth) -> StoredCopy:
             stored = await restart(node, stored, replace(stored, config=fresh), found)
         except BaseException:
             groups.give_back(found)
-            await _settle(node, stored, told, undo=True)
+            # A peer that was not told of an earlier change either has to hear of what stands in the end.
+            await _settle(node, stored, config.links if config.unsettled else told, undo=True)
             settle_later(node, stored)
             raise
     names = ", ".join(each.name for each in growth.volumes)

@@ -100,11 +100,11 @@ class Sharing:
         node = self._node
         copies = [stored for stored in node.copies.all() if stored.config.links]
         bound = node.rates.any
+        if not bound:
+            self._shares = {}
         asked = [each for each in copies if bound or self._engine(each) not in self._freed]
         found = await asyncio.gather(*(self._ask(each) for each in asked))
-        if any(each is None for each in found):
-            return  # it may still send what it was told last, and so may the others
-        lines = [line for lines in found if lines is not None for line in lines]
+        lines = [line for lines in found for line in lines]
         peers = {line.peer: node.rates.bound(line.peer) for line in lines}
         self._shares = allot(lines, node.rates.bound(node.identity.fingerprint), peers)
         known = {line.link for line in lines}
@@ -112,8 +112,9 @@ class Sharing:
         if bound:
             self._freed.clear()
 
-    async def _ask(self, stored: StoredCopy) -> list[Line] | None:
-        """What one engine's links want; nothing where none runs, None where one runs and does not answer."""
+    async def _ask(self, stored: StoredCopy) -> list[Line]:
+        """What one engine's links want; nothing where none runs. One that runs and does not answer may still
+        send what it was told last: that is what it wants, and the others share the rest."""
         links = {link.spec.id.hex(): link.spec for link in stored.config.links}
         shares = {link: self._shares.get(link) or self._first(spec.peer) for link, spec in links.items()}
         seen, engine = self._node.supervisor.seen(stored.key), self._engine(stored)
@@ -121,7 +122,7 @@ class Sharing:
             answer = await stored.engine.ask("pace", {"shares": shares}, seconds=_ASK_SECONDS)
         except FarshoreError as error:
             _log.debug("no figures of the engine of %s: %s", stored.config.group_name, error)
-            return None if seen is not None and seen.running else []
+            return self._silent(stored) if seen is not None and seen.running else []
         if not self._node.rates.any:
             self._freed.add(engine)
         now, lines = monotonic(), []
@@ -131,6 +132,12 @@ class Sharing:
                 demand = min(demand, spec.options.max_rate or demand)
                 lines.append(Line(link, stored.config.group_name, spec.peer, demand))
         return lines
+
+    def _silent(self, stored: StoredCopy) -> list[Line]:
+        specs = [link.spec for link in stored.config.links]
+        told = {spec.id.hex(): self._shares.get(spec.id.hex(), 0) for spec in specs}
+        group = stored.config.group_name
+        return [Line(spec.id.hex(), group, spec.peer, told[spec.id.hex()]) for spec in specs]
 
     def _first(self, peer: str) -> int:
         """What a link may send of which nobody knows yet what it wants; 0 where no bound concerns it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import LinkIntent
+from farshore.model.copy_config import CopyConfig, LinkIntent
 from farshore.model.options import Health, LinkState, Reason, Writes
 from farshore.node.copies import StoredCopy
 from farshore.node.groups import uri
@@ -55,7 +55,7 @@ async def entry(node: Node, stored: StoredCopy) -> dict[str, Any]:
     except FarshoreError as error:
         return _silent(node, stored, error)
     found = answer.get("group")
-    return found if isinstance(found, dict) else _silent(node, stored, _no_group())
+    return _completed(stored, found) if isinstance(found, dict) else _silent(node, stored, _no_group())
 
 
 def engines(node: Node) -> list[dict[str, Any]]:
@@ -69,6 +69,34 @@ def engines(node: Node) -> list[dict[str, Any]]:
                 {"group": config.group_name, "copy": stored.key, "pid": seen.pid, "role": config.role.value}
             )
     return found
+
+
+def _completed(stored: StoredCopy, found: dict[str, Any]) -> dict[str, Any]:
+    """What an engine says, and what it cannot know: hops that were made from here, a link whose peer was
+    pointed elsewhere, one of which it has not heard yet."""
+    config, shown = stored.config, list(found.get("links") or [])
+    by_name = {each.get("name"): each for each in shown}
+    for link in config.links:
+        if link.spec.name not in by_name:
+            shown.append(by_name.setdefault(link.spec.name, _silent_link(link, None)))
+        if link.left_for:
+            by_name[link.spec.name] |= {
+                "why": f"{link.left_for} feeds {link.peer_name} since this link was rerouted",
+                "next": f"back again: farshore link reroute {config.group_name} {link.spec.name} --via NODE",
+            }
+    return {**found, "links": shown, "hops": _hops(config)}
+
+
+def _hops(config: CopyConfig) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": hop.name,
+            "via": hop.via_name,
+            "peer": hop.peer_name,
+            "mode": hop.options.mode.value,
+        }
+        for hop in config.hops
+    ]
 
 
 def _silent(node: Node, stored: StoredCopy, error: FarshoreError) -> dict[str, Any]:
@@ -100,6 +128,7 @@ def _silent(node: Node, stored: StoredCopy, error: FarshoreError) -> dict[str, A
             for each in config.volumes
         ],
         "links": [_silent_link(link, standing) for link in config.links],
+        "hops": _hops(config),
     }
 
 

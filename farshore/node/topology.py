@@ -2,27 +2,28 @@
 
 This node asks every node that it is paired with, all side by side and for a short time only, what they hold
 of the groups that it has itself. Whoever names a group's id, 128 random bits, has a copy of it. What a
-node says of its links also tells of nodes behind it that we are not paired with. Nothing is remembered: a
-node that does not answer is drawn from what its neighbours say of it.
+node says of its links also tells of nodes behind it that we are not paired with. A node that does not answer
+is drawn from what its neighbours say of it, and from what is remembered here of hops that it was asked for.
+How trees are made of all that is the business of `trees`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from farshore.errors import FarshoreError
-from farshore.model.options import Role
-from farshore.node import status
+from farshore.model.copy_config import HopIntent
+from farshore.model.options import LinkOptions, Mode
+from farshore.node import intent, placement, status
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
 from farshore.node.peers import Peer
+from farshore.node.trees import OF_COPY, OF_LINK, trees
 
 ASK_SECONDS: Final = 5.0
-_OF_COPY: Final = ("health", "sequence", "usable")
-_OF_LINK: Final = ("name", "mode", "wire", "state", "reason", "lag_seconds", "lag_bytes", "dirty_bytes")
 
 
 async def document(node: Node, group: str | None = None) -> dict[str, Any]:
@@ -72,10 +73,12 @@ async def _copy(node: Node, stored: StoredCopy) -> dict[str, Any]:
                 "id": link.spec.id.hex(),
                 "peer": link.peer_name,
                 "peer_id": link.spec.peer,
-                **{key: seen.get(key) for key in _OF_LINK},
+                **{key: seen.get(key) for key in OF_LINK},
                 "name": link.spec.name,
                 "mode": link.spec.options.mode.value,
                 "wire": link.spec.options.wire,
+                "epoch": link.spec.epoch,
+                "left_for": link.left_for or None,
             }
         )
     upstream = config.upstream
@@ -85,10 +88,45 @@ async def _copy(node: Node, stored: StoredCopy) -> dict[str, Any]:
         "node_id": node.identity.fingerprint,
         "copy": config.copy_name,
         "role": config.role.value,
-        **{key: entry.get(key) for key in _OF_COPY},
+        **{key: entry.get(key) for key in OF_COPY},
         "links": links,
-        "fed_by": upstream and {"link": upstream.link.hex(), "node": upstream.peer_name},
+        "hops": [_hop(hop) for hop in config.hops],
+        "fed_by": upstream
+        and {"link": upstream.link.hex(), "node": upstream.peer_name, "node_id": upstream.peer},
     }
+
+
+def _hop(hop: HopIntent) -> dict[str, Any]:
+    """A hop that was made from here, as its own node would show it but for its state."""
+    return {
+        "id": hop.link.hex(),
+        "name": hop.name,
+        "peer": hop.peer_name,
+        "peer_id": hop.peer,
+        "mode": hop.options.mode.value,
+        "wire": hop.options.wire,
+        "at": hop.via,
+        "at_copy": hop.via_copy,
+    }
+
+
+async def copies_named(node: Node, stored: StoredCopy, name: str) -> list[tuple[bytes, Peer, LinkOptions]]:
+    """Copies of a group at peers that are called so: the link that each follows, its node, and what is known
+    of the link's options. For a link that was made at another node, of which nothing is remembered here."""
+    answers = await asyncio.gather(
+        *(_heard(node, peer, [stored.config.group.hex()]) for peer in node.peers.all())
+    )
+    copies = [copy for answer in answers if isinstance(answer, list) for copy in answer]
+    links = {link["id"]: link for copy in copies for link in copy["links"]}
+    found = []
+    for copy in copies:
+        peer, fed_by = node.peers.by_id(copy["node_id"]), copy["fed_by"]
+        if copy["copy"] != name or fed_by is None or peer is None:
+            continue
+        mode = links.get(fed_by["link"], {}).get("mode")
+        options = intent.link_options({"mode": mode} if mode in list(Mode) else {})
+        found.append((placement.identifier(fed_by["link"]), peer, options))
+    return found
 
 
 async def _heard(node: Node, peer: Peer, groups: list[str]) -> list[dict[str, Any]] | dict[str, Any]:
@@ -116,63 +154,12 @@ def _checked(copy: Any) -> dict[str, Any]:
     for link in copy["links"]:
         if not all(isinstance(link[key], str) for key in ("id", "peer", "peer_id", "name")):
             raise TypeError("links")
+        if not isinstance(link.get("epoch") or 0, int) or not isinstance(link.get("left_for") or "", str):
+            raise TypeError("links")
+    for hop in copy.get("hops") or ():
+        if not all(isinstance(hop[key], str) for key in ("id", "peer", "peer_id", "name", "at", "at_copy")):
+            raise TypeError("hops")
     fed_by = copy["fed_by"]
     if fed_by is not None and not all(isinstance(fed_by[key], str) for key in ("link", "node")):
         raise TypeError("fed_by")
     return dict(copy)
-
-
-def trees(copies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One group's copies as trees: each with `via`, the link that feeds it, and `copies`, which it feeds.
-
-    A copy that only others speak of has `seen` false, and null where nothing is known.
-    """
-    fed = {copy["fed_by"]["link"]: copy for copy in copies if copy["fed_by"] is not None}
-    links = {link["id"] for copy in copies for link in copy["links"]}
-    drawn: set[str] = set()
-
-    def grow(copy: Mapping[str, Any], via: Mapping[str, Any] | None) -> dict[str, Any]:
-        below = []
-        for link in copy["links"]:
-            follower = fed.get(link["id"])
-            if link["id"] in drawn:
-                continue  # a ring: nothing that was drawn is drawn again
-            drawn.add(link["id"])
-            below.append(grow(follower, link) if follower is not None else _unseen(link["peer"], link))
-        return _branch(copy, via, below)
-
-    roots = []
-    for copy in sorted(copies, key=lambda each: (each["role"] != Role.PRIMARY.value, each["node"])):
-        fed_by = copy["fed_by"]
-        if fed_by is None:
-            roots.append(grow(copy, None))
-        elif fed_by["link"] not in links and fed_by["link"] not in drawn:
-            drawn.add(fed_by["link"])
-            above = _unseen(fed_by["node"], None)
-            above["copies"] = [grow(copy, {"id": fed_by["link"]})]
-            roots.append(above)
-    return roots
-
-
-def _branch(
-    copy: Mapping[str, Any], via: Mapping[str, Any] | None, below: list[dict[str, Any]]
-) -> dict[str, Any]:
-    return {
-        "node": copy["node"],
-        "node_id": copy.get("node_id"),
-        "copy": copy.get("copy"),
-        "role": copy.get("role"),
-        **{key: copy.get(key) for key in _OF_COPY},
-        "seen": True,
-        "via": _via(via),
-        "copies": below,
-    }
-
-
-def _unseen(name: str, via: Mapping[str, Any] | None) -> dict[str, Any]:
-    known = {"node": name, "node_id": via.get("peer_id") if via is not None else None}
-    return {**_branch(known, via, []), "role": None if via is None else Role.SECONDARY.value, "seen": False}
-
-
-def _via(link: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if link is None else {key: link.get(key) for key in ("id", *_OF_LINK)}

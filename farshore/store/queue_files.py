@@ -62,9 +62,10 @@ class QueueFiles:
 
     __slots__ = ("_cursor", "_read_to", "_segments", "shelf")
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, segments: Segments | None = None) -> None:
+        """`segments` if somebody has opened them already."""
         self.shelf = shelf
-        self._segments: Segments | None = None
+        self._segments = segments
         self._cursor: Cursor | None = None
         self._read_to = 0
 
@@ -94,9 +95,9 @@ class QueueFiles:
             self._segments = self.shelf.open()
         return self._segments
 
-    def append(self, frames: list[Kept]) -> None:
-        """All of these, or none: they follow each other and what is here, unless the peer has all of that
-        durable, which then goes."""
+    def append(self, frames: list[Kept], durable: int = 0) -> None:
+        """All of these, or none: they follow each other and what is here. If they do not, what is here goes
+        where the peer has it `durable`; else this is an error."""
         segments = self.open()
         follows, end = frames[0].follows, segments.end
         entries: list[Entry] = [(each.reaches, each.body) for each in frames]
@@ -105,6 +106,8 @@ class QueueFiles:
         elif end != follows and end.sequence == follows.sequence:
             entries.insert(0, (follows, b""))
         elif end != follows:
+            if end.sequence > durable:
+                raise OSError(errno.EIO, f"frames behind {follows.sequence} do not follow {end.sequence}")
             self.clear()
             end = follows
         segments.append(entries, end)

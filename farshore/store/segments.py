@@ -349,10 +349,10 @@ class Segments:
 
     # -- reading ----------------------------------------------------------------------------
 
-    def read(self, cursor: Cursor, most: int) -> tuple[list[Entry], Cursor]:
+    def read(self, cursor: Cursor, most: int, through: int | None = None) -> tuple[list[Entry], Cursor]:
         """Entries from a place on, about `most` bytes of them but at least one, and the place behind
-        them; no entries at the end. Raises FarshoreError `state-damaged` where one is not whole any more,
-        and ValueError where the place was given back."""
+        them; no entries at the end, nor behind the sequence `through`. Raises FarshoreError `state-damaged`
+        where one is not whole any more, and ValueError where the place was given back."""
         segment = self._segments.get(cursor.number)
         if segment is None:
             if cursor.number >= self._next:
@@ -361,7 +361,7 @@ class Segments:
         offset, end = cursor.offset, segment.end
         if offset >= end:
             following = Cursor(segment.number + 1, FIRST)
-            return self.read(following, most) if following.number in self._segments else ([], cursor)
+            return self.read(following, most, through) if following.number in self._segments else ([], cursor)
         data = memoryview(segment.file.pread(min(max(most, ENTRY_BYTES), end - offset), offset))
         need = sf.entry_size(data)
         if len(data) < need <= end - offset:
@@ -370,6 +370,8 @@ class Segments:
         used = sf.take_entries(data, self.stream, segment.number, entries)
         if not entries:
             raise damaged(self._path(sf.name_of(segment.number)), f"the entry at byte {offset} is not whole")
+        while through is not None and entries and entries[-1][0].sequence > through:
+            used -= ENTRY_BYTES + len(entries.pop()[1])
         return entries, Cursor(segment.number, offset + used)
 
     def close(self) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from farshore.errors import CODES
-from tests.cluster import Cluster, Host
-from tests.fault.bench import ENGINE, NODE, running
+from tests.cluster import Host, OnCluster
+from tests.fault.bench import ENGINE, NODE
+from tests.processes import running
 
 SIZE = 40 << 20
 """Of orders/data in bytes: more than one request may have."""
@@ -34,26 +35,10 @@ class Expected:
 
 
 @dataclass(slots=True)
-class Scene:
+class Scene(OnCluster):
     """See the module. `room`: a directory outside of every node, for volumes."""
 
-    cluster: Cluster
     room: Path
-
-    @property
-    def a(self) -> Host:
-        """Where groups are made."""
-        return self.cluster.hosts["a"]
-
-    @property
-    def b(self) -> Host:
-        """Where the copy of orders is."""
-        return self.cluster.hosts["b"]
-
-    @property
-    def c(self) -> Host:
-        """A node for what would disturb the others."""
-        return self.cluster.hosts["c"]
 
     def refused(
         self, host: Host, words: str, expected: Expected, env: Mapping[str, str] | None = None

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from farshore.node import invitations
 from tests.badinput.scene import Expected, Scene
+from tests.command_line import pair
 from tests.waiting import wait_until
 
 _INVITE = Expected("bad-token", "farshore node invite")
@@ -50,4 +51,4 @@ def test_a_peer_that_nobody_knows(scene: Scene) -> None:
 def test_a_peer_that_does_not_know_us_any_more(scene: Scene) -> None:
     scene.c.done("node", "forget", "a")
     scene.refused(scene.a, "link create spare c", Expected("unknown-peer", "farshore node invite"))
-    scene.cluster.pair(scene.a, scene.c)
+    pair(scene.a, scene.c)

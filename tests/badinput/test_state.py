@@ -12,8 +12,9 @@ from xxhash import xxh3_64_intdigest
 from farshore.errors import CODES
 from tests.badinput.scene import Expected, Scene
 from tests.cluster import Host
-from tests.fault.bench import ENGINE, NODE, running
+from tests.fault.bench import ENGINE, NODE
 from tests.fault.still import still
+from tests.processes import running
 
 _HEAD = struct.Struct("<8sHHIIIQ")
 """Of a slot, as `docs/formats.md` has it: magic, version, -, payload length, slot length, -, counter."""

@@ -128,21 +128,6 @@ def linked(
     return Subject(name, cluster, application, sync, freeze, here, files, peer.name, journaled)
 
 
-def running(state: Path, module: str) -> list[int]:
-    """The living processes of a state directory that run `module`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            words = (entry / "cmdline").read_text().split("\0")
-        except OSError:
-            continue  # it ended while we looked
-        if module in words and any(word == str(state) or word.startswith(f"{state}/") for word in words):
-            found.append(int(entry.name))
-    return found
-
-
 def both_policies(cluster: Cluster) -> list[Subject]:
     """`trade`: two volumes, goes on alone when its peer is lost. `vault`: one volume, waits for its peer."""
     ticks = Ticks()

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.cluster import Cluster
-from tests.fault.bench import ENGINE, Subject, running
+from tests.fault.bench import ENGINE, Subject
 from tests.fault.still import still
+from tests.processes import running
 
 _MOST_BETWEEN = 300
 """Answered writes between two looks, at most."""

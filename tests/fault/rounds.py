@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.cluster import Cluster, Host
-from tests.fault.bench import ENGINE, NODE, Subject, running
+from tests.fault.bench import ENGINE, NODE, Subject
 from tests.fault.still import any_moment, still
+from tests.processes import running
 from tests.stamps import Image
 from tests.waiting import wait_until
 

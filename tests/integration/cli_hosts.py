@@ -1,46 +1,22 @@
 """Hosts that are driven through the command line alone, each with a state directory of its own."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.command_line import CommandLine, pair
 from tests.processes import Processes
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-class Host:
-    """A state directory, and the command line for it."""
+class Host(CommandLine):
+    """A state directory and its command line; what runs for it is found and held through that alone."""
 
     def __init__(self, state: Path, processes: Processes) -> None:
-        self.state = state
+        super().__init__(state)
         self.processes = processes
-
-    def farshore(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs a command with FARSHORE_STATE set to this host's directory."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("FARSHORE_")}
-        return subprocess.run(
-            [sys.executable, "-m", "farshore", *words],
-            cwd=ROOT,
-            env={**clean, "FARSHORE_STATE": str(self.state), **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def done(self, *words: str) -> Any:
-        """Runs a command that has to succeed; its JSON document, where it has one."""
-        run = self.farshore(*words)
-        assert run.returncode == 0, run.stderr
-        return json.loads(run.stdout) if "--json" in words else run.stdout
 
     def start(self, *words: str) -> dict[str, Any]:
         """Starts the node on a free port; what it says of itself."""
@@ -88,10 +64,8 @@ def _command_of(pid: int) -> str:
         return ""
 
 
-def pair(a: Host, b: Host) -> None:
+def start_paired(a: Host, b: Host) -> None:
     """Starts both nodes, site-a and site-b, and pairs them."""
     a.start("--name", "site-a")
     b.start("--name", "site-b")
-    invitation = b.done("node", "invite", "--json")
-    joined = a.farshore("node", "join", invitation["address"], env={"FARSHORE_TOKEN": invitation["token"]})
-    assert joined.returncode == 0, joined.stderr
+    pair(a, b)

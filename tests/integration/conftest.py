@@ -7,19 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from farshore.model.copy_config import CopyConfig
 from farshore.model.options import LinkOptions
 from farshore.model.volumes import VolumeSpec
 from farshore.node.paths import locate
 from tests.integration.engines import (
     Door,
     Engine,
+    behind_hop,
     make_volume,
     primary_config,
     secondary_config,
+    with_hop,
     with_link,
 )
 from tests.processes import Processes
 from tests.unit.engine.keys import Key, make_key
+
+
+@dataclass
+class Chain:
+    """Three engines in a row, and the doors between them."""
+
+    a: Engine
+    b: Engine
+    c: Engine
+    door: Door
+    """Between A and B."""
+    behind: Door
+    """Between B and C."""
 
 
 @dataclass
@@ -56,25 +72,44 @@ class Sites:
 
     def pair(self, sizes: dict[str, int], options: LinkOptions) -> tuple[Engine, Engine, Door]:
         """A primary and its secondary, neither started, and the door of the secondary."""
-        wire = options.wire
         follower = Engine(
-            self.processes,
-            self.directory / "b",
-            secondary_config(
-                self.directory / "b",
-                self.sockets,
-                self.volumes("b", sizes),
-                self.key("b"),
-                self.key("a"),
-                wire,
-            ),
-            [self.key("a")],
+            self.processes, self.directory / "b", self.follower("b", sizes, options.wire), [self.key("a")]
         )
-        door = Door(follower)
-        self.doors.append(door)
+        feeder, door = self.feeder(sizes, options, follower)
+        return feeder, follower, door
+
+    def chain(self, sizes: dict[str, int], options: LinkOptions, hop: LinkOptions) -> "Chain":
+        """A primary A, its secondary B, and the secondary C of B; none started."""
+        config = behind_hop(self.follower("c", sizes, hop.wire), self.key("b"), hop.wire)
+        last = Engine(self.processes, self.directory / "c", config, [self.key("b")])
+        behind = self.door(last)
+        config = with_hop(self.follower("b", sizes, options.wire), self.key("c"), behind.address, hop)
+        middle = Engine(self.processes, self.directory / "b", config, [self.key("a"), self.key("c")])
+        first, door = self.feeder(sizes, options, middle)
+        return Chain(first, middle, last, door, behind)
+
+    def follower(self, site: str, sizes: dict[str, int], wire: str) -> CopyConfig:
+        """Intent of a secondary that A feeds."""
+        return secondary_config(
+            self.directory / site,
+            self.sockets,
+            self.volumes(site, sizes),
+            self.key(site),
+            self.key("a"),
+            wire,
+        )
+
+    def door(self, follower: Engine) -> Door:
+        """The door of a secondary."""
+        self.doors.append(Door(follower))
+        return self.doors[-1]
+
+    def feeder(self, sizes: dict[str, int], options: LinkOptions, follower: Engine) -> tuple[Engine, Door]:
+        """A primary that feeds it, and the follower's door."""
+        door = self.door(follower)
         config = primary_config(self.directory / "a", self.sockets, self.volumes("a", sizes), self.key("a"))
         config = with_link(config, self.key("b"), door.address, options)
-        return Engine(self.processes, self.directory / "a", config, [self.key("b")]), follower, door
+        return Engine(self.processes, self.directory / "a", config, [self.key("b")]), door
 
     def image(self, site: str, volume: str) -> Path:
         """The file of a volume."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,26 @@ from farshore.model.copy_config import CopyConfig, ExportIntent, LinkIntent, Ups
 from farshore.model.options import LinkOptions, LinkSpec, Role
 from farshore.model.volumes import VolumeSpec
 from farshore.wire import control, preface
+from tests.interop.programs import run
 from tests.processes import Processes
+from tests.requires import program
 from tests.unit.engine.keys import Key
 from tests.waiting import wait_until
 
 GROUP = bytes(range(16))
 LINK = bytes(range(16, 32))
+HOP = bytes(range(32, 48))
+"""The link of a secondary that feeds a third copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an application under load does."""
+
+    longest: str
+    """The longest write, as fio takes it; the shortest has 4 KiB."""
+    flush_every: int
+    """Writes between two flushes."""
 
 
 class Engine:
@@ -151,6 +165,32 @@ class Engine:
         (entry,) = [each for each in self.status()["volumes"] if each["name"] == volume]
         uri: str = entry["uri"]
         return uri
+
+    def qemu_io(self, *commands: str, volume: str = "data") -> str:
+        """Commands of qemu-io on one connection; what it says. Each has to succeed."""
+        parts = [part for command in commands for part in ("-c", command)]
+        return run("qemu-io", "-f", "raw", *parts, self.uri(volume))
+
+    def load(self, seconds: float, load: Load) -> subprocess.Popen[bytes]:
+        """Random writes all over the volume `data` for so long, unless they are killed before."""
+        (size,) = [each.size for each in self.config.volumes if each.name == "data"]
+        command = [
+            program("fio"),
+            "--name=load",
+            "--ioengine=nbd",
+            f"--uri={self.uri()}",
+            "--rw=randwrite",
+            f"--bsrange=4k-{load.longest}",
+            "--iodepth=16",
+            f"--size={size}",
+            "--time_based",
+            f"--runtime={seconds}",
+            f"--fsync={load.flush_every}",
+            "--randrepeat=0",
+            "--norandommap=1",
+            "--thread",  # so that killing it kills all of it
+        ]
+        return self._processes.start(command)
 
 
 def _answer(sock: socket.socket) -> dict[str, Any]:
@@ -304,6 +344,18 @@ def secondary_config(
         node_name="b",
         upstream=UpstreamIntent(LINK, 1, feeder.fingerprint, "a", wire),
     )
+
+
+def with_hop(config: CopyConfig, peer: Key, address: str, options: LinkOptions) -> CopyConfig:
+    """A secondary's intent with a link of its own."""
+    spec = LinkSpec(HOP, "c", peer.fingerprint, options)
+    return replace(config, links=(LinkIntent(spec, "c", address),))
+
+
+def behind_hop(config: CopyConfig, feeder: Key, wire: str) -> CopyConfig:
+    """A secondary's intent, for the copy behind the hop of `with_hop`."""
+    upstream = UpstreamIntent(HOP, 1, feeder.fingerprint, "b", wire)
+    return replace(config, copy=b"T" * 16, copy_name="c", node_name="c", upstream=upstream)
 
 
 def with_link(config: CopyConfig, peer: Key, address: str, options: LinkOptions) -> CopyConfig:

@@ -1,9 +1,10 @@
 """A stand-in for an engine where a test is about the node: it speaks the control protocol and nothing else.
 
 It holds the copy's lock, writes down what it was asked in DIR/asked (one JSON object per line) and writes
-"adopted" into a socket that it is handed. Once paused, its links stay so. A volume named `broken` makes it
-fail to start as an engine does; one named `mute` makes it hold the lock and never answer. With one named
-`late` it takes a socket, says nothing until the node has given up waiting, and serves the socket on.
+"adopted" into a socket that it is handed. Once paused, its links stay so. It takes no link named `refused`,
+or as DIR/refuses says. A volume named `broken` makes it fail to start as an engine does; one named `mute`
+makes it hold the lock and never answer. With one named `late` it takes a socket, says nothing until the node
+has given up waiting, and serves the socket on.
 """
 
 import contextlib
@@ -95,7 +96,9 @@ class StandIn:
             return {"group": {**names, "health": "protected", "links": links}}
         if request.op == "reload":
             fresh = json.loads((self.directory / "copy.json").read_text())
-            if any(link["spec"]["name"] == "refused" for link in fresh["links"]):
+            refuses = self.directory / "refuses"
+            name = refuses.read_text() if refuses.exists() else "refused"
+            if any(link["spec"]["name"] == name for link in fresh["links"]):
                 raise FarshoreError("wrong-state", "not now")
             self.config = fresh
             return {"changed": []}

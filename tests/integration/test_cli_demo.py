@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).resolve().parents[2]
+from tests.command_line import ROOT
+from tests.processes import command_lines
 
 
 def _start(directory: Path) -> subprocess.Popen[str]:
     """The demo, with its own directory for temporary files."""
     return subprocess.Popen(
         [sys.executable, "-m", "farshore", "demo", "--json"],
-        cwd=_ROOT,
+        cwd=ROOT,
         env={**os.environ, "TMPDIR": str(directory)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -26,16 +27,8 @@ def _start(directory: Path) -> subprocess.Popen[str]:
 
 def _processes_of(directory: Path) -> list[str]:
     """Command lines of processes that name something below `directory`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue  # it ended while we looked
-            if str(directory) in command:
-                found.append(command)
-    return found
+    lines = [" ".join(words) for _, words in command_lines()]
+    return [line for line in lines if str(directory) in line]
 
 
 @pytest.mark.timeout(240)

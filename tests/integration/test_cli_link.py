@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farshore.demo.nbd_client import NbdClient
-from tests.integration.cli_hosts import Host, pair, two_hosts
+from tests.integration.cli_hosts import Host, start_paired, two_hosts
 from tests.processes import Processes
 
 _SIZE = 8 << 20
@@ -18,7 +18,7 @@ _SIZE = 8 << 20
 def hosts(processes: Processes, tmp_path: Path) -> Iterator[tuple[Host, Host]]:
     """site-a and site-b, paired."""
     with two_hosts(tmp_path, processes) as both:
-        pair(*both)
+        start_paired(*both)
         yield both
 
 

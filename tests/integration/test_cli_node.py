@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli_hosts import ROOT, Host, pair, two_hosts
+from tests.command_line import ROOT
+from tests.integration.cli_hosts import Host, start_paired, two_hosts
 from tests.processes import Processes
 from tests.waiting import wait_until
 
@@ -98,7 +99,7 @@ def test_two_nodes_are_paired_by_a_token_that_works_once(hosts: tuple[Host, Host
 
 def test_a_peer_that_is_away_is_found_by_doctor(hosts: tuple[Host, Host]) -> None:
     a, b = hosts
-    pair(a, b)
+    start_paired(a, b)
     b.done("node", "stop")
     sick = a.farshore("doctor", "--json")
     assert sick.returncode == 1

@@ -5,7 +5,6 @@ What B's volumes hold is looked at only when B has said that it holds everything
 
 import filecmp
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -15,47 +14,17 @@ import pytest
 from farshore.core.journaling import JournalLimits
 from farshore.model.options import Apply, LinkOptions, Mode
 from tests.integration.conftest import Sites
-from tests.integration.engines import Engine
-from tests.requires import program, requires
+from tests.integration.engines import Engine, Load
+from tests.requires import requires
 from tests.waiting import wait_until
 
 MIB = 1 << 20
 SIZES = {"data": 32 * MIB, "log": 8 * MIB}
 ASYNC = LinkOptions(apply=Apply.JOURNAL)
 SYNC = LinkOptions(apply=Apply.JOURNAL, mode=Mode.SYNC)
+LOAD = Load(longest="256k", flush_every=200)
 
 pytestmark = requires("qemu-io", "fio")
-
-
-def _qemu_io(engine: Engine, *commands: str, volume: str = "data") -> None:
-    parts = [part for command in commands for part in ("-c", command)]
-    run = subprocess.run(
-        [program("qemu-io"), "-f", "raw", *parts, engine.uri(volume)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-
-
-def _load(engine: Engine, seconds: float) -> "subprocess.Popen[bytes]":
-    command = [
-        program("fio"),
-        "--name=load",
-        "--ioengine=nbd",
-        f"--uri={engine.uri()}",
-        "--rw=randwrite",
-        "--bsrange=4k-256k",
-        "--iodepth=16",
-        f"--size={SIZES['data']}",
-        "--time_based",
-        f"--runtime={seconds}",
-        "--fsync=200",
-        "--randrepeat=0",
-        "--norandommap=1",
-        "--thread",
-    ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _equal(sites: Sites, volume: str = "data") -> bool:
@@ -78,8 +47,8 @@ def _kinds(engine: Engine) -> list[str]:
 @pytest.mark.parametrize("options", [ASYNC, SYNC], ids=["async", "sync"])
 def test_writes_zeroes_and_trims_come_through_the_journal(sites: Sites, options: LinkOptions) -> None:
     a, b = _replicating(sites, options)
-    _qemu_io(a, "write -P 1 0 24M", "write -P 2 512 512", "write -z 1M 1M", "discard 2M 1M", "flush")
-    _qemu_io(a, "write -P 3 0 8M", "write -P 4 4M 64k", volume="log")
+    a.qemu_io("write -P 1 0 24M", "write -P 2 512 512", "write -z 1M 1M", "discard 2M 1M", "flush")
+    a.qemu_io("write -P 3 0 8M", "write -P 4 4M 64k", volume="log")
     a.wait_until_clean()
     wait_until(lambda: _equal(sites), what="what is durable in the journal reaches the volumes")
     assert _equal(sites, "log")
@@ -90,7 +59,7 @@ def test_writes_zeroes_and_trims_come_through_the_journal(sites: Sites, options:
 
 def test_a_clean_stop_under_load_leaves_a_whole_image_and_resumes_behind_it(sites: Sites) -> None:
     a, b = _replicating(sites, ASYNC)
-    load = _load(a, 30.0)
+    load = a.load(30.0, LOAD)
     wait_until(lambda: a.status()["sequence"] > 500)
     assert b.terminate() == 0
     load.kill()
@@ -110,7 +79,7 @@ def test_after_kill_9_under_load_the_journal_is_replayed_and_both_converge(
     a, b = _replicating(sites, options)
     for _ in range(3):
         before = a.status()["sequence"]
-        load = _load(a, 30.0)
+        load = a.load(30.0, LOAD)
         wait_until(lambda least=before + 300: a.status()["sequence"] > least)  # type: ignore[misc]
         known = a.link()["sequence"]["durable"]
         b.kill()
@@ -131,7 +100,7 @@ def test_the_mark_moves_and_segments_are_given_back(sites: Sites) -> None:
     most = JournalLimits().size
     rounds = most // (32 * MIB) + 2
     for number in range(rounds):
-        _qemu_io(a, f"write -P {number + 1} 0 32M")
+        a.qemu_io(f"write -P {number + 1} 0 32M")
     a.wait_until_clean()
     assert b.status()["engine"]["journal_bytes"] < most * 1.1
     wait_until(lambda: _equal(sites))
@@ -140,8 +109,8 @@ def test_the_mark_moves_and_segments_are_given_back(sites: Sites) -> None:
 @pytest.mark.parametrize("how", ["deleted", "cut short", "overwritten"])
 def test_a_damaged_journal_is_told_and_mended_by_a_resync(sites: Sites, how: str) -> None:
     a, b = _replicating(sites, ASYNC)
-    load = _load(a, 30.0)
-    wait_until(lambda: a.status()["sequence"] > 2000)
+    load = a.load(30.0, LOAD)
+    wait_until(lambda: b.status()["engine"]["journal_bytes"] > 40 * MIB, what="B has several segments")
     b.kill()
     load.kill()
     load.wait()
@@ -181,7 +150,7 @@ def test_how_frames_are_applied_may_be_changed_and_holds_from_the_next_session_o
         a.ask("peer-back", peer=None)
         a.wait_for_link("replicating")
         before = b.status()["engine"]["journal_bytes"]
-        _qemu_io(a, "write -P 9 1M 1M")
+        a.qemu_io("write -P 9 1M 1M")
         a.wait_until_clean()
         wait_until(lambda: _equal(sites))
         grown = b.status()["engine"]["journal_bytes"] - before

@@ -15,46 +15,15 @@ import pytest
 from farshore.errors import FarshoreError
 from farshore.model.options import LinkOptions, Mode, OnOutage, ResyncKind
 from tests.integration.conftest import Sites
-from tests.integration.engines import Engine
+from tests.integration.engines import Engine, Load
 from tests.requires import program, requires
 from tests.waiting import wait_until
 
 MIB = 1 << 20
 SIZES = {"data": 32 * MIB}
+LOAD = Load(longest="64k", flush_every=50)
 
 pytestmark = requires("qemu-io", "fio")
-
-
-def _qemu_io(engine: Engine, *commands: str, volume: str = "data") -> str:
-    parts = [part for command in commands for part in ("-c", command)]
-    run = subprocess.run(
-        [program("qemu-io"), "-f", "raw", *parts, engine.uri(volume)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout
-
-
-def _load(engine: Engine, seconds: float) -> "subprocess.Popen[bytes]":
-    command = [
-        program("fio"),
-        "--name=load",
-        "--ioengine=nbd",
-        f"--uri={engine.uri()}",
-        "--rw=randwrite",
-        "--bsrange=4k-64k",
-        "--iodepth=16",
-        f"--size={SIZES['data']}",
-        "--time_based",
-        f"--runtime={seconds}",
-        "--fsync=50",
-        "--randrepeat=0",
-        "--norandommap=1",
-        "--thread",  # so that killing it kills all of it
-    ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _wrote_beyond(engine: Engine, sequence: int) -> bool:
@@ -73,8 +42,7 @@ def test_writes_zeroes_and_trims_of_a_at_b(sites: Sites, wire: str, mode: Mode) 
     a.start()
     entry = a.wait_for_link("replicating")
     assert entry["wire"] == wire
-    _qemu_io(
-        a,
+    a.qemu_io(
         "write -P 1 0 24M",
         "write -P 2 512 512",
         "write -z 1M 1M",
@@ -82,7 +50,7 @@ def test_writes_zeroes_and_trims_of_a_at_b(sites: Sites, wire: str, mode: Mode) 
         "write -P 3 6M 4k",
         "flush",
     )
-    load = _load(a, 1.0)
+    load = a.load(1.0, LOAD)
     assert load.wait(30) == 0
     a.wait_until_clean()
     _assert_equal(sites)
@@ -97,8 +65,8 @@ def test_several_volumes_of_a_group(sites: Sites) -> None:
     b.start()
     a.start()
     a.wait_for_link("replicating")
-    _qemu_io(a, "write -P 1 0 8M")
-    _qemu_io(a, "write -P 2 0 4M", volume="log")
+    a.qemu_io("write -P 1 0 8M")
+    a.qemu_io("write -P 2 0 4M", volume="log")
     a.wait_until_clean()
     _assert_equal(sites, "data")
     _assert_equal(sites, "log")
@@ -109,7 +77,7 @@ def test_a_first_copy_carries_what_was_there_and_what_is_written_meanwhile(sites
     with sites.image("a", "data").open("r+b") as file:
         file.write(b"was there before" * 65536)
     a.start()
-    load = _load(a, 2.0)
+    load = a.load(2.0, LOAD)
     b.start()
     a.wait_for_link("replicating")
     assert load.wait(30) == 0
@@ -123,12 +91,12 @@ def test_after_a_cut_line_only_what_is_needed_travels(sites: Sites, kind: Resync
     b.start()
     a.start()
     a.wait_for_link("replicating")
-    _qemu_io(a, "write -P 1 0 32M")
+    a.qemu_io("write -P 1 0 32M")
     a.wait_until_clean()
     door.shut()
     entry = a.wait_for_link("logging")
     assert entry["stopped_at"] is not None
-    _qemu_io(a, *[f"write -P 2 {megabyte}M 32k" for megabyte in range(0, 32, 2)])
+    a.qemu_io(*[f"write -P 2 {megabyte}M 32k" for megabyte in range(0, 32, 2)])
     changed = 16 * 32768
     assert a.link()["dirty_bytes"] == changed
     sent = a.link()["sent_bytes_total"]
@@ -154,7 +122,7 @@ def test_the_map_of_what_is_dirty_is_there_for_any_client(sites: Sites) -> None:
     a.wait_for_link("replicating")
     door.shut()
     a.wait_for_link("logging")
-    _qemu_io(a, "write -P 2 1M 32k")
+    a.qemu_io("write -P 2 1M 32k")
     run = subprocess.run(
         [program("nbdinfo"), "--map=x-farshore:dirty-b", "--json", a.uri()], capture_output=True, timeout=30
     )
@@ -171,7 +139,7 @@ def test_after_kill_9_under_load_both_converge(sites: Sites, victim: str, mode: 
     a.wait_for_link("replicating")
     for _ in range(2):
         before = a.status()["sequence"]
-        load = _load(a, 30.0)
+        load = a.load(30.0, LOAD)
         wait_until(partial(_wrote_beyond, a, before + 200))
         killed = a if victim == "a" else b
         killed.kill()
@@ -190,7 +158,7 @@ def test_no_write_acknowledged_by_a_freeze_link_is_missing_at_b(sites: Sites) ->
     b.start()
     a.start()
     a.wait_for_link("replicating")
-    _qemu_io(a, "write -P 7 0 1M")
+    a.qemu_io("write -P 7 0 1M")
     door.shut()
     a.wait_for_link("logging")
     assert a.status()["writes"] == "held"
@@ -212,12 +180,12 @@ def test_pause_reports_the_cut_and_resync_goes_on(sites: Sites) -> None:
     b.start()
     a.start()
     a.wait_for_link("replicating")
-    _qemu_io(a, "write -P 1 0 1M")
+    a.qemu_io("write -P 1 0 1M")
     answer = a.ask("pause", link="b", drain=True, timeout=10)
     (cut,) = answer["links"]
     assert cut["drained"]
     assert cut["position"]["sequence"] == a.status()["sequence"]
-    _qemu_io(a, "write -P 2 0 1M")
+    a.qemu_io("write -P 2 0 1M")
     assert a.link()["state"] == "logging"
     assert a.ask("resync", link="b") == {"links": ["b"]}
     a.wait_for_link("replicating")
@@ -230,7 +198,7 @@ def test_a_clean_restart_of_both_resumes_without_copying(sites: Sites) -> None:
     b.start()
     a.start()
     a.wait_for_link("replicating")
-    _qemu_io(a, "write -P 1 0 8M")
+    a.qemu_io("write -P 1 0 8M")
     a.wait_until_clean()
     assert (a.terminate(), b.terminate()) == (0, 0)
     b.start()
@@ -273,7 +241,7 @@ def test_a_link_is_added_changed_and_removed_while_writes_flow(sites: Sites, tmp
     a.write_intent(replace(linked, links=()))
     b.start()
     a.start()
-    _qemu_io(a, "write -P 1 0 1M")
+    a.qemu_io("write -P 1 0 1M")
     a.write_intent(linked)
     assert a.ask("reload")["changed"] == ["link b added"]
     a.wait_for_link("replicating")
@@ -288,4 +256,4 @@ def test_a_link_is_added_changed_and_removed_while_writes_flow(sites: Sites, tmp
     assert a.ask("reload")["changed"] == ["link b removed"]
     assert a.status()["links"] == []
     wait_until(lambda: not list((a.directory / "links").iterdir()), 10.0, what="the scoreboard to go")
-    _qemu_io(a, "write -P 2 0 1M")
+    a.qemu_io("write -P 2 0 1M")

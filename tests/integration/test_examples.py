@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 
-from tests.cluster import ROOT, Host, MakeCluster
+from tests.cluster import Host, MakeCluster
+from tests.command_line import ROOT
 
 
 def _wait_protected(host: Host, *words: str) -> subprocess.CompletedProcess[str]:

@@ -93,7 +93,7 @@ def test_deleting_a_link_ends_the_copy_and_keeps_its_data(tmp_path: Path) -> Non
     ("wish", "code"),
     [
         (LinkWish("nobody"), "not-found"),
-        (LinkWish("b", via="c"), "wrong-state"),
+        (LinkWish("b", copy="c"), "not-found"),
         (LinkWish("b", name="Not A Name"), "usage"),
         (LinkWish("b", options={"mode": "sometimes"}), "usage"),
         (LinkWish("b", options={"colour": "red"}), "usage"),

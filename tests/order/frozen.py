@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.cluster import Cluster, Host, clusters
-from tests.fault.bench import ENGINE, NODE, Subject, linked, running, subject
+from tests.fault.bench import ENGINE, NODE, Subject, linked, subject
 from tests.fault.prefixes import Look, Looks, compare
 from tests.fault.still import still
 from tests.network.line import Line
 from tests.order.steps import Steps
+from tests.processes import running
 from tests.stamps import Ticks
 from tests.waiting import wait_until
 

@@ -10,29 +10,18 @@ import pytest
 
 from farshore.client.answers import Group
 from farshore.demo.nbd_client import NbdClient
-from tests.cluster import Cluster, Host, clusters
+from tests.cluster import Cluster, Host, OnCluster, clusters
 from tests.network.line import Line
 
 VOLUME = "data"
 
 
 @dataclass(slots=True)
-class Pair:
+class Pair(OnCluster):
     """A group of one volume at a, and its copy at b."""
 
-    cluster: Cluster
     group: str
     size: int
-
-    @property
-    def a(self) -> Host:
-        """Where the application writes."""
-        return self.cluster.a
-
-    @property
-    def b(self) -> Host:
-        """Where the copy lies."""
-        return self.cluster.b
 
     @property
     def line(self) -> Line:

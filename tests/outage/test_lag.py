@@ -41,9 +41,11 @@ def test_both_ends_know_how_their_clocks_differ_and_when_the_newest_write_was_ma
     wait_until(lambda: made.link()["clock_difference_seconds"] is not None, what="a measurement at a")
     link = made.link()
     assert abs(link["clock_difference_seconds"]) <= link["clock_uncertainty_seconds"] + 0.005  # one machine
-    (entry,) = [each for each in made.b.done("status", "--json")["groups"] if each["name"] == made.group]
-    assert entry["newest_write_at"] <= link["peer_usable_as_of"]
-    assert entry["clock_difference_seconds"] is not None
+    assert link["peer_usable_as_of"] >= made.b.json(made.group)["newest_write_at"]
+    # The far end measures by its own heartbeats, which may come later.
+    wait_until(
+        lambda: made.b.json(made.group)["clock_difference_seconds"] is not None, what="a measurement at b"
+    )
 
 
 def test_lag_grows_while_writes_wait_in_the_disk_queue(pair: MakePair) -> None:

@@ -78,3 +78,27 @@ def test_what_a_silent_engine_may_still_send_is_given_to_nobody_else(pair: MakeP
         os.kill(pid, signal.SIGCONT)
     writing.farshore("node", "set", "a", "max-rate=0")
     writing.equal()
+
+
+def test_a_bound_that_is_taken_away_is_taken_away_from_every_link(pair: MakePair) -> None:
+    made = pair(mode="async", wire="plain")
+    made.farshore("node", "set", "a", "max-rate=1MiB/s")
+    wait_until(lambda: _rate(made), what="a share")
+    made.farshore("node", "set", "a", "max-rate=0")
+    wait_until(lambda: _rate(made) is None, what="no bound")
+    made.farshore("node", "set", "a", "max-rate=1MiB/s")
+    wait_until(lambda: _rate(made), what="a share again")
+
+
+def test_a_smaller_bound_reaches_the_others_while_one_engine_is_silent(pair: MakePair) -> None:
+    silent, writing = pair(mode="async", wire="plain"), pair(mode="async", wire="plain")
+    writing.farshore("node", "set", "a", "max-rate=64MiB/s")
+    wait_until(lambda: (_rate(silent) or 0) and (_rate(writing) or 0) >= 16 * MIB, what="shares")
+    (pid,) = [each.pid for each in writing.a.node.show().engines if each.group == silent.group]
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        writing.farshore("node", "set", "a", "max-rate=2MiB/s")
+        wait_until(lambda: 0 < (_rate(writing) or 0) <= 2 * MIB, what="a share of the smaller bound")
+    finally:
+        os.kill(pid, signal.SIGCONT)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import Cluster
-from tests.fault.bench import ENGINE, NODE, running, subject
+from tests.fault.bench import ENGINE, NODE, subject
 from tests.fault.still import any_moment, still
 from tests.interop.programs import run
 from tests.postgres.clients import BOOKKEEPERS, Books, Clients, books, prepare
 from tests.postgres.disks import as_file, loops_of, mounted
 from tests.postgres.server import Server
-from tests.processes import Processes
+from tests.processes import Processes, running
 from tests.stamps import Ticks
 from tests.waiting import wait_until
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import Cluster, Host, clusters, first_difference
+from tests.cluster import Host, OnCluster, clusters, first_difference
+from tests.command_line import pair
 from tests.network.line import Line
 from tests.waiting import wait_until
 
@@ -19,28 +20,12 @@ MIB = 1 << 20
 
 
 @dataclass(slots=True)
-class Sites:
+class Sites(OnCluster):
     """See the module."""
 
-    cluster: Cluster
     line_to_c: Line
     groups: list[tuple[Host, str]] = field(default_factory=list)
     made: int = 0
-
-    @property
-    def a(self) -> Host:
-        """Where most groups are made."""
-        return self.cluster.hosts["a"]
-
-    @property
-    def b(self) -> Host:
-        """The second node."""
-        return self.cluster.hosts["b"]
-
-    @property
-    def c(self) -> Host:
-        """The third node."""
-        return self.cluster.hosts["c"]
 
     @property
     def line_to_b(self) -> Line:
@@ -104,8 +89,10 @@ class Sites:
             line.delay(0)
             line.heal()
         for host, name in self.groups:
-            for link in host.node.links(name)["links"]:
-                host.node.delete_link(name, link["name"])
+            for each in (self.c, self.b, self.a, host):  # the far end of a chain first
+                if any(found.name == name for found in each.node.status().groups):
+                    for link in reversed(each.node.links(name)["links"]):
+                        each.node.delete_link(name, link["name"])
             host.node.delete_group(name)
         self.groups.clear()
 
@@ -118,10 +105,9 @@ def _are_equal(one: Path, other: Path) -> bool:
 def _nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
     with clusters(tmp_path_factory.mktemp("shapes")) as make:
         made = make(("a", "b", "c"))
-        hosts = made.hosts
-        with Line(hosts["c"].listen) as line:
-            hosts["a"].done("node", "set", "c", f"address={line.address}")
-            made.pair(hosts["b"], hosts["c"])
+        with Line(made.c.listen) as line:
+            made.a.done("node", "set", "c", f"address={line.address}")
+            pair(made.b, made.c)
             yield Sites(made, line)
 
 

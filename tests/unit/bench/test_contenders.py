@@ -13,6 +13,7 @@ from bench.contenders.nbdkit import Nbdkit
 from bench.contenders.qemu_mirror import QemuMirror, QemuMirrorUnix
 from bench.contenders.qemu_nbd import QemuNbd
 from bench.fio import Job, Run, measure
+from tests.processes import command_lines
 from tests.requires import requires
 
 SIZE = 8 << 20
@@ -33,15 +34,8 @@ def room() -> Iterator[Room]:
 
 def running(room: Room) -> list[str]:
     """The command lines of processes that name the room."""
-    found = []
-    for each in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = each.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if str(room.path) in words:
-            found.append(words)
-    return found
+    lines = [" ".join(words) for _, words in command_lines()]
+    return [line for line in lines if str(room.path) in line]
 
 
 @pytest.mark.parametrize("make", EVERY)

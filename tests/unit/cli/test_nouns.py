@@ -158,6 +158,48 @@ def test_links_of_all_groups_are_listed(api: Replay, farshore: Run) -> None:
     }
 
 
+def test_a_link_that_is_made_via_another_node(api: Replay, farshore: Run) -> None:
+    api.on("POST", "/v1/groups/orders/links", {"schema": 1, "name": "c", "via": "b"})
+    made = farshore("link", "create", "orders", "c", "--via", "b/m1", "--mode", "async", "--place", "data=/x")
+    assert made.code == 0
+    assert made.out == ""
+    assert "link orders/c from b to c is made" in made.err
+    assert api.asked[-1].body == {
+        "peer": "c",
+        "via": "b/m1",
+        "places": {"data": "/x"},
+        "options": {"mode": "async"},
+    }
+
+
+def test_hops_are_listed_with_the_node_where_they_begin(api: Replay, farshore: Run) -> None:
+    api.on("GET", "/v1/status", replay.status(replay.group()))
+    hop = {"name": "c", "peer": "c", "via": "b", "state": None, "options": {"mode": "async"}}
+    left = {"name": "b", "peer": "site-b", "via": None, "left_for": "e", "options": {"mode": "sync"}}
+    api.on("GET", "/v1/groups/orders/links", {"links": [left, hop]})
+    shown = [line.split() for line in farshore("link", "list").out.splitlines()]
+    assert shown[0][-1] == "VIA"
+    assert shown[1][4:] == ["replicating,", "rerouted:", "fed", "by", "e", "-"]
+    assert shown[2] == ["orders", "c", "c", "async", "-", "b"]
+
+
+def test_a_link_is_rerouted(api: Replay, farshore: Run) -> None:
+    path = "/v1/groups/orders/links/c/reroute"
+    answer = {"group": "orders", "name": "c", "via": "a", "epoch": 2, "old_feeder_told": False}
+    api.on("POST", path, {"schema": 1, **answer})
+    done = farshore("link", "reroute", "orders", "c", "--via", "a")
+    assert (done.code, done.out) == (0, "")
+    assert "begins at a now" in done.err
+    assert "could not be told" in done.err
+    assert api.asked[-1].body == {"via": "a"}
+    assert farshore("link", "reroute", "orders", "c", "--via", "a", "--json").json == {"schema": 1, **answer}
+    assert farshore("link", "reroute", "orders", "c").code == 2
+    api.refuse("POST", path, 409, code="wrong-state", detail="the link would close a ring", next="topology")
+    refused = farshore("link", "reroute", "orders", "c", "--via", "b")
+    assert refused.code == 4
+    assert "(wrong-state)" in refused.err
+
+
 @pytest.mark.parametrize(
     "words", [("export", "g/v"), ("export", "create", "g/v"), ("--api", "X", "export", "g/v")]
 )

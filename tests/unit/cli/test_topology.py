@@ -41,6 +41,18 @@ def test_a_chain_is_drawn_as_a_tree(api: Replay, farshore: Callable[..., Outcome
     assert farshore("topology", "--json").json == {"schema": 1, **document}
 
 
+def test_a_link_that_is_only_remembered_has_no_state(api: Replay, farshore: Callable[..., Outcome]) -> None:
+    far = _branch("c", seen=False, via=_link("c", mode="async", state=None, lag_seconds=None))
+    stray = _branch("d", via={**dict.fromkeys(_link("x")), "id": "11"})
+    root = _branch("a", _branch("b", far, seen=False, via=_link("b")), stray, role="primary")
+    groups = [{"name": "orders", "id": "00", "roots": [root]}]
+    api.on("GET", "/v1/topology", {"groups": groups, "silent": []})
+    assert farshore("topology").out.splitlines()[3:] == [
+        "  │  └─ c  secondary, not asked  by link c: async, state unknown",
+        "  └─ d  secondary  by a link of which nothing is known here",
+    ]
+
+
 def test_one_group_is_asked_for_by_name(api: Replay, farshore: Callable[..., Outcome]) -> None:
     api.on("GET", "/v1/topology", {"groups": [], "silent": []})
     assert "no groups yet" in farshore("topology", "orders").out

@@ -66,6 +66,25 @@ class TestSessions:
         pair.replicating()
         assert pair.far.core.journal.active
 
+    def test_a_journal_that_begins_behind_unrecorded_frames_is_whole_to_a_start(self) -> None:
+        pair = running(replace(JOURNALED, apply=Apply.DIRECT))
+        setup = pair.far.core.setup
+        pair.far.core.setup = replace(setup, timing=replace(setup.timing, durable_every=60.0))
+        pair.write(0)
+        pair.turn(2)
+        assert pair.far.core.applied == 1
+        assert pair.far.durable is not None
+        assert pair.far.durable.sequence == 0
+        spec = replace(pair.feeder.spec, options=JOURNALED)
+        pair.near.run(pair.near.core.change_link(spec))
+        pair.cut()
+        pair.mend()
+        pair.replicating()
+        pair.restart_far("boot-1")
+        pair.turn(1)
+        assert not pair.far.noted("journal-damaged")
+        pair.replicating()
+
     @pytest.mark.parametrize("first", [Apply.DIRECT, Apply.JOURNAL])
     def test_the_operator_may_change_how_frames_are_applied(self, first: Apply) -> None:
         second = Apply.JOURNAL if first is Apply.DIRECT else Apply.DIRECT
@@ -152,3 +171,22 @@ class TestErrors:
         assert not pair.far.core.fault
         pair.replicating()
         assert pair.far.core.journal.active
+
+    def test_volumes_that_are_full_at_a_start_are_tried_again(self) -> None:
+        pair = journaled()
+        pair.far.hold.add(a.ApplyFrames)
+        pair.write(0)
+        pair.turn(15)
+        pair.cut(silent=True)
+        pair.far.forget()
+        pair.far.errors[a.ReplayJournal] = [errno.ENOSPC]
+        pair.far.start("boot-1")
+        pair.far.core.clock(pair.now, pair.now)
+        pair.far.run(pair.far.core.start())
+        pair.near.run(pair.near.core.disconnected(pair.link, "reset"))
+        pair.mend()
+        pair.turn(20)
+        assert not pair.far.core.started
+        assert not pair.far.core.fault
+        pair.replicating()
+        assert pair.equal()

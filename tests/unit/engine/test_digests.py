@@ -19,13 +19,6 @@ KIB, MIB = 1 << 10, 1 << 20
 
 
 @pytest.fixture
-def reactor() -> Iterator[Reactor]:
-    made = Reactor()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def volume(tmp_path: Path) -> Iterator[Volume]:
     made = create_volume(str(tmp_path / "volume"), 4 * MIB)
     yield made

@@ -12,7 +12,7 @@ from farshore.model.messages import FrameHead
 from farshore.model.positions import Position
 from farshore.model.volumes import WRITE
 from farshore.store.platform import RealFiles
-from farshore.store.queue_files import Kept, Shelf
+from farshore.store.queue_files import Kept, QueueFiles, Shelf
 from farshore.wire import frame
 from tests.unit.engine.turning import turn_until
 
@@ -35,7 +35,7 @@ class Bench:
         self.pool = pool
         self.told: list[tuple[int, int, int]] = []
         shelf = Shelf(RealFiles(), str(directory / "queue"), b"l" * 16, 64 << 10)
-        self.queue = DiskQueue(shelf, pool, lambda *told: self.told.append(told))
+        self.queue = DiskQueue(QueueFiles(shelf), pool, lambda *told: self.told.append(told))
 
     def until(self, condition: Callable[[], bool]) -> None:
         turn_until(self.reactor, condition)

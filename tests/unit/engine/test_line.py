@@ -23,13 +23,6 @@ from tests.unit.engine.turning import turn_until
 _PREFACE = b"P" * 64
 
 
-@pytest.fixture
-def reactor() -> Iterator[Reactor]:
-    made = Reactor()
-    yield made
-    made.close()
-
-
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Key, Key, Key]:
     directory = tmp_path_factory.mktemp("keys")

@@ -1,52 +1,20 @@
 """Units arrive whole and in order whatever their size; a held stream waits; an end is told once."""
 
 import os
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from farshore.engine.channel import PlainChannel, prepare
+from farshore.engine.channel import PlainChannel
 from farshore.engine.link_connection import LINGER, LinkConnection
 from farshore.engine.reactor import Reactor
-from farshore.errors import FarshoreError, ProtocolError
+from farshore.errors import ProtocolError
 from farshore.model.messages import Fill, Heartbeat, Refusal, SyncNow
 from farshore.wire import session
+from tests.unit.engine.ends import Owner, connected
 from tests.unit.engine.turning import turn_until
 
 WINDOW = 64 << 10
-
-
-@pytest.fixture
-def reactor() -> Iterator[Reactor]:
-    made = Reactor()
-    yield made
-    made.close()
-
-
-class _Owner:
-    """Collects what a connection says."""
-
-    def __init__(self) -> None:
-        self.holding = False
-        self.units: list[tuple[int, bytes]] = []
-        self.ends: list[str] = []
-        self.heard_count = 0
-        self.refuse: Callable[[], FarshoreError] | None = None
-        self.hold_after: int | None = None
-
-    def heard(self, connection: LinkConnection) -> None:
-        self.heard_count += 1
-
-    def unit(self, connection: LinkConnection, kind: int, body: memoryview) -> None:
-        if self.refuse is not None:
-            raise self.refuse()
-        self.units.append((kind, bytes(body)))
-        if len(self.units) == self.hold_after:
-            self.holding = True
-
-    def ended(self, connection: LinkConnection, why: str) -> None:
-        self.ends.append(why)
 
 
 class _Pair:
@@ -54,12 +22,8 @@ class _Pair:
 
     def __init__(self, reactor: Reactor) -> None:
         self.reactor = reactor
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            near = socket.create_connection(listener.getsockname())
-            far, _ = listener.accept()
-        prepare(near)
-        prepare(far)
-        self.near_owner, self.far_owner = _Owner(), _Owner()
+        near, far = connected()
+        self.near_owner, self.far_owner = Owner(), Owner()
         self.near = LinkConnection(reactor, PlainChannel(near), self.near_owner, WINDOW)
         self.far = LinkConnection(reactor, PlainChannel(far), self.far_owner, WINDOW)
 

@@ -20,13 +20,6 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def reactor() -> Iterator[Reactor]:
-    made = Reactor()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def pool(reactor: Reactor) -> Iterator[Pool]:
     made = Pool(reactor, "test", 2)
     yield made

@@ -1,18 +1,17 @@
 """A paced link never sends faster than its rate for long, keeps its order, and loses nothing."""
 
 import os
-import socket
 from collections.abc import Iterator
 
 import pytest
 
-from farshore.engine.channel import PlainChannel, prepare
+from farshore.engine.channel import PlainChannel
 from farshore.engine.link_connection import LinkConnection
 from farshore.engine.pace import UNBOUND, Pace, PacedChannel
 from farshore.engine.reactor import Reactor
 from farshore.model.messages import Refusal
 from farshore.wire import session
-from tests.unit.engine.test_link_connection import _Owner
+from tests.unit.engine.ends import Owner, connected
 from tests.unit.engine.turning import turn_until
 
 KIB = 1024
@@ -32,14 +31,10 @@ class _Ends:
     def __init__(self, rate: int) -> None:
         self.clock = _Clock()
         self.reactor = Reactor(self.clock)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            near = socket.create_connection(listener.getsockname())
-            far, _ = listener.accept()
-        for sock in (near, far):
-            prepare(sock)
+        near, far = connected()
         self.pace = Pace(rate)
         self.channel = PacedChannel(PlainChannel(near), self.pace, self.reactor)
-        self.owner, self.far_owner = _Owner(), _Owner()
+        self.owner, self.far_owner = Owner(), Owner()
         self.near = LinkConnection(self.reactor, self.channel, self.owner, 64 * KIB)
         self.channel.when_ready = self.near.flush
         self.far = LinkConnection(self.reactor, PlainChannel(far), self.far_owner, 64 * KIB)

@@ -2,13 +2,12 @@
 
 import os
 import random
-import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from farshore.engine.channel import PlainChannel, prepare
+from farshore.engine.channel import PlainChannel
 from farshore.engine.link_connection import LinkConnection
 from farshore.engine.pace import Pace, PacedChannel
 from farshore.engine.packing import PackingChannel, UnpackingChannel
@@ -16,7 +15,7 @@ from farshore.engine.pool import Pool
 from farshore.engine.reactor import Reactor
 from farshore.model.messages import Heartbeat, Refusal
 from farshore.wire import compression, session
-from tests.unit.engine.test_link_connection import _Owner
+from tests.unit.engine.ends import Owner, connected
 from tests.unit.engine.turning import turn_until
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -29,14 +28,10 @@ class _Ends:
     def __init__(self, rate: int = 0) -> None:
         self.reactor = Reactor()
         self.pool = Pool(self.reactor, "packing", 1)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            near = socket.create_connection(listener.getsockname())
-            far, _ = listener.accept()
-        for sock in (near, far):
-            prepare(sock)
+        near, far = connected()
         self.raw = far
         self.channel = PackingChannel(PlainChannel(near), self.pool)
-        self.owner, self.far_owner = _Owner(), _Owner()
+        self.owner, self.far_owner = Owner(), Owner()
         self.near = LinkConnection(self.reactor, self.channel, self.owner, 64 * KIB)
         self.channel.when_ready = self.near.flush
         if rate:

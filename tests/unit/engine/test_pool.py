@@ -14,13 +14,6 @@ from tests.waiting import wait_until
 
 
 @pytest.fixture
-def reactor() -> Iterator[Reactor]:
-    made = Reactor()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def pool(reactor: Reactor) -> Iterator[Pool]:
     made = Pool(reactor, "test", 4)
     yield made
@@ -93,3 +86,19 @@ def test_a_defect_in_a_job_ends_the_loop_and_leaves_its_traceback(
     with pytest.raises(JobCrashed):
         turn_until(reactor, lambda: False)
     wait_until(lambda: traces == [ZeroDivisionError])
+
+
+def test_the_next_job_of_a_key_begins_when_the_end_of_the_one_before_was_reported(
+    reactor: Reactor, pool: Pool
+) -> None:
+    second = threading.Event()
+    seen: list[bool] = []
+
+    def reported(_: object) -> None:
+        seen.append(second.wait(0.05))  # a job that had begun by now would use what this report reads
+
+    pool.submit("files", lambda: None, reported)
+    pool.submit("files", second.set, lambda _: None)
+    turn_until(reactor, lambda: pool.unfinished == 0)
+    assert seen == [False]
+    assert second.is_set()

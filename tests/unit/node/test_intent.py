@@ -3,23 +3,19 @@
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import LinkIntent, least_hot_extents
-from farshore.model.options import Apply, LinkOptions, LinkSpec, Mode, ResyncKind
+from farshore.model.copy_config import least_hot_extents
+from farshore.model.options import Apply, Mode, ResyncKind
 from farshore.node import intent, names, placement
-
-
-def link(name: str) -> LinkIntent:
-    return LinkIntent(LinkSpec(b"l" * 16, name, "00", LinkOptions()), "b", "h:1")
 
 
 def test_a_link_is_named_after_its_peer_and_numbered() -> None:
     assert intent.link_name(None, "b", []) == "b"
-    assert intent.link_name(None, "b", [link("b")]) == "b-2"
-    assert intent.link_name(None, "b", [link("b"), link("b-2")]) == "b-3"
-    assert len(intent.link_name(None, "b" * 63, [link("b" * 63)])) <= 63
+    assert intent.link_name(None, "b", ["b"]) == "b-2"
+    assert intent.link_name(None, "b", ["b", "b-2"]) == "b-3"
+    assert len(intent.link_name(None, "b" * 63, ["b" * 63])) <= 63
     for wished, code in (("b", "exists"), ("B", "usage")):
         with pytest.raises(FarshoreError) as caught:
-            intent.link_name(wished, "b", [link("b")])
+            intent.link_name(wished, "b", ["b"])
         assert caught.value.code.name == code
 
 
@@ -79,6 +75,17 @@ def test_names_that_cannot_be(name: str) -> None:
         names.check("group", name)
 
 
+def test_a_hop_has_no_application_to_hold() -> None:
+    for mode in Mode:
+        intent.check_hop(intent.link_options({"mode": mode.value, "ack": "durable", "queue_disk": 1 << 20}))
+    for given in ({"on_outage": "freeze"}, {"on_full": "block"}):
+        with pytest.raises(FarshoreError) as caught:
+            intent.check_hop(intent.link_options(given))
+        assert caught.value.code.name == "usage"
+        assert "no application" in caught.value.what
+        assert caught.value.next_step.startswith("use on-")
+
+
 def wish() -> placement.Placement:
     volumes = (placement.VolumeShape(0, "v", 512),)
     return placement.Placement(
@@ -95,11 +102,18 @@ def wish() -> placement.Placement:
         wire="tls",
         first=ResyncKind.FULL,
         places={"v": "/x"},
+        above=("cd" * 32, "ef" * 32),
     )
 
 
 def test_a_wish_for_a_copy_crosses_the_wire() -> None:
     assert placement.from_json(wish().to_json()) == wish()
+
+
+def test_a_node_that_knows_of_no_chains_has_nobody_above_it() -> None:
+    said = wish().to_json()
+    del said["above"]
+    assert placement.from_json(said).above == ()
 
 
 @pytest.mark.parametrize(
@@ -129,6 +143,10 @@ def test_a_wish_for_a_copy_crosses_the_wire() -> None:
         {"volumes": 7},
         {"places": {"w": "/x"}},
         {"places": 7},
+        {"above": "cd" * 32},
+        {"above": ["../x"]},
+        {"above": [7]},
+        {"above": ["cd" * 32] * (placement.MOST_ABOVE + 1)},
     ],
 )
 def test_a_malformed_wish_is_refused(change: dict[str, object]) -> None:

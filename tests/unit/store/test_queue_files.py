@@ -76,9 +76,12 @@ def test_room_comes_back_from_the_front(shelf: Shelf) -> None:
 
 
 def test_frames_behind_a_gap_begin_anew(shelf: Shelf) -> None:
-    """The core appends them only when the peer has all that came before."""
+    """But only where the peer has all that came before."""
     files = filled(shelf, 5)
-    files.append([kept(9)])
+    with pytest.raises(OSError, match="do not follow"):
+        files.append([kept(9)], durable=4)
+    assert everything(files, 0) == [1, 2, 3, 4, 5]
+    files.append([kept(9)], durable=5)
     assert everything(files, 0) == [9]
 
 

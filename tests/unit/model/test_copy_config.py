@@ -1,0 +1,61 @@
+"""What a node writes down of a copy is read back as it was, also where an older node wrote it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from farshore.errors import FarshoreError
+from farshore.model.copy_config import (
+    CopyConfig,
+    HopIntent,
+    LinkIntent,
+    UpstreamIntent,
+    from_json,
+    to_json,
+)
+from farshore.model.options import LinkOptions, LinkSpec, Mode, Role
+from farshore.model.volumes import VolumeSpec
+
+_MIDDLE = CopyConfig(
+    group=b"g" * 16,
+    group_name="orders",
+    copy=b"c" * 16,
+    copy_name="b",
+    role=Role.SECONDARY,
+    volumes=(VolumeSpec(0, "data", "/srv/data.img", 1 << 20),),
+    control="/run/c.ctl",
+    certificate="/c.pem",
+    key="/k.pem",
+    upstream=UpstreamIntent(b"l" * 16, 3, "aa" * 32, "a", "plain", ("bb" * 32, "cc" * 32)),
+    links=(LinkIntent(LinkSpec(b"m" * 16, "c", "dd" * 32, LinkOptions(), 2), "c", "c:7411", "aa" * 32, "e"),),
+    hops=(
+        HopIntent(b"n" * 16, "d", "dd" * 32, "c", "c", "ee" * 32, "d", LinkOptions(mode=Mode.SYNC, rpo=7.0)),
+    ),
+)
+
+
+def _written(config: CopyConfig) -> Any:
+    return json.loads(json.dumps(to_json(config)))
+
+
+def test_a_copy_in_the_middle_of_a_chain_is_read_back() -> None:
+    assert from_json(_written(_MIDDLE)) == _MIDDLE
+
+
+def test_a_document_from_before_there_were_chains() -> None:
+    old = _written(_MIDDLE)
+    del old["hops"], old["upstream"]["above"], old["links"][0]["asked_by"], old["links"][0]["left_for"]
+    found = from_json(old)
+    assert found.hops == ()
+    assert found.upstream is not None
+    assert found.upstream.above == ()
+    assert (found.links[0].asked_by, found.links[0].left_for) == ("", "")
+
+
+def test_a_malformed_hop_is_no_guess() -> None:
+    damaged = _written(_MIDDLE)
+    damaged["hops"][0]["link"] = 7
+    with pytest.raises(FarshoreError) as caught:
+        from_json(damaged)
+    assert caught.value.code.name == "state-damaged"
