@@ -51,11 +51,11 @@ def differing(feeder: Site, peer: Site, geometry: Geometry) -> set[Region]:
 
 
 def _unequal(volume: int, ours: bytearray, theirs: bytearray, size: int) -> set[Region]:
-    left, right = memoryview(ours), memoryview(theirs)
+    # Slices are copied and compared at once; views would be compared byte by byte.
     return {
         (volume, at // size)
         for at in range(0, len(ours), size)
-        if left[at : at + size] != right[at : at + size]
+        if ours[at : at + size] != theirs[at : at + size]
     }
 
 
