@@ -143,6 +143,14 @@ class Application:
         self._hand_over(self.server, request)
         return request
 
+    def flush(self) -> Request:
+        """A flush now, on the first connection; the server must be there."""
+        assert self.server is not None
+        self._next += 1
+        request = Request(self._next, 0, (0, FLUSH, 0, 0), None, False, self.world.now, self.answers)
+        self._hand_over(self.server, request)
+        return request
+
     def _send(self, server: Server, connection: int) -> None:
         self._next += 1
         self._hand_over(server, self._make(self._next, connection))

@@ -203,14 +203,14 @@ class Cluster:
         links = site.core.relay if isinstance(site, RelaySite) else site.core
         return links if link in links.feeders else None
 
-    def feeder(self, link: bytes) -> Feeder | None:
+    def feeder_of(self, link: bytes) -> Feeder | None:
         """The near end of a link, while it is there."""
         links = self.links(link)
         return None if links is None else links.feeders[link]
 
     def _tend_links(self) -> None:
         for link in self.secondaries:
-            feeder = self.feeder(link)
+            feeder = self.feeder_of(link)
             if feeder is None:
                 continue
             tampered = self.oracle.followers[link].tampered
@@ -261,22 +261,15 @@ class Cluster:
 
     def run(self) -> Report:
         """Storm, calm, end. Raises BrokenRule."""
-        from sim.faults import Faults
-
         for site in (*self.secondaries.values(), self.primary):
             self.start(site)
         self.world.after(0.3, self.operator, self._tend)
         for hop in self.options.hops:
             if hop.late:
                 self.world.after(self.world.between(0.2, 8.0), self.operator, self._make, hop)
-        if self.options.faults:
-            faults = Faults(self)
-            self.pass_time(lambda: faults.enough and self._written, _STORM, "the storm")
-            faults.stop()
-        else:
-            self.pass_time(lambda: self._written, _STORM, "the end of all writes")
+        self.storm()
         self.calm_down()
-        self.pass_time(self._converged, self.options.calm, "convergence")
+        self.pass_time(lambda: self.settled, self.options.calm, "convergence")
         self._stop_and_start()
         return Report(
             self.options.seed,
@@ -286,6 +279,17 @@ class Cluster:
             dict(self.world.reached),
             self.world.fingerprint,
         )
+
+    def storm(self) -> None:
+        """Everything that happens before the calm."""
+        from sim.faults import Faults
+
+        if self.options.faults:
+            faults = Faults(self)
+            self.pass_time(lambda: faults.enough and self._written, _STORM, "the storm")
+            faults.stop()
+        else:
+            self.pass_time(lambda: self._written, _STORM, "the end of all writes")
 
     @property
     def _written(self) -> bool:
@@ -319,7 +323,9 @@ class Cluster:
             if site.running and self.options.faults:
                 site.steps.doom = None
 
-    def _converged(self) -> bool:
+    @property
+    def settled(self) -> bool:
+        """Everybody runs, and nothing is missing for convergence."""
         return self.primary.running and all(site.running for site in self.sites) and not self.why()
 
     def why(self) -> str:
@@ -337,7 +343,7 @@ class Cluster:
             site.turn(site.stop)
         self.pass_time(lambda: not any(site.running for site in self.sites), 20.0, "a clean stop")
         self.keep_down = False
-        self.pass_time(self._converged, self.options.calm, "convergence after a clean stop")
+        self.pass_time(lambda: self.settled, self.options.calm, "convergence after a clean stop")
 
     def pass_time(self, until: Callable[[], bool], within: float, what: str) -> None:
         """Lets things happen until a condition holds."""

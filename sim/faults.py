@@ -71,6 +71,8 @@ class Faults:
             (3, self.slow_disk),
             *self._tampering(),
         )
+        only = cluster.options.only
+        self._table = tuple(each for each in self._table if not only or each[1].__name__ in only)
         self._weights = [weight for weight, _ in self._table]
         self._next()
 
@@ -91,7 +93,9 @@ class Faults:
 
     def _next(self) -> None:
         quick = self.world.chance(0.25)
-        wait = self.world.between(0.0, 0.1) if quick else self.world.between(0.1, 4.0)
+        wait = (
+            self.world.between(0.0, 0.1) if quick else self.world.between(0.1, self.cluster.options.between)
+        )
         self.world.after(wait, self.life, self._strike)
 
     def _strike(self) -> None:
@@ -257,7 +261,7 @@ class Faults:
     def change(self) -> bool:
         """The operator changes a link's options."""
         random, link = self.world.random, self._link()
-        feeder = self.cluster.feeder(link)
+        feeder = self.cluster.feeder_of(link)
         if feeder is None:
             return False
         old = feeder.spec

@@ -81,6 +81,10 @@ class Options:
     """One of the faults rolls back or wipes a peer."""
     hops: tuple[Hop, ...] = ()
     """Each one behind the link, or the hop, that leads to it."""
+    only: frozenset[str] = frozenset()
+    """The faults that strike, by the names of their methods; all of them when it is empty."""
+    between: float = 4.0
+    """The longest time from one fault to the next, in seconds."""
 
 
 def drawn(seed: int) -> Options:

@@ -50,6 +50,7 @@ def small_life(seed: int) -> Options:
         writes=40,
         faults=0,
         tampering=False,
+        hops=(),
     )
 
 

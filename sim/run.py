@@ -11,10 +11,12 @@ import argparse
 import sys
 import traceback
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from sim.cluster import Cluster, Report
 from sim.options import chained, drawn
+from sim.world import BrokenRule
 
 
 @dataclass(slots=True)
@@ -23,22 +25,33 @@ class Outcome:
 
     seed: int
     broken: str = ""
+    rule: str = ""
+    """Of the law, where the oracle found one broken; empty for anything else that went wrong."""
     trace: list[str] = field(default_factory=list)
     report: Report | None = None
 
 
-def run_seed(seed: int, *, tampering: bool = False, chain: bool = False) -> Outcome:
-    """Runs one seed to its end; `tampering` adds a peer that is rolled back or wiped, `chain` a copy
-    behind a peer."""
+def any_life(seed: int) -> Cluster:
+    """The run of a seed with everything that may happen in it."""
+    return Cluster(drawn(seed))
+
+
+def any_chain(seed: int) -> Cluster:
+    """The same with a copy behind a peer in any case."""
+    return Cluster(chained(seed))
+
+
+def run_seed(seed: int, make: Callable[[int], Cluster] = any_life) -> Outcome:
+    """Runs one seed of some kind of run to its end."""
     cluster: Cluster | None = None
     try:
-        options = chained(seed) if chain else drawn(seed)
-        cluster = Cluster(replace(options, tampering=tampering or options.tampering))
+        cluster = make(seed)
         return Outcome(seed, report=cluster.run())
     except Exception as error:  # noqa: BLE001 - whatever goes wrong in a run is the run's result
         text = "".join(traceback.format_exception(error)[-6:])
         trace = cluster.world.trace() if cluster is not None else []
-        return Outcome(seed, f"{type(error).__name__}: {error}\n{text}", trace)
+        rule = error.rule if isinstance(error, BrokenRule) else ""
+        return Outcome(seed, f"{type(error).__name__}: {error}\n{text}", rule, trace)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     reached: Counter[str] = Counter()
     failed: list[int] = []
     for seed in seeds:
-        outcome = run_seed(seed, chain=given.chain)
+        outcome = run_seed(seed, any_chain if given.chain else any_life)
         if outcome.broken:
             failed.append(seed)
             _show(outcome, given.trace)

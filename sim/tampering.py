@@ -71,7 +71,7 @@ class Tampering:
             self._strike()
 
     def _settled_something(self) -> bool:
-        feeder = self.cluster.feeder(self.link)
+        feeder = self.cluster.feeder_of(self.link)
         return feeder is not None and feeder.state is LinkState.RESYNCING and feeder.board.second.any()
 
     def _strike(self) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +15,3 @@ class Variant:
     owner: Any
     name: str
     make: Callable[[Any], Any]
-    tampering: bool = False
-    """It takes a peer that was rolled back to see it."""
-
-
-@contextmanager
-def while_broken(variant: Variant) -> Iterator[None]:
-    """Breaks the rule until the end of the block."""
-    original = variant.owner.__dict__[variant.name]
-    setattr(variant.owner, variant.name, variant.make(original))
-    try:
-        yield
-    finally:
-        setattr(variant.owner, variant.name, original)

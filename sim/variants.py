@@ -343,16 +343,16 @@ VARIANTS: Final[dict[str, Variant]] = {
         "A4", Stream, "acknowledge", _fills_count_once_they_are_applied
     ),
     "cleared bits are forgotten at once": Variant(
-        "A4", ResyncCursor, "fills_durable", _cleared_bits_are_forgotten_at_once, tampering=True
+        "A4", ResyncCursor, "fills_durable", _cleared_bits_are_forgotten_at_once
     ),
     "an interrupted resync is not taken back": Variant(
-        "A4", Scoreboard, "or_back", _an_interrupted_resync_is_not_taken_back, tampering=True
+        "A4", Scoreboard, "or_back", _an_interrupted_resync_is_not_taken_back
     ),
     "regions read while written are sent": Variant(
         "E5", ResyncCursor, "_void", _regions_read_while_written_are_sent
     ),
-    "any base will do": Variant("A5", handshake, "at_or_after", _any_base_will_do, tampering=True),
-    "the base is not moved": Variant("A5", Feeder, "settle_base", _nothing, tampering=True),
+    "any base will do": Variant("A5", handshake, "at_or_after", _any_base_will_do),
+    "the base is not moved": Variant("A5", Feeder, "settle_base", _nothing),
     "the base moves to what was sent": Variant("A5", Feeder, "settle_base", _base_moves_to_what_was_sent),
     "nothing marks what is not logged": Variant(
         "A6", Unlogged, "_give_up", _nothing_marks_what_is_not_logged

@@ -117,6 +117,8 @@ def _link(link: Mapping[str, Any], colour: bool) -> tuple[str, ...]:
     state = paint(link["state"], colour)
     if link.get("reason"):
         state += f" ({link['reason']})"
+    if link.get("left_for"):
+        state += f", fed by {link['left_for']}"
     return (
         link["name"],
         link.get("peer") or _UNKNOWN,

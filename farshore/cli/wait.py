@@ -53,9 +53,10 @@ def wait(group: str, wanted: str, timeout: float | None, as_json: bool) -> None:
 
 def reached(group: Group, wanted: str) -> bool:
     """Whether `group` is as wanted. Raises FarshoreError where it never will be by waiting."""
-    if group.health == wanted or (group.links and all(each.state == wanted for each in group.links)):
+    links = [each for each in group.links if each.left_for is None]
+    if group.health == wanted or (links and all(each.state == wanted for each in links)):
         return True
-    ended = next((each for each in group.links if each.state in ("diverged", "failed")), None)
+    ended = next((each for each in links if each.state in ("diverged", "failed")), None)
     for state, code in (("diverged", "diverged"), ("failed", "faulted")):
         if group.health == state or (ended is not None and ended.state == state):
             where = f"link {group.name}/{ended.name} to {ended.peer}" if ended else f"group {group.name}"

@@ -150,6 +150,8 @@ class Link:
     peer_usable_as_of: str | None = None
     peer_usable_why: str | None = None
     rtt_seconds: float | None = None
+    left_for: str | None = None
+    """The node that feeds the far copy in place of this link, which rests since it was rerouted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -495,8 +495,8 @@ class Feeder:
         self.disk.changed()
 
     def _rest(self, spec: LinkSpec) -> None:
-        """The far copy was pointed at another feeder. The application is told of nothing that this link's peer
-        may lack before that is recorded (rule C4)."""
+        """The far copy was pointed at another feeder. What its peer may lack from now on is recorded before
+        the application is told of it (rule C4)."""
 
         def rest() -> None:
             self.spec = spec

@@ -147,7 +147,7 @@ class RunningCopy:
         spec = intent.spec
         identity = self._identity(spec.peer, spec.options.wire)
         manner = Manner(spec.options.compress, spec.options.dscp)
-        return Route(self.config.group, spec.id, intent.address, identity, manner)
+        return Route(self.config.group, spec.id, intent.address, identity, manner, spec.epoch)
 
     def _identity(self, peer: str, wire: str) -> Identity:
         pem = f"{self._stored.directory}/peers/{peer}.pem"

@@ -284,6 +284,13 @@ def refusal(code: str) -> FarshoreError:
             "the peer's node has ended the pairing with this one",
             next_step="farshore node invite at the peer, farshore node join here",
         )
+    if code == "wrong-feeder":
+        return FarshoreError(
+            code,
+            "the peer's node says, unproved, that its copy was pointed at another feeder",
+            next_step="farshore topology shows which; farshore link reroute, at a node above both, points it"
+            " back",
+        )
     if code in ("unreachable", "timeout"):
         return FarshoreError(
             code,

@@ -50,6 +50,7 @@ class Route:
     """HOST:PORT."""
     identity: Identity
     manner: Manner = PLAINLY
+    epoch: int = 0
 
 
 class LinkRunner:
@@ -195,7 +196,9 @@ class LinkRunner:
         if isinstance(found, OSError):
             self._events.disconnected(self.route.link, f"{self.route.address}: {reason(found)}")
             return
-        hello = preface.encode(preface.Preface(preface.PrefaceKind.LINK, self.route.group, self.route.link))
+        route = self.route
+        shown = preface.Preface(preface.PrefaceKind.LINK, route.group, route.link, route.epoch)
+        hello = preface.encode(shown)
         self._opening = Opening(
             self._reactor,
             connect(found, hello, self.route.identity, self.route.manner),

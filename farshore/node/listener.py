@@ -132,6 +132,9 @@ class Listener:
         upstream = stored.config.upstream
         if upstream is None or self._node.peers.by_id(upstream.peer) is None:
             raise FarshoreError("unknown-peer", "the pairing with the node that feeds that copy was ended")
+        if 0 < greeting.epoch < upstream.epoch:
+            # Rule B8, which the engine keeps: but it knows the new feeder's key alone, and would blame that.
+            raise FarshoreError("wrong-feeder", "that copy was pointed at another feeder since")
         seen = self._node.supervisor.seen(stored.key)
         if seen is not None and seen.error is not None:
             raise seen.error.with_traceback(None)  # else it would grow with each attempt of the peer

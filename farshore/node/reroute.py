@@ -11,7 +11,6 @@ is moved: the new feeder and the far copy find out what is lacking when they mee
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,17 +68,21 @@ async def reroute(node: Node, group: str, name: str, via: str) -> dict[str, Any]
             raise FarshoreError("usage", f"{where} cannot feed itself", next_step="name another node")
         seen = await _look(node, group, goal, wish)
         feeder = node.identity.fingerprint if goal is None else goal.id
-        if held["feeder"] == feeder and seen["stands"] == held["epoch"]:
+        stands = held["feeder"] == feeder and seen["stands"] == held["epoch"]
+        if stands and _is_remembered(routed, goal):
             raise FarshoreError(
                 "wrong-state",
                 f"{where} feeds the copy of {group} at {routed.far.name} already",
                 means="nothing was changed",
                 next_step=f"farshore topology {group}",
             )
-        point = Pointing(config.group, routed.link, wish.epoch, feeder, seen["above"])
-        await ask(node.identity, routed.far, "point-copy", point.to_json(), ASK_SECONDS * 3)
-        taken = await _take(node, group, goal, wish)
-        _remember(node, routed, goal, wish, taken)
+        if stands:  # all was done but for what this node knows of it
+            wish = replace(wish, epoch=held["epoch"])
+        else:
+            point = Pointing(config.group, routed.link, wish.epoch, feeder, seen["above"])
+            await ask(node.identity, routed.far, "point-copy", point.to_json(), ASK_SECONDS * 3)
+            await _take(node, group, goal, wish)
+        _remember(node, routed, goal, wish, seen["copy"])
         rested = await _leave(node, routed, held["feeder"], wish.epoch, where)
     text = f"link {name} of {group} to {routed.far.name} begins at {where} now (epoch {wish.epoch})"
     node.journal.add("link-rerouted", text, group=group, link=name, peer=routed.far.name, via=where)
@@ -156,16 +159,17 @@ async def _look(node: Node, group: str, goal: Peer | None, wish: Taking) -> dict
         seen = await ask(node.identity, goal, "take-link", args, ASK_SECONDS * 2)
     try:
         above = placement.fingerprints(list(seen["chain"])[1:])
-        return {"above": above, "stands": seen["stands"]}
+        return {"above": above, "stands": seen["stands"], "copy": str(seen["copy"])}
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"{wish.name}: a malformed answer about a link: {error!r}") from error
 
 
-async def _take(node: Node, group: str, goal: Peer | None, wish: Taking) -> Mapping[str, Any]:
+async def _take(node: Node, group: str, goal: Peer | None, wish: Taking) -> None:
     try:
         if goal is None:
-            return await taking.take(node, groups.feeder(node, group, wish.copy), wish)
-        return await ask(node.identity, goal, "take-link", wish.to_json(), TAKE_SECONDS)
+            await taking.take(node, groups.feeder(node, group, wish.copy), wish)
+        else:
+            await ask(node.identity, goal, "take-link", wish.to_json(), TAKE_SECONDS)
     except FarshoreError as error:
         where = node.name if goal is None else goal.name
         raise FarshoreError(
@@ -176,14 +180,20 @@ async def _take(node: Node, group: str, goal: Peer | None, wish: Taking) -> Mapp
         ) from error
 
 
-def _remember(node: Node, routed: Routed, goal: Peer | None, wish: Taking, taken: Mapping[str, Any]) -> None:
+def _is_remembered(routed: Routed, goal: Peer | None) -> bool:
+    """Whether this node knows already who feeds the far copy."""
+    at = [hop.via for hop in routed.stored.config.hops if hop.link == routed.link]
+    return at == ([] if goal is None else [goal.id])
+
+
+def _remember(node: Node, routed: Routed, goal: Peer | None, wish: Taking, copy: str) -> None:
     """A hop begins elsewhere now, or a link of ours became one, or one became a link of ours."""
     stored = node.copies.get(routed.stored.key)
     if stored is None:
         return
     kept = tuple(each for each in stored.config.hops if each.link != routed.link)
     if goal is not None:
-        copy, far = str(taken.get("copy", "")), routed.far
+        far = routed.far
         hop = HopIntent(routed.link, routed.name, goal.id, goal.name, copy, far.id, far.name, wish.options)
         kept = (*kept, hop)
     if kept != stored.config.hops:

@@ -81,6 +81,7 @@ def _completed(stored: StoredCopy, found: dict[str, Any]) -> dict[str, Any]:
             shown.append(by_name.setdefault(link.spec.name, _silent_link(link, None)))
         if link.left_for:
             by_name[link.spec.name] |= {
+                "left_for": link.left_for,
                 "why": f"{link.left_for} feeds {link.peer_name} since this link was rerouted",
                 "next": f"back again: farshore link reroute {config.group_name} {link.spec.name} --via NODE",
             }

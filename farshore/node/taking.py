@@ -170,7 +170,11 @@ async def leave(node: Node, group: bytes, link: bytes, epoch: int, name: str) ->
         known = _known(stored, link)
         if known is None or known.spec.epoch >= epoch or known.left_for:
             continue
-        await links.apply(node, stored, links.with_link(stored.config, replace(known, left_for=name)))
+        await links.apply(
+            node,
+            stored,
+            links.with_link(stored.config, replace(known, spec=replace(known.spec, left_for=name))),
+        )
         args = {"link": known.spec.name, "drain": False, "timeout": 0.0}
         await _ask(node, stored, "pause", args)
         text = f"{name} feeds {known.peer_name} now: link {known.spec.name} logs what it would need"

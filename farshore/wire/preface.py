@@ -22,7 +22,7 @@ VERSION: Final = 1
 PREFACE_BYTES: Final = 64
 NO_ID: Final = bytes(16)
 
-_LAYOUT: Final = struct.Struct("<4sBBH16s16s24x")
+_LAYOUT: Final = struct.Struct("<4sBBH16s16sQ16x")
 assert _LAYOUT.size == PREFACE_BYTES
 
 REFUSAL_MAGIC: Final = b"FShx"
@@ -42,33 +42,36 @@ class PrefaceKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Preface:
-    """`group` and `link` are 16 bytes each; zeroes unless the kind is LINK."""
+    """`group` and `link` are 16 bytes each; zeroes unless the kind is LINK, and so is `epoch`."""
 
     kind: PrefaceKind
     group: bytes = NO_ID
     link: bytes = NO_ID
+    epoch: int = 0
+    """Of the link, so that a feeder that was replaced is told so before TLS fails for another reason; 0 where
+    that is not said. Nothing is believed of it: the hello says it again."""
 
 
 def encode(preface: Preface) -> bytes:
     """Its 64 bytes."""
-    return _LAYOUT.pack(MAGIC, VERSION, preface.kind, 0, preface.group, preface.link)
+    return _LAYOUT.pack(MAGIC, VERSION, preface.kind, 0, preface.group, preface.link, preface.epoch)
 
 
 def decode(data: Buffer) -> Preface:
     """The inverse of `encode`. Raises ProtocolError for anything that `encode` would not produce."""
     if len(data) != PREFACE_BYTES:
         raise ProtocolError(f"a preface has {PREFACE_BYTES} bytes, not {len(data)}")
-    magic, version, number, reserved, group, link = _LAYOUT.unpack(data)
+    magic, version, number, reserved, group, link, epoch = _LAYOUT.unpack(data)
     if magic != MAGIC:
         raise ProtocolError("the connection does not begin with a preface")
     if version != VERSION:
         raise ProtocolError(f"preface version {version} is not {VERSION}")
-    if number not in PrefaceKind.__members__.values() or reserved or any(data[_LAYOUT.size - 24 :]):
+    if number not in PrefaceKind.__members__.values() or reserved or any(data[_LAYOUT.size - 16 :]):
         raise ProtocolError(f"unknown preface of kind {number}")
     kind = PrefaceKind(number)
-    if kind is not PrefaceKind.LINK and (group != NO_ID or link != NO_ID):
+    if kind is not PrefaceKind.LINK and (group != NO_ID or link != NO_ID or epoch):
         raise ProtocolError("a preface that is not a link's names a group or a link")
-    return Preface(kind, group, link)
+    return Preface(kind, group, link, epoch)
 
 
 def encode_refusal(code: str) -> bytes:

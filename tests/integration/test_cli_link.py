@@ -183,12 +183,14 @@ def test_bad_input_is_refused_with_its_reason_and_changes_nothing(
 
 def test_a_copy_refuses_what_only_its_primary_may_do(protected: tuple[Host, Host]) -> None:
     _, b = protected
-    for words in (
-        ("pause", "orders"),
-        ("resync", "orders"),
-        ("link", "create", "orders", "site-a"),
-        ("export", "orders"),
+    for words, code in (
+        (("export", "orders"), "wrong-role"),
+        (("group", "add", "orders", "--volume", "/srv/x.img,size=1MiB"), "wrong-role"),
+        (
+            ("link", "create", "orders", "site-a"),
+            "wrong-state",
+        ),  # the copy may feed others, but not its feeder
     ):
         refused = b.farshore(*words)
         assert refused.returncode == 4, (words, refused.stderr)
-        assert "wrong-role" in refused.stderr
+        assert code in refused.stderr

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from farshore.core.journaling import JournalLimits
 from farshore.errors import FarshoreError
 from farshore.model.options import Apply, LinkOptions, Mode
 from tests.integration.conftest import Chain, Sites
@@ -19,8 +20,8 @@ from tests.waiting import wait_until
 
 MIB = 1 << 20
 SIZES = {"data": 32 * MIB, "log": 8 * MIB}
-ASYNC = LinkOptions(apply=Apply.JOURNAL)
-SYNC = LinkOptions(mode=Mode.SYNC)
+ASYNC = LinkOptions(apply=Apply.JOURNAL, queue_disk=512 * MIB)
+SYNC = LinkOptions(mode=Mode.SYNC, queue_disk=512 * MIB)
 HOP = LinkOptions(apply=Apply.JOURNAL, queue_disk=512 * MIB)
 
 pytestmark = requires("qemu-io", "fio")
@@ -37,7 +38,8 @@ def _qemu_io(engine: Engine, *commands: str, volume: str = "data") -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def _load(engine: Engine, seconds: float, most: int = 1 << 30) -> "subprocess.Popen[bytes]":
+def _load(engine: Engine, seconds: float) -> "subprocess.Popen[bytes]":
+    """At a rate that three engines on a small machine keep up with."""
     command = [
         program("fio"),
         "--name=load",
@@ -47,8 +49,8 @@ def _load(engine: Engine, seconds: float, most: int = 1 << 30) -> "subprocess.Po
         "--bsrange=4k-64k",
         "--iodepth=16",
         f"--size={SIZES['data']}",
-        f"--io_size={most}",
-        "--time_based" if most == 1 << 30 else "--time_based=0",
+        "--rate=16m",
+        "--time_based",
         f"--runtime={seconds}",
         "--fsync=200",
         "--randrepeat=0",
@@ -257,13 +259,51 @@ def test_a_hop_is_added_changed_paused_and_removed_while_b_runs(sites: Sites) ->
 
 
 def test_c_is_brought_up_to_date_after_b_was_resynced_itself(sites: Sites) -> None:
-    chain = _replicating(sites)
+    chain = _replicating(sites, LinkOptions(apply=Apply.JOURNAL))
     a, b = chain.a, chain.b
     first = _copied(b)
     chain.door.shut()
     a.wait_for_link("logging")
     _qemu_io(a, *[f"write -P 2 {megabyte}M 32k" for megabyte in range(0, 32, 2)])
     chain.door.open()
-    a.ask("peer-back", peer=None)
     _converges(sites, chain)
     assert 16 * 32768 <= _copied(b) - first <= 2 * MIB
+
+
+def test_b_killed_while_it_is_resynced_brings_c_up_to_date_in_the_end(sites: Sites) -> None:
+    chain = _replicating(sites, LinkOptions(apply=Apply.JOURNAL, max_rate=4 * MIB))
+    a, b, c = chain.a, chain.b, chain.c
+    chain.door.shut()
+    a.wait_for_link("logging")
+    _qemu_io(a, *[f"write -P {megabyte + 1} {megabyte}M 1M" for megabyte in range(0, 32, 2)])
+    chain.door.open()
+    a.ask("peer-back", peer=None)
+    wait_until(lambda: b.status()["health"] == "catching-up", what="B is resynced")
+    wait_until(lambda: _copied(a) > 4 * MIB)
+    assert b.link()["state"] == "logging"
+    b.kill()
+    assert c.status()["usable"], "nothing of the resync has reached C"
+    b.start()
+    _converges(sites, chain)
+
+
+def test_the_journal_is_kept_for_c_and_given_back_once_c_has_it(sites: Sites) -> None:
+    chain = _replicating(sites, ASYNC, replace(HOP, queue_disk=2048 * MIB))
+    a, b, c = chain.a, chain.b, chain.c
+    c.kill()
+    wait_until(lambda: b.link()["state"] == "queuing")
+    most = JournalLimits().size
+    rounds = most // (32 * MIB) + 3
+    for number in range(rounds):
+        _qemu_io(a, f"write -P {number + 1} 0 32M")
+    a.wait_until_clean(60.0)
+    assert b.status()["engine"]["journal_bytes"] >= rounds * 32 * MIB
+    first = _copied(b)
+    c.start()
+    _converges(sites, chain)
+    assert _copied(b) == first
+    _qemu_io(a, "write -P 99 0 1M")
+    wait_until(
+        lambda: b.status()["engine"]["journal_bytes"] < 64 * MIB, 30.0, what="B's journal is given back"
+    )
+    _converges(sites, chain)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,24 @@ def test_an_engine_that_cannot_start_is_named_to_the_peers_that_would_feed_it(tm
             greeting = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, link.spec.id))
             # What a feeder sends next is on its way already, and does not push the answer out.
             assert preface.decode_refusal(await answer(b, greeting + b"\x16" * 600)) == "size-mismatch"
+
+    asyncio.run(scenario())
+
+
+def test_a_feeder_that_was_replaced_is_told_so(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path) as (a, b):
+            stored = await groups.create(a, GroupWish("g", (VolumeWish("v", str(tmp_path / "v.img"), MIB),)))
+            link = await links.create(a, "g", LinkWish("b"))
+            (placed,) = b.copies.all()
+            assert placed.config.upstream is not None
+            upstream = replace(placed.config.upstream, epoch=5)
+            b.put(replace(placed, config=replace(placed.config, upstream=upstream)))
+            old = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, link.spec.id, 4))
+            assert preface.decode_refusal(await answer(b, old)) == "wrong-feeder"
+            for epoch in (0, 5):
+                now = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, link.spec.id, epoch))
+                assert (await answer(b, now)).startswith(b"adopted")
 
     asyncio.run(scenario())
 

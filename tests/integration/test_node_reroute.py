@@ -89,6 +89,24 @@ def test_a_reroute_that_was_cut_off_is_finished_by_the_same_command(tmp_path: Pa
     asyncio.run(scenario())
 
 
+def test_a_reroute_whose_end_was_not_written_down_is_written_down_by_the_same_command(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with several(tmp_path, "abc") as nodes:
+            await chain(nodes)
+            await reroute.reroute(nodes.a, "orders", "c", "a")
+            (before,) = nodes.a.copies.all()
+            await reroute.reroute(nodes.a, "orders", "c", "b")
+            nodes.a.put(before)  # a died before it wrote anything down
+            answer = await reroute.reroute(nodes.a, "orders", "c", "b")
+            assert answer["epoch"] == nodes.upstream("c").epoch == 3
+            assert [each.via_name for each in nodes.copy("a").hops] == ["b"]
+            assert [each.left_for for each in nodes.copy("a").links] == ["", "b"]
+            error = await refused("wrong-state", reroute.reroute(nodes.a, "orders", "c", "b"))
+            assert "feeds the copy of orders at c already" in error.what
+
+    asyncio.run(scenario())
+
+
 def test_a_feeder_that_does_not_take_the_link_is_named(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with several(tmp_path, "abc") as nodes:

@@ -9,9 +9,9 @@ from tests.shapes.conftest import MIB, Sites
 from tests.waiting import wait_until
 
 
-def _chain(sites: Sites) -> str:
+def _chain(sites: Sites, size: int = 8) -> str:
     """a -> b sync, b -> c async; both replicate."""
-    group = sites.group()
+    group = sites.group(size=size)
     sites.link(group, sites.b, mode="sync")
     sites.a.done("link", "create", group, "c", "--via", "b", "--mode", "async")
     _replicates(sites, group)
@@ -25,19 +25,6 @@ def _replicates(sites: Sites, group: str) -> None:
 def _equal_at_c(sites: Sites, group: str) -> None:
     here, there = sites.a.image(group), Path(sites.copies(sites.c, group)["c"]["volumes"][0]["path"])
     wait_until(lambda: first_difference(here, there) is None, 40.0, what="c to hold what a holds")
-
-
-def _resyncs(sites: Sites, group: str) -> list[object]:
-    """The kinds of the resyncs of the hop that b tells of, oldest first."""
-    found, since = [], 0
-    while (page := sites.b.node.events(since)).events:
-        found += [each.fields for each in page.events if each.kind == "link-state"]
-        since = page.next
-    return [
-        each["reason"]
-        for each in found
-        if (each["group"], each["link"], each["state"]) == (group, "c", "resyncing")
-    ]
 
 
 def test_what_is_written_at_the_first_site_stands_at_the_last(sites: Sites) -> None:
@@ -83,10 +70,13 @@ def test_the_application_does_not_feel_a_dead_last_site(sites: Sites) -> None:
 
 
 def test_a_middle_that_is_back_takes_its_far_copy_again_with_an_update(sites: Sites) -> None:
-    group = _chain(sites)
+    group = _chain(sites, size=32)
     with sites.a.client(group) as client:
-        client.write(0, os.urandom(8 * MIB))
-    _equal_at_c(sites, group)
+        for at in range(0, 32 * MIB, MIB):
+            client.write(at, os.urandom(MIB))
+        client.flush()
+    sites.clean(group)
+    sites.clean(group, sites.b)
     sites.b.kill_node()
     sites.b.kill_engine_of(group)
     sites.a.done("link", "reroute", group, "c", "--via", "a")
@@ -95,12 +85,20 @@ def test_a_middle_that_is_back_takes_its_far_copy_again_with_an_update(sites: Si
         client.write(MIB, os.urandom(MIB))
         client.flush()
     sites.b.start()
-    wait_until(lambda: sites.a.link(group, "b").state == "replicating", 40.0, what="b to be back")
-    _equal_at_c(sites, group)
+    sites.clean(group)
+    wait_until(
+        lambda: "pointed at another feeder" in str(sites.b.json_link(group, "c")["why"]),
+        what="b to be refused",
+    )
     sites.a.done("link", "reroute", group, "c", "--via", "b")
     _replicates(sites, group)
-    assert _resyncs(sites, group)[-1] == "update"  # its scoreboard covers what the far copy may lack
+    kinds = [each.fields.get("reason") for each in sites.b.node.events().events if each.kind == "link-state"]
+    assert "update" in kinds
+    assert "digest" not in kinds
     with sites.a.client(group) as client:
         client.write(2 * MIB, os.urandom(MIB))
+        client.flush()
     _equal_at_c(sites, group)
-    assert sites.a.group(group).health == "protected"  # its own link to c rests, and counts for nothing
+    sites.a.done("wait", group, "--timeout", "20s")  # its own link to c rests, and counts for nothing
+    sites.a.done("wait", group, "--for", "replicating", "--timeout", "20s")
+    assert sites.a.link(group, "c").left_for == "b"

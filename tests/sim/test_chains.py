@@ -14,10 +14,7 @@ from sim.cluster import Cluster
 from sim.options import Hop, drawn
 from sim.points import small_life
 from sim.relay_site import RelaySite
-from sim.relay_variants import VARIANTS
-from sim.run import run_seed
 from sim.secondary_site import SecondarySite
-from sim.variant import while_broken
 
 REGION, EXTENT, SIZE = 4 << 10, 64 << 10, 1 << 20
 GREETINGS = 1_500

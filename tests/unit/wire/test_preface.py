@@ -9,28 +9,28 @@ from farshore.wire import preface
 from farshore.wire.preface import Preface, PrefaceKind
 from tests.unit.wire.strategies import ids
 
-GOLDEN = bytes.fromhex("46536870 01 01 0000" + "a1" * 16 + "b2" * 16 + "00" * 24)
+GOLDEN = bytes.fromhex("46536870 01 01 0000" + "a1" * 16 + "b2" * 16 + "0300" + "00" * 22)
 
 
 def test_a_preface_has_the_documented_bytes() -> None:
-    wanted = Preface(PrefaceKind.LINK, b"\xa1" * 16, b"\xb2" * 16)
+    wanted = Preface(PrefaceKind.LINK, b"\xa1" * 16, b"\xb2" * 16, 3)
     assert preface.encode(wanted) == GOLDEN
     assert preface.decode(GOLDEN) == wanted
 
 
-@given(ids, ids)
-def test_what_is_encoded_is_decoded(group: bytes, link: bytes) -> None:
-    wanted = Preface(PrefaceKind.LINK, group, link)
+@given(ids, ids, st.integers(0, (1 << 64) - 1))
+def test_what_is_encoded_is_decoded(group: bytes, link: bytes, epoch: int) -> None:
+    wanted = Preface(PrefaceKind.LINK, group, link, epoch)
     assert preface.decode(preface.encode(wanted)) == wanted
     for kind in (PrefaceKind.CONTROL, PrefaceKind.PAIRING):
         assert preface.decode(preface.encode(Preface(kind))) == Preface(kind)
 
 
 @given(st.integers(0, 63), st.integers(1, 255))
-def test_a_changed_byte_outside_of_the_ids_is_refused(at: int, mask: int) -> None:
+def test_a_changed_byte_outside_of_ids_and_epoch_is_refused(at: int, mask: int) -> None:
     changed = bytearray(GOLDEN)
     changed[at] ^= mask
-    if 8 <= at < 40:
+    if 8 <= at < 48:
         assert preface.decode(changed) != preface.decode(GOLDEN)
     else:
         with pytest.raises(ProtocolError):

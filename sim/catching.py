@@ -1,0 +1,69 @@
+"""Where each broken rule of `sim.variants` shows: the kind of run whose seeds are tried for it.
+
+Three kinds: a run of all faults, a small storm, a scene. Chosen so that about one seed in ten or more catches
+the variant; which ones do changes with every change of the schedule, and is written down nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from farshore.model.options import Apply, Mode, OnOutage
+from sim import scenes
+from sim.cluster import Cluster
+from sim.run import any_life
+from sim.scene import directed
+from sim.storms import DEATHS, storm
+
+_JOURNALED: Final = storm(DEATHS, apply=Apply.JOURNAL)
+_DISK_QUEUE: Final[dict[str, Any]] = {"mode": Mode.ASYNC, "queue_disk": 64 << 10, "queue_memory": 12 << 10}
+_ROLLED_BACK: Final = directed(scenes.a_peer_is_rolled_back)
+_ROLLED_BACK_IN_A_RESYNC: Final = directed(scenes.a_peer_is_rolled_back_in_a_resync)
+
+SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
+    "fold forgets the newest frame": storm(f"{DEATHS} cut"),
+    "fold starts at what is applied": storm(f"{DEATHS} cut hold"),
+    "frames leave before the activity log is durable": storm(DEATHS),
+    "extents cool without a local sync": directed(scenes.power_fails_when_extents_have_cooled),
+    "extents cool without marks": storm(f"{DEATHS} cut"),
+    "suspects are forgotten at start": storm(DEATHS),
+    "suspects are resolved before a local sync": directed(
+        scenes.power_fails_after_a_killed_primary_has_found_its_place
+    ),
+    "a live write cleans its region": storm("cut crash resync"),
+    "fills count once they are applied": directed(scenes.power_fails_in_a_resync),
+    "cleared bits are forgotten at once": _ROLLED_BACK_IN_A_RESYNC,
+    "an interrupted resync is not taken back": _ROLLED_BACK_IN_A_RESYNC,
+    "regions read while written are sent": storm("cut resync hold"),
+    "any base will do": _ROLLED_BACK,
+    "the base is not moved": _ROLLED_BACK,
+    "the base moves to what was sent": storm(f"{DEATHS} cut"),
+    "nothing marks what is not logged": storm("cut pause", ignored=True),
+    "unknown is not durable before the first unlogged write": storm(f"{DEATHS} cut pause", ignored=True),
+    "writes stay unlogged after a resync began": storm("cut pause", ignored=True),
+    "a disk queue is not sealed after an unclean stop": storm(f"{DEATHS} cut", **_DISK_QUEUE),
+    "marks of a dropped disk queue are forgotten": storm(f"{DEATHS} cut hold", **_DISK_QUEUE),
+    "frames go around the disk queue": storm("cut hold half_open", **_DISK_QUEUE),
+    "a flush covers its connection only": directed(scenes.power_fails_after_a_flush),
+    "a flush does not wait for peers": directed(scenes.power_fails_after_a_flush),
+    "acknowledged when sent": storm("kill crash cut half_open hold"),
+    "acknowledged after an error": directed(scenes.a_local_write_fails),
+    "a failed sync is tried again": directed(scenes.a_local_sync_fails),
+    "a failed write counts as applied": directed(scenes.a_write_fails_at_the_peer),
+    "alone without a record": storm(f"{DEATHS} cut"),
+    "a freeze link lets go": storm(f"{DEATHS} cut hold", on_outage=OnOutage.FREEZE),
+    "sequences are used again": any_life,
+    "a power loss is not doubted": storm("crash cut"),
+    "volumes are written before the journal is durable": _JOURNALED,
+    "the mark moves before the volumes are synced": _JOURNALED,
+    "a replay begins too late": _JOURNALED,
+    "a replay stops early": _JOURNALED,
+    "the replay is left out": _JOURNALED,
+    "a resync begins over a full journal": directed(
+        scenes.a_resync_begins_while_the_journal_is_being_applied, apply=Apply.JOURNAL
+    ),
+    "what is appended counts as durable": _JOURNALED,
+    "a cut counts during a resync": storm("cut resync kill", cuts=True),
+    "messages of other sessions count": storm("replay cut resync hold"),
+}

@@ -1,0 +1,125 @@
+"""The scripts of directed runs (`sim.scene`): moments that a storm meets too rarely to wait for."""
+
+from __future__ import annotations
+
+import errno
+
+from sim.disk import Strike
+from sim.scene import EXTENTS, Scene
+from sim.site import Site
+
+_ROUNDS = 4
+
+
+def _break_volume(site: Site, operation: str) -> None:
+    """The next such operation on a volume's file fails."""
+    site.disk.strikes.append(Strike(operation, ".img", errno.EIO))
+
+
+def power_fails_after_a_flush(scene: Scene) -> None:
+    """What a flush covers survives the peer's power (C1)."""
+    for _ in range(_ROUNDS):
+        scene.write()
+        scene.answered()
+        scene.flush()
+        scene.peer.die(True)
+        scene.in_step()
+
+
+def power_fails_in_a_resync(scene: Scene) -> None:
+    """What a resync says that it has settled survives the peer's power (A4)."""
+    for _ in range(_ROUNDS):
+        scene.cut()
+        scene.write(12)
+        scene.answered()
+        scene.resyncing()
+        scene.peer.die(True)
+        scene.in_step()
+
+
+def power_fails_after_a_killed_primary_has_found_its_place(scene: Scene) -> None:
+    """What a killed process left in the cache is on the disk before its extents are forgotten (A3)."""
+    for _ in range(_ROUNDS):
+        scene.write(4, EXTENTS[0])
+        scene.answered()
+        scene.primary.die(False)
+        scene.in_step()
+        scene.write(1, EXTENTS[3])  # the first that the activity log hears of since then
+        scene.answered()
+        scene.primary.die(True)
+        scene.in_step()
+
+
+def a_local_sync_fails(scene: Scene) -> None:
+    """A flush whose sync failed is never answered with success (C3)."""
+    scene.write()
+    scene.answered()
+    _break_volume(scene.primary, "fdatasync")
+    scene.flush()
+    scene.primary.die(True)
+
+
+def a_local_write_fails(scene: Scene) -> None:
+    """A write that failed is never answered with success (C3)."""
+    for _ in range(_ROUNDS):
+        _break_volume(scene.primary, "pwrite")
+        scene.write()
+        scene.answered()
+        scene.primary.die(False)
+        scene.in_step()
+
+
+def a_write_fails_at_the_peer(scene: Scene) -> None:
+    """A peer never says that it applied what its disk refused (C3)."""
+    for _ in range(_ROUNDS):
+        _break_volume(scene.peer, "pwrite")
+        scene.write()
+        scene.answered()
+        scene.in_step()
+
+
+def a_peer_is_rolled_back(scene: Scene) -> None:
+    """A peer that lacks what it once had is never taken for one that has it (A5)."""
+    backup = scene.back_up()
+    scene.write()
+    scene.answered()
+    scene.in_step()
+    scene.roll_back(backup)
+    scene.in_step()
+
+
+def a_peer_is_rolled_back_in_a_resync(scene: Scene) -> None:
+    """What a resync has settled counts again when the peer is what it was before it (A4)."""
+    backup = scene.back_up()
+    scene.cut()
+    scene.write(12)
+    scene.answered()
+    scene.resyncing()
+    scene.roll_back(backup)
+    scene.in_step()
+
+
+def power_fails_when_extents_have_cooled(scene: Scene) -> None:
+    """What was written to an extent is on the disk before the activity log forgets it (A2)."""
+    for _ in range(_ROUNDS):
+        for extent in EXTENTS[:3]:
+            scene.write(2, extent)
+        scene.in_step()  # durable at the peer; here it need not be
+        scene.write(1, EXTENTS[3])  # one more than there is room for
+        scene.answered()
+        scene.primary.die(True)
+        scene.in_step()
+
+
+def a_resync_begins_while_the_journal_is_being_applied(scene: Scene) -> None:
+    """What only the journal has goes to the volumes before there is no journal (E1)."""
+    for _ in range(_ROUNDS):
+        scene.peer.steps.slowest = 1.0
+        for _ in range(6):
+            scene.write(1)
+            scene.answered()  # so that each is a frame, and all together take their time
+        scene.until(lambda: scene.feeder.acked.durable == scene.primary.core.sequence)
+        scene.cut()
+        scene.write(1)
+        scene.net.heal(scene.link)
+        scene.in_step()

@@ -1,0 +1,50 @@
+"""The last copy of a chain is a prefix whatever dies before it, and nobody waits for it (B2, B6, D4)."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.order.chained import FAR_MS, ChainSites, besiege, chain_sites, latencies
+from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChainSites]:
+    """See `chained`."""
+    with chain_sites(tmp_path_factory.mktemp("chain")) as made:
+        yield made
+
+
+def test_the_application_waits_for_the_near_site_only(chain: ChainSites) -> None:
+    with_hop = latencies(chain, writes=150)
+    chain.b.done("pause", "chain", "--link", "c", "--now")
+    without = latencies(chain, writes=150)
+    chain.b.done("resync", "chain", "--link", "c")
+    chain.caught_up()
+    print(f"median {with_hop * 1000:.2f} ms with the hop, {without * 1000:.2f} ms without")
+    assert with_hop < FAR_MS / 1000 / 2
+    assert with_hop < 2 * without
+
+
+@pytest.mark.timeout(300)
+def test_the_last_copy_is_a_prefix_while_the_middle_dies_again_and_again(chain: ChainSites) -> None:
+    seen = besiege(chain, rounds=9, seed=11)
+    print(seen)
+    assert seen.images >= 5
+    assert seen.behind  # else the far line was none
+
+
+@pytest.mark.timeout(300)
+def test_a_middle_that_died_is_bypassed_and_brought_back(chain: ChainSites) -> None:
+    a, b = chain.a, chain.b
+    b.kill_node()
+    b.kill_engine_of("chain")
+    a.done("link", "reroute", "chain", "c", "--via", "a")
+    wait_until(lambda: a.link("chain", "c").state == "replicating", 90.0, what="a to feed c")
+    latencies(chain, writes=50)
+    b.start()
+    wait_until(lambda: a.link("chain", "b").state == "replicating", 90.0, what="b to be back")
+    a.done("link", "reroute", "chain", "c", "--via", "b")
+    chain.caught_up()
+    seen = besiege(chain, rounds=2, seed=12)
+    assert seen.answered

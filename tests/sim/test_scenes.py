@@ -1,0 +1,33 @@
+"""R2: moments that were chosen because something could be lost in them, met by many seeds, lose nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from farshore.model.options import Apply
+from sim import scenes
+from sim.run import run_seed
+from sim.scene import Scene, directed
+
+SEEDS = range(1, 21)
+SCENES = (
+    scenes.power_fails_after_a_flush,
+    scenes.power_fails_in_a_resync,
+    scenes.power_fails_after_a_killed_primary_has_found_its_place,
+    scenes.power_fails_when_extents_have_cooled,
+    scenes.a_local_sync_fails,
+    scenes.a_local_write_fails,
+    scenes.a_write_fails_at_the_peer,
+    scenes.a_peer_is_rolled_back,
+    scenes.a_peer_is_rolled_back_in_a_resync,
+    scenes.a_resync_begins_while_the_journal_is_being_applied,
+)
+
+
+@pytest.mark.parametrize("apply", list(Apply))
+@pytest.mark.parametrize("script", SCENES, ids=lambda script: script.__name__)
+def test_a_scene_breaks_no_rule(script: Callable[[Scene], None], apply: Apply) -> None:
+    make = directed(script, apply=apply)
+    assert [outcome.broken for seed in SEEDS if (outcome := run_seed(seed, make)).broken] == []
