@@ -13,15 +13,18 @@ from random import Random
 from typing import Final
 
 from farshore.core.actions import Action
+from farshore.core.feeder import Feeder
+from farshore.core.links import Links
 from farshore.errors import FarshoreError
 from farshore.model.options import LinkSpec, LinkState, Mode, ResyncKind
 from sim import stamps
 from sim.app import Application, Request
 from sim.disk import SECTOR
 from sim.net import Line, Net
-from sim.options import TIMING, Options
+from sim.options import TIMING, Hop, Options
 from sim.oracle import Oracle
 from sim.primary_site import PrimaryPlan, PrimarySite
+from sim.relay_site import RelaySite
 from sim.secondary_site import SecondaryPlan, SecondarySite
 from sim.site import Place, Site
 from sim.truth import Truth
@@ -80,17 +83,32 @@ class Cluster:
         self.primary.format(content)
         self.primary.create(self.world.random.randbytes(16))
         self.secondaries: dict[bytes, SecondarySite] = {}
-        for link in options.links:
-            follower_plan = SecondaryPlan(options.geometry, link.id, TIMING, group, options.journals)
-            site = SecondarySite(place, follower_plan, f"at-{link.name}")
-            site.witness = self.oracle
-            site.format({volume: bytes(size) for volume, size in sizes.items()})
-            site.create(self.world.random.randbytes(16))
-            self.net.lines[link.id] = Line(link.id)
-            self.secondaries[link.id] = site
-            self.oracle.follow(link.id, site)
+        self._fed_by: dict[bytes, RelaySite] = {}
+        """The sites whose links are hops."""
+        for link in (*options.links, *[hop.spec for hop in options.hops]):
+            self._add(place, link, group)
         self.app = Application(self.world, options.habits, self._sent, self.oracle.answered)
         self.primary.app = self.app
+
+    def _add(self, place: Place, link: LinkSpec, group: bytes) -> None:
+        """The peer of a link, which is also where its hops start."""
+        options = self.options
+        plan = SecondaryPlan(options.geometry, link.id, TIMING, group, options.journals)
+        hops = tuple(hop.spec for hop in options.hops if hop.via == link.id)
+        site: SecondarySite
+        if hops:
+            site = relay = RelaySite(place, plan, f"at-{link.name}", hops)
+            relay.witness = self.oracle
+            self._fed_by.update((hop.id, relay) for hop in hops)
+            relay.hops = tuple(hop.spec for hop in options.hops if hop.via == link.id and not hop.late)
+        else:
+            site = SecondarySite(place, plan, f"at-{link.name}")
+            site.witness = self.oracle
+        site.format({volume: bytes(size) for volume, size in place.sizes.items()})
+        site.create(self.world.random.randbytes(16))
+        self.net.lines[link.id] = Line(link.id)
+        self.secondaries[link.id] = site
+        self.oracle.follow(link.id, site, self._fed_by.get(link.id))
 
     def _content(self) -> dict[int, bytes]:
         """What stands on the primary's volumes at first: nothing, or older writes with gaps."""
@@ -122,7 +140,10 @@ class Cluster:
             self.oracle.primary_died(machine)
         else:
             self.oracle.secondary_died(site, machine)
-        self.world.reach(f"{'machine crash' if machine else 'process end'} {site.role}{self._during(site)}")
+        during = self._during(site)
+        self.world.reach(f"{'machine crash' if machine else 'process end'} {site.role}{during}")
+        if during and isinstance(site, RelaySite):
+            self.world.reach("relay killed in a resync")
         wait = self.world.between(0.02, self.restart_within)
         self.world.after(wait, self.operator, self.start, site)
 
@@ -158,13 +179,40 @@ class Cluster:
             if site.faulted:
                 self.world.reach(f"faulted {site.role}")
                 site.die(site.power_failed or self.world.chance(0.5))
-        if self.primary.running:
-            self._tend_links()
-            if self.options.cuts:
-                self._operate(self.primary.core.cut, "now", 7)
+        self._tend_links()
+        if self.primary.running and self.options.cuts:
+            self._operate(self.primary, self.primary.core.cut, "now", 7)
+
+    def _make(self, hop: Hop) -> None:
+        """The operator makes a hop."""
+        site = self._fed_by[hop.spec.id]
+        if site.add_hop(hop.spec):
+            self.world.reach("hop made while frames come" if site.core.journal.active else "hop made")
+        else:
+            self.world.after(0.1, self.operator, self._make, hop)
+
+    def feeding_site(self, link: bytes) -> PrimarySite | RelaySite:
+        """Where a link starts."""
+        return self._fed_by.get(link, self.primary)
+
+    def links(self, link: bytes) -> Links | None:
+        """The core that has this link; None while it is down or does not know its links yet."""
+        site = self.feeding_site(link)
+        if not site.running:
+            return None
+        links = site.core.relay if isinstance(site, RelaySite) else site.core
+        return links if link in links.feeders else None
+
+    def feeder_of(self, link: bytes) -> Feeder | None:
+        """The near end of a link, while it is there."""
+        links = self.links(link)
+        return None if links is None else links.feeders[link]
 
     def _tend_links(self) -> None:
-        for link, feeder in list(self.primary.core.feeders.items()):
+        for link in self.secondaries:
+            feeder = self.feeder_of(link)
+            if feeder is None:
+                continue
             tampered = self.oracle.followers[link].tampered
             if feeder.state is LinkState.DIVERGED and not tampered:
                 raise BrokenRule("D2", f"link {feeder.spec.name} diverged: {feeder.why}")
@@ -174,21 +222,32 @@ class Cluster:
     def resync(self, link: bytes, kind: ResyncKind, *, once: bool) -> None:
         """The operator's `resync`."""
         self.world.note("operator", "resync", link, kind.value, once)
-        self._operate(self.primary.core.resync, link, kind, once)
+        if (links := self.links(link)) is not None:
+            self._operate(self.feeding_site(link), links.resync, link, kind, once)
 
     def pause(self, link: bytes, *, drain: bool) -> None:
         """The operator's `pause`."""
         self.world.note("operator", "pause", link, drain)
-        self._operate(self.primary.core.pause, link, drain, 1.0)
+        if (links := self.links(link)) is not None:
+            self._operate(self.feeding_site(link), links.pause, link, drain, 1.0)
 
     def change(self, spec: LinkSpec) -> bool:
         """The operator's `link set`; False when it was refused."""
-        return self._operate(self.primary.core.change_link, spec)
+        links, site = self.links(spec.id), self.feeding_site(spec.id)
+        if links is None or not self._operate(site, links.change_link, spec):
+            return False
+        site.respecify(spec)
+        return True
 
-    def _operate(self, do: Callable[..., list[Action]], *arguments: object) -> bool:
+    def peer_back(self, link: bytes) -> bool:
+        """The host's network says that a line is back; False when there is nobody to hear it."""
+        links = self.links(link)
+        return links is not None and self._operate(self.feeding_site(link), links.peer_back, link)
+
+    def _operate(self, site: Site, do: Callable[..., list[Action]], *arguments: object) -> bool:
         """False: a freeze link refused what would stop the application, or writes do not flow for a cut."""
         try:
-            self.primary.turn(do, *arguments)
+            site.turn(do, *arguments)
         except FarshoreError as error:
             if error.code.name not in ("plan-needed", "wrong-state"):
                 raise
@@ -205,6 +264,9 @@ class Cluster:
         for site in (*self.secondaries.values(), self.primary):
             self.start(site)
         self.world.after(0.3, self.operator, self._tend)
+        for hop in self.options.hops:
+            if hop.late:
+                self.world.after(self.world.between(0.2, 8.0), self.operator, self._make, hop)
         self.storm()
         self.calm_down()
         self.pass_time(lambda: self.settled, self.options.calm, "convergence")
@@ -244,7 +306,7 @@ class Cluster:
         core = self.primary.core
         return bool(core.fenced) or any(
             follower.tampered and core.feeders[link].state is LinkState.DIVERGED
-            for link, follower in self.oracle.followers.items()
+            for link, follower in self.oracle.direct.items()
         )
 
     def calm_down(self) -> None:

@@ -1,23 +1,28 @@
 """What differs, and what is counted dirty: both sides of rule A1, seen from above.
 
-A region differs when the peer's copy does not read as the primary's, now or after any loss of power
-at the peer. It is dirty by what the primary's process knows in this moment, or, while no process
+A region differs when the peer's copy does not read as the feeder's, now or after any loss of power
+at the peer. It is dirty by what the feeder's process knows in this moment, or, while no process
 runs, by what its state directory says. The first must never reach beyond the second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bitarray import bitarray
 
 from farshore.core.feeder import Feeder
 from farshore.core.geometry import Geometry
+from farshore.core.links import Links
 from farshore.core.primary import Primary, PrimarySetup
+from farshore.core.scoreboard import BoardImage
+from farshore.core.secondary import SecondarySetup
 from farshore.core.write_path import NO_LIMIT
+from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 from sim.disk import SECTOR
+from sim.relay_site import RelaySite
 from sim.site import Site
 
 Region = tuple[int, int]
@@ -25,13 +30,13 @@ Region = tuple[int, int]
 _SHOWN: Final = 8
 
 
-def differing(primary: Site, peer: Site, geometry: Geometry) -> set[Region]:
-    """Regions in which the peer does not hold what the primary holds, or may lose it."""
+def differing(feeder: Site, peer: Site, geometry: Geometry) -> set[Region]:
+    """Regions in which the peer does not hold what its feeder holds, or may lose it."""
     found: set[Region] = set()
     size = geometry.region
     per_region = size // SECTOR
     for volume in geometry.sizes:
-        ours, theirs = primary.node_of(volume).current, peer.node_of(volume)
+        ours, theirs = feeder.node_of(volume).current, peer.node_of(volume)
         if ours != theirs.current:
             found |= _unequal(volume, ours, theirs.current, size)
         for sector, versions in theirs.pending.items():
@@ -46,16 +51,16 @@ def differing(primary: Site, peer: Site, geometry: Geometry) -> set[Region]:
 
 
 def _unequal(volume: int, ours: bytearray, theirs: bytearray, size: int) -> set[Region]:
-    left, right = memoryview(ours), memoryview(theirs)
+    # Slices are copied and compared at once; views would be compared byte by byte.
     return {
         (volume, at // size)
         for at in range(0, len(ours), size)
-        if left[at : at + size] != right[at : at + size]
+        if ours[at : at + size] != theirs[at : at + size]
     }
 
 
-def dirty_now(core: Primary, feeder: Feeder) -> set[Region]:
-    """What a running primary counts dirty for a link: scoreboard, suspects, second map, and the
+def dirty_now(core: Links, feeder: Feeder) -> set[Region]:
+    """What a running feeder counts dirty for a link: scoreboard, suspects, second map, and the
     frames that are not acknowledged durable."""
     board = feeder.board
     found: set[Region] = set()
@@ -82,19 +87,44 @@ def dirty_on_disk(setup: PrimarySetup, link: bytes) -> set[Region]:
     clean, every extent in the activity log (A3)."""
     geometry = setup.geometry
     image = setup.boards.get(link)
-    everything = {(volume, region) for volume in geometry.sizes for region in range(geometry.regions(volume))}
     if image is None or image.damaged:
-        return everything
-    found: set[Region] = set()
-    for (_, volume), data in image.maps.items():
-        bits = bitarray(endian="little")
-        bits.frombytes(data)
-        found |= _set_bits(volume, bits)
+        return _everything(geometry)
+    found = _marked(image)
     if not setup.header.clean:
         if setup.hot is None:
-            return everything
+            return _everything(geometry)
         for volume, extent in setup.hot:
             found |= {(volume, region) for region in geometry.regions_of_extent(volume, extent)}
+    return found
+
+
+def coming(site: RelaySite) -> set[Region]:
+    """Regions of the frames that a relay has in its journal and has not given to its hops yet: it does so
+    once they are durable, and a restart finds them there."""
+    relayed = site.core.relay.path.sequence
+    found: set[Region] = set()
+    for each in site.journal.replay.frames:
+        if each.sequence > relayed:
+            found |= touched(each.operations, site.plan.geometry)
+    return found
+
+
+def hop_dirty_on_disk(
+    setup: SecondarySetup, link: bytes, journaled: Sequence[tuple[Position, Sequence[Operation]]]
+) -> set[Region]:
+    """What a relay's state directory counts dirty for a hop: its maps, and the frames that are in the journal
+    behind the base of the maps; everything where there is no whole journal and no clean stop (D4)."""
+    geometry, header = setup.geometry, setup.header
+    image = setup.boards.get(link)
+    journal = header.journaling and header.resync is None
+    whole = journal and setup.journal.start is not None and not setup.journal.damaged
+    if image is None or image.damaged or header.fault or not (header.clean or whole):
+        return _everything(geometry)
+    found = _marked(image)
+    base = -1 if image.base is None else image.base.sequence
+    for position, operations in journaled if journal else ():
+        if position.sequence > base:
+            found |= touched(operations, geometry)
     return found
 
 
@@ -105,6 +135,19 @@ def touched(operations: Iterable[Operation], geometry: Geometry) -> set[Region]:
         for volume, _, offset, length in operations
         for region in geometry.regions_of(offset, length)
     }
+
+
+def _everything(geometry: Geometry) -> set[Region]:
+    return {(volume, region) for volume in geometry.sizes for region in range(geometry.regions(volume))}
+
+
+def _marked(image: BoardImage) -> set[Region]:
+    found: set[Region] = set()
+    for (_, volume), data in image.maps.items():
+        bits = bitarray(endian="little")
+        bits.frombytes(data)
+        found |= _set_bits(volume, bits)
+    return found
 
 
 def _set_bits(volume: int, bits: bitarray) -> set[Region]:

@@ -14,6 +14,7 @@ from typing import Final
 from farshore.model.options import AckLevel, Apply, Mode, OnFull, OnOutage, ResyncKind
 from sim.cluster import Cluster
 from sim.disk import Strike
+from sim.relay_site import RelaySite
 from sim.secondary_site import SecondarySite
 from sim.site import Site
 from sim.steps import Doom, Phase
@@ -27,6 +28,20 @@ _SECONDARY_LANES: Final = (
 )
 _PRIMARY_FILES: Final = (".img", "header", "activity", ".board", ".seg")
 _SECONDARY_FILES: Final = (".img", "header", "position", ".seg")
+_RELAY_LANES: Final = (*_SECONDARY_LANES, "board", "recall")
+_RELAY_FILES: Final = (*_SECONDARY_FILES, ".board")
+
+
+def _lanes(site: Site) -> tuple[str, ...]:
+    if isinstance(site, RelaySite):
+        return _RELAY_LANES
+    return _SECONDARY_LANES if isinstance(site, SecondarySite) else _PRIMARY_LANES
+
+
+def _files(site: Site) -> tuple[str, ...]:
+    if isinstance(site, RelaySite):
+        return _RELAY_FILES
+    return _SECONDARY_FILES if isinstance(site, SecondarySite) else _PRIMARY_FILES
 
 
 class Faults:
@@ -125,8 +140,7 @@ class Faults:
         site, random = self._site(), self.world.random
         if not site.running or site.steps.doom is not None:
             return False
-        lanes = _SECONDARY_LANES if isinstance(site, SecondarySite) else _PRIMARY_LANES
-        lane = random.choice(lanes)
+        lane = random.choice(_lanes(site))
         phase = random.choice(list(Phase))
         doom = Doom(lane, random.choice((1, 1, 2, 4)), phase, machine=self.world.chance(0.5))
         self.world.note(site.name, "doom", doom)
@@ -166,10 +180,9 @@ class Faults:
     def strike(self) -> bool:
         """One of the next operations of a disk fails."""
         site, random = self._site(), self.world.random
-        files = _SECONDARY_FILES if isinstance(site, SecondarySite) else _PRIMARY_FILES
         operation = random.choice(("pwrite", "pwrite", "fdatasync", "pread"))
         code = errno.ENOSPC if operation == "pwrite" and self.world.chance(0.4) else errno.EIO
-        strike = Strike(operation, random.choice(files), code)
+        strike = Strike(operation, random.choice(_files(site)), code)
         if len(site.disk.strikes) > 2:
             return False
         self.world.note(site.name, "strike", strike)
@@ -222,19 +235,21 @@ class Faults:
         if not self.cluster.primary.running:
             return False
         link = self._link()
+        if self.cluster.links(link) is None:
+            return False
         self.cluster.pause(link, drain=self.world.chance(0.5))
         wait = self.world.between(0.05, 3.0)
         self.world.after(wait, self.life, self._resume, link)
         return True
 
     def _resume(self, link: bytes) -> None:
-        if self.cluster.primary.running and not self.cluster.oracle.followers[link].tampered:
+        if self.cluster.links(link) is not None and not self.cluster.oracle.followers[link].tampered:
             self.cluster.resync(link, ResyncKind.UPDATE, once=False)
 
     def resync(self) -> bool:
         """The operator asks for a resync of some kind."""
         link = self._link()
-        if not self.cluster.primary.running or self.cluster.oracle.followers[link].tampered:
+        if self.cluster.links(link) is None or self.cluster.oracle.followers[link].tampered:
             return False
         kind = self.world.random.choice(list(ResyncKind))
         once = self.world.chance(0.25)
@@ -245,10 +260,11 @@ class Faults:
 
     def change(self) -> bool:
         """The operator changes a link's options."""
-        primary, random, link = self.cluster.primary, self.world.random, self._link()
-        if not primary.running:
+        random, link = self.world.random, self._link()
+        feeder = self.cluster.feeder_of(link)
+        if feeder is None:
             return False
-        old = next(each for each in primary.plan.links if each.id == link)
+        old = feeder.spec
         options = replace(
             old.options,
             mode=random.choice(list(Mode)),
@@ -260,15 +276,8 @@ class Faults:
         )
         new = replace(old, options=options)
         self.world.note("operator", "changes", link, options)
-        if not self.cluster.change(new):
-            return False
-        links = tuple(new if each.id == link else each for each in primary.plan.links)
-        primary.plan = replace(primary.plan, links=links)
-        return True
+        return self.cluster.change(new)
 
     def peer_back(self) -> bool:
         """The host's network says that the line is back."""
-        if not self.cluster.primary.running:
-            return False
-        self.cluster.primary.turn(self.cluster.primary.core.peer_back, self._link())
-        return True
+        return self.cluster.primary.running and self.cluster.peer_back(self._link())

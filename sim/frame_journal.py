@@ -14,6 +14,7 @@ from typing import Final
 
 from farshore.errors import FarshoreError
 from farshore.model.positions import Position
+from farshore.model.volumes import Operation
 from farshore.store.header import HeaderFile
 from farshore.store.position_file import PositionFile
 from farshore.store.segments import Segments
@@ -34,6 +35,11 @@ class Replayed:
 
     sequence: int
     records: list[frame.Record]
+
+    @property
+    def operations(self) -> list[Operation]:
+        """What it changes."""
+        return [(volume, code, offset, length) for volume, code, _, offset, length, _ in self.records]
 
 
 def behind(segments: Segments, mark: Position) -> list[tuple[Position, frame.Frame]]:
@@ -63,6 +69,8 @@ class Replay:
         self.frames: list[Replayed] = []
         self.durable = 0
         """The newest sequence that a sync of the journal has covered."""
+        self.mark = 0
+        """The newest sequence that the volumes were recorded to hold durably."""
 
     def appended(self, position: Position, data: frame.Frame) -> None:
         """A frame is in the journal."""
@@ -75,11 +83,21 @@ class Replay:
 
     def marked(self, position: Position) -> None:
         """The mark has moved."""
+        self.mark = max(self.mark, position.sequence)
         self.frames = [each for each in self.frames if each.sequence > position.sequence]
 
-    def begun(self) -> None:
-        """The journal begins anew."""
-        self.frames, self.durable = [], 0
+    def begun(self, position: Position) -> None:
+        """The journal begins anew behind what the volumes hold."""
+        self.frames, self.durable, self.mark = [], 0, max(self.mark, position.sequence)
+
+    def continued(self) -> None:
+        """The journal goes on, and all that is in it is durable."""
+        self.durable = max(self.durable, self.newest)
+
+    @property
+    def certain(self) -> int:
+        """The newest sequence that a loss of power now would leave to the copy."""
+        return max(self.durable, self.mark)
 
     def read_again(self, disk: Disk, *, power_lost: bool) -> None:
         """A process has died: what is in the journal now is what the disk has."""

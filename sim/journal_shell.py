@@ -104,7 +104,7 @@ class JournalShell:
     def _begin(self, action: a.BeginJournal) -> None:
         def run() -> None:
             self.segments.clear(action.position)
-            self.replay.begun()
+            self.replay.begun(action.position)
 
         self._site.steps.begin("journal", Step(run, self._report(action.ticket)))
 
@@ -112,6 +112,7 @@ class JournalShell:
         def run() -> None:
             self.segments.continue_at(action.position)
             self.segments.sync()
+            self.replay.continued()
 
         self._site.steps.begin("journal", Step(run, self._report(action.ticket)))
 

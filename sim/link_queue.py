@@ -7,7 +7,7 @@ or after it. What the core asks for while the lane is busy is done in order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from farshore.core import actions as a
@@ -17,6 +17,7 @@ from farshore.model.messages import Buffer, FrameHead
 from farshore.store.queue_files import Kept, QueueFiles, Shelf
 from farshore.wire import frame
 from sim.files import SimFiles
+from sim.outgoing import Outgoing
 from sim.steps import Step, Steps
 
 SEGMENT: Final = 4 << 10
@@ -117,12 +118,10 @@ class Site(Protocol):
 
     files: SimFiles
     steps: Steps
+    outgoing: Outgoing
 
     def turn(self, do: Callable[..., list[a.Action]], *arguments: Any) -> None:
         """One input to the core."""
-
-    def send_frames(self, link: bytes, frames: Sequence[Any]) -> None:
-        """Frames go to the channel of a link."""
 
 
 class LinkQueues:
@@ -136,8 +135,8 @@ class LinkQueues:
         self.table: dict[type, Callable[[Any], None]] = {
             a.QueueAppend: lambda action: self._of(action.link).append(),
             a.QueueRead: self._read,
-            a.SendFrames: lambda action: site.send_frames(action.channel, action.frames),
-            a.QueueSend: lambda action: site.send_frames(
+            a.SendFrames: lambda action: site.outgoing.send_frames(action.channel, action.frames),
+            a.QueueSend: lambda action: site.outgoing.send_frames(
                 action.channel, self._of(action.channel).kept_after(action.after)
             ),
             a.QueueTrim: lambda action: self._of(action.link).trim(action.durable),

@@ -37,6 +37,17 @@ TIMING: Final = Timing(
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """A link of a secondary."""
+
+    via: bytes
+    """The link, or hop, whose peer it starts from."""
+    spec: LinkSpec
+    late: bool = False
+    """It is made while everything runs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Everything that a run does not decide on its way."""
 
@@ -68,6 +79,8 @@ class Options:
     """Somebody asks for a cut every now and then."""
     tampering: bool = False
     """One of the faults rolls back or wipes a peer."""
+    hops: tuple[Hop, ...] = ()
+    """Each one behind the link, or the hop, that leads to it."""
     only: frozenset[str] = frozenset()
     """The faults that strike, by the names of their methods; all of them when it is empty."""
     between: float = 4.0
@@ -107,6 +120,7 @@ def drawn(seed: int) -> Options:
         cuts=Random(f"cuts {seed}").random() < 0.25,
         journals=_journals(seed),
         tampering=random.random() < 0.1,
+        hops=_hops(seed, links),
     )
 
 
@@ -143,6 +157,41 @@ def _ignored(seed: int, sizes: dict[int, int]) -> frozenset[int]:
     if random.random() >= 0.25:
         return frozenset()
     return frozenset(volume for volume in sizes if random.random() < 0.7)
+
+
+def chained(seed: int) -> Options:
+    """The options of a seed, with a chain in any case."""
+    options = drawn(seed)
+    if options.hops:
+        return options
+    return replace(options, hops=_chain(Random(f"chain {seed}"), options.links))
+
+
+def _hops(seed: int, links: tuple[LinkSpec, ...]) -> tuple[Hop, ...]:
+    """Chains, in a part of the seeds; drawn by itself, so that all other options are what they were."""
+    random = Random(f"hops {seed}")
+    return _chain(random, links) if random.random() < 0.2 else ()
+
+
+def _chain(random: Random, links: tuple[LinkSpec, ...]) -> tuple[Hop, ...]:
+    """One hop, two beside each other, or one behind the other."""
+    first = Hop(random.choice(links).id, _hop(random, 0))
+    shape = random.choice(("one", "one", "one", "beside", "behind"))
+    second = Hop(first.spec.id if shape == "behind" else first.via, _hop(random, 1))
+    hops = (first,) if shape == "one" else (first, second)
+    return tuple([replace(hop, late=random.random() < 0.3) for hop in hops])
+
+
+def _hop(random: Random, number: int) -> LinkSpec:
+    link = _link(random, number)
+    options = replace(
+        link.options,
+        mode=Mode.ASYNC,
+        on_outage=OnOutage.CONTINUE,
+        apply=random.choice(list(Apply)),
+        queue_disk=random.choice((0, 16, 64, 64, 512)) * _KIB,
+    )
+    return replace(link, name=f"hop{number}", options=options)
 
 
 def _queue_disk(name: bytes) -> tuple[int, OnFull]:

@@ -10,15 +10,18 @@ from __future__ import annotations
 from farshore.core import actions as a
 from farshore.core.feeder import Feeder
 from farshore.core.primary import PrimarySetup
+from farshore.core.secondary import SecondarySetup
 from farshore.model.header import Header
 from farshore.model.messages import Ack, DigestQuery, Fill, Welcome
 from farshore.model.options import AckLevel, LinkState, Mode, OnOutage
 from farshore.model.positions import Position
 from sim import dirt
 from sim.app import Request
+from sim.chain import Chain
 from sim.prefix import Prefix
 from sim.primary_site import PrimarySite, Witness
-from sim.secondary_site import FollowerWitness, SecondarySite
+from sim.relay_site import RelaySite, RelayWitness
+from sim.secondary_site import SecondarySite
 from sim.site import Site
 from sim.truth import Standing, Truth, raise_floors
 from sim.world import BrokenRule, World
@@ -49,6 +52,9 @@ class Follower:
         self.stranger = False
         """It came back as another copy: it must end as diverged."""
 
+        self.cut_off = False
+        """A copy that it is fed through was tampered with."""
+
     def had_and_lost(self, sequence: int) -> bool:
         """Whether it said in the primary's session that it had applied this write, and its machine lost
         power since then: what was acknowledged by that was not acknowledged alone."""
@@ -56,7 +62,7 @@ class Follower:
         return lost_power and self.told.get(self.session, 0) >= sequence
 
 
-class Oracle(Witness, FollowerWitness):
+class Oracle(Witness, RelayWitness):
     """See the module."""
 
     def __init__(self, world: World, primary: PrimarySite, truth: Truth) -> None:
@@ -64,13 +70,27 @@ class Oracle(Witness, FollowerWitness):
         self.primary = primary
         self.truth = truth
         self.followers: dict[bytes, Follower] = {}
+        self.direct: dict[bytes, Follower] = {}
+        """Those that the primary feeds itself."""
+        self.chain = Chain(self._claims)
         self._by_site: dict[Site, Follower] = {}
         self._alone_recorded: set[bytes] = set()
         self._covered = 0
 
-    def follow(self, link: bytes, site: SecondarySite) -> None:
-        """A link's peer."""
-        self.followers[link] = self._by_site[site] = Follower(self.truth, site)
+    def follow(self, link: bytes, site: SecondarySite, feeder: RelaySite | None = None) -> None:
+        """A link's peer; `feeder` where that is not the primary."""
+        follower = self.followers[link] = self._by_site[site] = Follower(self.truth, site)
+        if feeder is None:
+            self.direct[link] = follower
+        else:
+            self.chain.follow(link, feeder, follower)
+
+    def tamper(self, link: bytes) -> Follower:
+        """Somebody is about to tamper with a link's peer."""
+        follower = self.followers[link]
+        follower.tampered = True
+        self.chain.tampered_with(follower.site)
+        return follower
 
     # -- the application --------------------------------------------------------------------------
 
@@ -120,7 +140,7 @@ class Oracle(Witness, FollowerWitness):
     # -- the primary ------------------------------------------------------------------------------
 
     def starting(self, site: PrimarySite, setup: PrimarySetup) -> None:
-        for link, follower in self.followers.items():
+        for link, follower in self.direct.items():
             if not follower.tampered:
                 clean = dirt.differing(site, follower.site, setup.geometry)
                 clean -= dirt.dirty_on_disk(setup, link)
@@ -147,14 +167,14 @@ class Oracle(Witness, FollowerWitness):
     def write_failed(self, site: PrimarySite, sequence: int) -> None:
         self.truth.stretches[site.core.generation].failed.add(sequence)
 
-    def received(self, site: PrimarySite, link: bytes, message: object) -> None:
+    def heard_of(self, site: Site, link: bytes, message: object) -> None:
         if isinstance(message, Welcome):
             self.followers[link].session = message.session
         self._watch_alone()
 
     def _watch_alone(self) -> None:
         """Rule C4: `alone since` is cleared only when all of it is durable at the peer."""
-        for link, follower in self.followers.items():
+        for link, follower in self.direct.items():
             if follower.tampered:
                 continue
             record = self.primary.header_file.header.link(link)
@@ -173,6 +193,11 @@ class Oracle(Witness, FollowerWitness):
 
     def cache_lost(self, site: PrimarySite) -> None:
         self.truth.settle(site.images(), power_lost=False, cache_lost=True)
+
+    def recalling(self, site: RelaySite, setup: SecondarySetup) -> None:
+        follower = self._by_site[site]
+        if not follower.tampered:
+            self.chain.recalling(site, setup)
 
     # -- secondaries ------------------------------------------------------------------------------
 
@@ -211,6 +236,8 @@ class Oracle(Witness, FollowerWitness):
             if not core.consistent and not site.doubted:
                 raise BrokenRule("B2", "a copy with a journal doubts what it has replayed")
         self._check_follower(follower)
+        if not follower.tampered:
+            self.chain.resumed(site)
 
     def stopped(self, site: SecondarySite) -> None:
         if site.header_file.header.clean and site.journal.replay.frames:
@@ -224,6 +251,7 @@ class Oracle(Witness, FollowerWitness):
 
     def applying(self, site: SecondarySite, position: Position) -> None:
         follower = self._by_site[site]
+        self.chain.applying(follower, position.sequence)
         follower.highest = max(follower.highest, position.sequence)
 
     def applied(self, site: SecondarySite, position: Position) -> None:
@@ -261,13 +289,14 @@ class Oracle(Witness, FollowerWitness):
         for follower in self.followers.values():
             self._check_follower(follower)
         self.check_dirt()
+        self.chain.check()
 
     def check_dirt(self) -> None:
         """Rule A1 for a running primary."""
         if not self.primary.running:
             return
         core = self.primary.core
-        for link, follower in self.followers.items():
+        for link, follower in self.direct.items():
             feeder = core.feeders.get(link)
             if feeder is None or not self._claims(feeder, follower):
                 continue
@@ -291,10 +320,10 @@ class Oracle(Witness, FollowerWitness):
     def converged(self) -> str:
         """Empty when every link is back to order and every image equal (rule F2); else what is missing."""
         core = self.primary.core
-        tampered = any(follower.tampered for follower in self.followers.values())
+        tampered = any(follower.tampered for follower in self.direct.values())
         if core.fenced:
             return "" if tampered else f"the primary is fenced: {core.fenced}"
-        for link, follower in self.followers.items():
+        for link, follower in self.direct.items():
             feeder = core.feeders[link]
             if follower.tampered and feeder.state is LinkState.DIVERGED:
                 continue
@@ -305,7 +334,7 @@ class Oracle(Witness, FollowerWitness):
                 return f"link {feeder.spec.name} counts dirty: {dirt.listed(left)}"
             if self.primary.images() != follower.site.images():
                 return f"the images of link {feeder.spec.name} differ"
-        return ""
+        return self.chain.converged()
 
 
 def describe(message: object) -> str:

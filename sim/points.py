@@ -14,7 +14,7 @@ from farshore.core.geometry import Geometry
 from farshore.model.options import Apply, LinkOptions, LinkSpec, Mode
 from sim.app import Habits
 from sim.cluster import Cluster, Report
-from sim.options import Options, drawn
+from sim.options import Hop, Options, drawn
 from sim.steps import Doom, Phase
 
 _SIZES = {1: 64 << 10}
@@ -24,7 +24,8 @@ _SIZES = {1: 64 << 10}
 class Point:
     """The `step`-th durable step of one site's first process."""
 
-    primary: bool
+    site: int
+    """0 is the primary, 1 its peer, 2 the copy behind that, if there is one."""
     step: int
     phase: Phase
     machine: bool
@@ -49,13 +50,23 @@ def small_life(seed: int) -> Options:
         writes=40,
         faults=0,
         tampering=False,
+        hops=(),
     )
 
 
-def run_point(seed: int, point: Point) -> Report | None:
+def small_chain(seed: int) -> Options:
+    """The same, with a copy behind the peer."""
+    life = small_life(seed)
+    apply = Apply.JOURNAL if seed % 2 else Apply.DIRECT
+    queue = 0 if seed % 3 == 0 else 1 << 20
+    options = LinkOptions(apply=apply, queue_disk=queue)
+    hop = LinkSpec(Random(f"hop {seed}").randbytes(16), "hop0", "1" * 64, options)
+    return replace(life, hops=(Hop(life.links[0].id, hop),))
+
+
+def run_point(life: Options, point: Point) -> Report | None:
     """A whole life with this death in it; None when it has no so-manieth step. Raises BrokenRule."""
-    cluster = Cluster(small_life(seed))
-    site = cluster.sites[0 if point.primary else 1]
-    doom = site.next_doom = Doom("", point.step, point.phase, point.machine)
+    cluster = Cluster(life)
+    doom = cluster.sites[point.site].next_doom = Doom("", point.step, point.phase, point.machine)
     report = cluster.run()
     return report if doom.countdown <= 0 else None

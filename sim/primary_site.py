@@ -7,11 +7,9 @@ without being copied shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
-
-from xxhash import xxh3_128_digest
 
 from farshore.core import actions as a
 from farshore.core.geometry import Geometry
@@ -19,7 +17,6 @@ from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.queueing import QueueImage
 from farshore.core.scoreboard import BoardImage
 from farshore.core.write_path import Batch
-from farshore.errors import ProtocolError
 from farshore.model.header import Header
 from farshore.model.options import LinkSpec, Role, Timing
 from farshore.model.positions import Position
@@ -27,23 +24,15 @@ from farshore.model.volumes import FLUSH
 from farshore.store.activity_log import ActivityLogFile
 from farshore.store.header import HeaderFile
 from farshore.store.queue_files import Kept
-from farshore.store.scoreboard_file import ScoreboardFile
 from farshore.wire import frame
 from sim.app import Application, Request
-from sim.channel import Channel, decode
 from sim.files import SimFiles
 from sim.link_queue import LinkQueues, left, shelf
-from sim.net import End
+from sim.outgoing import LINKS, Outgoing, create_boards
 from sim.site import HEADER, STATE, TICK, Place, Site
 from sim.steps import Step
 
 _ACTIVITY: Final = f"{STATE}/activity"
-_LINKS: Final = f"{STATE}/links"
-
-
-def board_path(link: bytes) -> str:
-    """Where a link's scoreboard lies."""
-    return f"{_LINKS}/{link.hex()}.board"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +67,7 @@ class Witness:
     def cache_lost(self, site: PrimarySite) -> None:
         """A local sync had failed; the volumes show now what it left of them."""
 
-    def received(self, site: PrimarySite, link: bytes, message: object) -> None:
+    def heard_of(self, site: Site, link: bytes, message: object) -> None:
         """A message of a peer was handled."""
 
 
@@ -98,9 +87,7 @@ class PrimarySite(Site):
         self.activity: ActivityLogFile
         self.logged: frozenset[tuple[int, int]] | None = frozenset()
         """The extents in the durable activity log; None when it is unreadable."""
-        self.boards: dict[bytes, ScoreboardFile] = {}
-        self.channels: dict[bytes, Channel] = {}
-        self._attempts: dict[bytes, End] = {}
+        self.outgoing = Outgoing(self, plan.geometry, lambda: self.witness)
         self._batch: list[Request] = []
         self._carry: dict[type, Callable[[Any], None]] = {
             a.Issue: self._issue,
@@ -108,22 +95,16 @@ class PrimarySite(Site):
             a.SyncVolumes: lambda action: self.sync_volumes(action, self.core.synced),
             a.WriteHeader: lambda action: self.write_header(action, self.core.header_written),
             a.WriteActivity: self._write_activity,
-            a.WriteBoard: self._write_board,
-            a.Connect: self._connect,
-            a.Close: self._close,
-            a.Send: self._send,
-            a.ReadRegion: self._read_region,
             a.Note: self.noted,
+            **self.outgoing.carry,
         }
 
     def create(self, copy: bytes) -> None:
         """The state directory of a new copy."""
         files = SimFiles(self.disk)
-        files.mkdir(_LINKS)
+        create_boards(files, self.plan.geometry, self.plan.links)
         HeaderFile.create(files, HEADER, Header(self.plan.group, copy, Role.PRIMARY))
         ActivityLogFile.create(files, _ACTIVITY, self.plan.hot_capacity)
-        for link in self.plan.links:
-            ScoreboardFile.create(files, board_path(link.id), self.plan.geometry, dirty=True)
         files.fsync_dir(STATE)
 
     # -- life -----------------------------------------------------------------------------------
@@ -131,8 +112,7 @@ class PrimarySite(Site):
     def start(self) -> bool:
         """A new process. False when it died or gave up before it was up."""
         self.begin_process()
-        self.channels.clear()
-        self._attempts.clear()
+        self.outgoing.begin()
         self._batch.clear()
         self.stopping = False
         boards: dict[bytes, BoardImage] = {}
@@ -142,10 +122,8 @@ class PrimarySite(Site):
             self.header_file = HeaderFile.open(self.files, HEADER)
             self.activity = ActivityLogFile.open(self.files, _ACTIVITY, self.plan.hot_capacity)
             for link in self.plan.links:
-                board = ScoreboardFile.open(self.files, board_path(link.id), self.plan.geometry)
-                self.boards[link.id] = board
-                boards[link.id] = board.read()
-                if (image := left(shelf(self.files, _LINKS, link.id))) is not None:
+                boards[link.id] = self.outgoing.open_board(link.id)
+                if (image := left(shelf(self.files, LINKS, link.id))) is not None:
                     queues[link.id] = image
 
         errno = self.steps.carry_out("open", Step(load, lambda _: None))
@@ -177,13 +155,19 @@ class PrimarySite(Site):
         )
         self.witness.starting(self, setup)
         self.core = Primary(setup)
-        self.queues = LinkQueues(self, self.core, _LINKS)
+        self.outgoing.links = self.core
+        self.queues = LinkQueues(self, self.core, LINKS)
         self._carry |= self.queues.table
         self.was_up = True
         self.turn(self.core.start)
         self.witness.started(self)
         self.world.after(TICK, self.life, self._tick)
         return True
+
+    def respecify(self, spec: LinkSpec) -> None:
+        """The operator has changed what a link is like."""
+        links = tuple(spec if each.id == spec.id else each for each in self.plan.links)
+        self.plan = replace(self.plan, links=links)
 
     def stop(self) -> list[a.Action]:
         self.stopping = True
@@ -201,11 +185,8 @@ class PrimarySite(Site):
         self.core.clock(*self.clock())
 
     def end_turn(self) -> None:
-        for link, channel in list(self.channels.items()):
-            if channel.backlog != channel.reported:
-                channel.reported = channel.backlog
-                self.turn(self.core.backlog, link, channel.backlog)
-                return
+        if self.outgoing.report_backlog():
+            return
         if self.core.stopped:
             self.ended()
             self.place.on_death(self, False)
@@ -262,8 +243,7 @@ class PrimarySite(Site):
             )
             data = frame.encode(stamp, action.operations, payloads)
             for link in action.links:
-                if link in self.channels:
-                    self.channels[link].send_frame(data)
+                self.outgoing.send_frames(link, [data])
             last = action.first + len(action.operations) - 1
             kept = Kept(Position(action.follows.generation, last), action.follows, data)
             self.queues.keep(action.queues, kept)
@@ -285,12 +265,6 @@ class PrimarySite(Site):
     def cache_lost(self) -> None:
         self.witness.cache_lost(self)
 
-    def send_frames(self, link: bytes, frames: Sequence[Any]) -> None:
-        """Frames of a queue go to the channel."""
-        for data in frames:
-            if link in self.channels:
-                self.channels[link].send_frame(bytes(data))
-
     def _write_activity(self, action: a.WriteActivity) -> None:
         def run() -> None:
             self.activity.replace(action.extents)
@@ -298,103 +272,3 @@ class PrimarySite(Site):
 
         done = self.core.activity_written
         self.steps.begin("activity", Step(run, lambda errno: self.turn(done, action.ticket, errno)))
-
-    def _write_board(self, action: a.WriteBoard) -> None:
-        def run() -> None:
-            self.boards[action.link].write(action.base, action.peer_copy, action.pages)
-
-        done = self.core.board_written
-        self.steps.begin(
-            f"board:{action.link.hex()}", Step(run, lambda errno: self.turn(done, action.ticket, errno))
-        )
-
-    def _read_region(self, action: a.ReadRegion) -> None:
-        """In two parts at two moments: a write in between tears what is read."""
-        half = action.length // 2 & ~511 or action.length
-        parts: list[bytes] = []
-
-        def read(offset: int, length: int) -> None:
-            if length and not errors:
-                try:
-                    parts.append(self.volumes.read(action.volume, offset, length))
-                except OSError as error:
-                    errors.append(error.errno or 5)
-
-        errors: list[int] = []
-        delay = self.world.between
-
-        def first() -> None:
-            read(action.offset, half)
-            self.world.after(delay(0.0, 0.003), self.life, second)
-
-        def second() -> None:
-            read(action.offset + half, action.length - half)
-            data = b"".join(parts)
-            self.turn(self.core.region_read, action.ticket, self._shown(action, data), *errors or [0])
-
-        self.world.after(delay(0.0, 0.003), self.life, first)
-
-    def _shown(self, action: a.ReadRegion, data: bytes) -> bytes | None:
-        if action.digest:
-            size = self.plan.geometry.region
-            return b"".join(xxh3_128_digest(data[at : at + size]) for at in range(0, len(data), size))
-        return data if any(data) else None
-
-    # -- links ------------------------------------------------------------------------------------
-
-    def _connect(self, action: a.Connect) -> None:
-        self._attempts[action.link] = self.net.connect(action.link, self.life, self)
-
-    def opened(self, end: End) -> None:
-        """The connection is up."""
-        link = end.connection.key
-        if self._attempts.get(link) is end:
-            self.channels[link] = Channel(end)
-            self.turn(self.core.connected, link)
-
-    def arrived(self, end: End) -> None:
-        """Bytes have come in."""
-        link = end.connection.key
-        if self._attempts.get(link) is not end:
-            return
-        channel = self.channels[link]
-        self.core.heard(link)
-        try:
-            channel.collect()
-            while self._attempts.get(link) is end and (unit := channel.next_unit()) is not None:
-                message = decode(*unit)
-                self.turn(self.core.received, link, message)
-                self.witness.received(self, link, message)
-        except ProtocolError as error:
-            channel.abandon()
-            self.lost(end, error.what)
-
-    def lost(self, end: End, why: str) -> None:
-        """The connection is gone, or never came up."""
-        link = end.connection.key
-        if self._attempts.get(link) is end:
-            self._forget(link)
-            self.turn(self.core.disconnected, link, why)
-
-    def roomy(self, end: End) -> None:
-        """The connection takes more."""
-        link = end.connection.key
-        if self._attempts.get(link) is end and link in self.channels:
-            self.channels[link].pump()
-            self.drain()
-
-    def _forget(self, link: bytes) -> None:
-        self._attempts.pop(link, None)
-        self.channels.pop(link, None)
-
-    def _send(self, action: a.Send) -> None:
-        if action.channel in self.channels:
-            self.channels[action.channel].send_message(action.message)
-
-    def _close(self, action: a.Close) -> None:
-        link = action.channel
-        if link in self.channels:
-            self.channels[link].close()
-        elif link in self._attempts:
-            self._attempts[link].closed = True
-        self._forget(link)

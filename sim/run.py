@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sim.cluster import Cluster, Report
-from sim.options import drawn
+from sim.options import chained, drawn
 from sim.world import BrokenRule
 
 
@@ -34,6 +34,11 @@ class Outcome:
 def any_life(seed: int) -> Cluster:
     """The run of a seed with everything that may happen in it."""
     return Cluster(drawn(seed))
+
+
+def any_chain(seed: int) -> Cluster:
+    """The same with a copy behind a peer in any case."""
+    return Cluster(chained(seed))
 
 
 def run_seed(seed: int, make: Callable[[int], Cluster] = any_life) -> Outcome:
@@ -56,13 +61,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", default="1-100", metavar="A-B", help="run these seeds")
     parser.add_argument("--trace", type=int, default=60, metavar="N", help="lines of a failing seed's trace")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failing seed")
+    parser.add_argument("--chain", action="store_true", help="a copy behind a peer, in every seed")
     given = parser.parse_args(arguments)
     first, _, last = given.seeds.partition("-")
     seeds = [given.seed] if given.seed is not None else range(int(first), int(last or first) + 1)
     reached: Counter[str] = Counter()
     failed: list[int] = []
     for seed in seeds:
-        outcome = run_seed(seed)
+        outcome = run_seed(seed, any_chain if given.chain else any_life)
         if outcome.broken:
             failed.append(seed)
             _show(outcome, given.trace)

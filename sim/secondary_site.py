@@ -128,13 +128,7 @@ class SecondarySite(Site):
         self._keys.clear()
         self._greeted.clear()
 
-        def load() -> None:
-            self.header_file = HeaderFile.open(self.files, HEADER)
-            self.position = PositionFile.open(self.files, POSITION, self.boot)
-            copy = self.header_file.header.copy
-            self.journal.segments = Segments.open(self.files, JOURNAL, copy, SEGMENT_BYTES)
-
-        errno = self.steps.carry_out("open", Step(load, lambda _: None))
+        errno = self.steps.carry_out("open", Step(self._load, lambda _: None))
         if errno:
             self.world.note(self.name, "could not start, errno", errno)
             self.die(False)
@@ -143,23 +137,7 @@ class SecondarySite(Site):
         self.journal.replay.read_again(self.disk, power_lost=True)  # opening has made all of it durable
         if not self.header_file.header.clean:
             self.distrust_cache()
-        random = self.world.random
-        positions = self.position.read()
-        self.core = Secondary(
-            SecondarySetup(
-                header=self.header_file.header,
-                geometry=self.plan.geometry,
-                durable=positions.durable,
-                applied=positions.applied,
-                boot=self.boot,
-                instance=random.randbytes(16),
-                new_id=lambda: random.randbytes(16),
-                timing=self.plan.timing,
-                empty=self.empty,
-                journal=self.journal.image,
-                limits=self.plan.limits,
-            )
-        )
+        self.core = self._made()
         self.was_up, self.replaying = True, True
         header = self.header_file.header
         self.journaled = header.journaling and header.resync is None
@@ -168,6 +146,33 @@ class SecondarySite(Site):
         self.net.listeners[self.plan.link] = (self.life, self)
         self.world.after(TICK, self.life, self._tick)
         return True
+
+    def _load(self) -> None:
+        self.header_file = HeaderFile.open(self.files, HEADER)
+        self.position = PositionFile.open(self.files, POSITION, self.boot)
+        copy = self.header_file.header.copy
+        self.journal.segments = Segments.open(self.files, JOURNAL, copy, SEGMENT_BYTES)
+
+    def _made(self) -> Secondary:
+        """The core, from what was loaded."""
+        return Secondary(self._setup())
+
+    def _setup(self) -> SecondarySetup:
+        random = self.world.random
+        positions = self.position.read()
+        return SecondarySetup(
+            header=self.header_file.header,
+            geometry=self.plan.geometry,
+            durable=positions.durable,
+            applied=positions.applied,
+            boot=self.boot,
+            instance=random.randbytes(16),
+            new_id=lambda: random.randbytes(16),
+            timing=self.plan.timing,
+            empty=self.empty,
+            journal=self.journal.image,
+            limits=self.plan.limits,
+        )
 
     def stop(self) -> list[a.Action]:
         return self.core.stop()
@@ -196,6 +201,8 @@ class SecondarySite(Site):
         if not self.core.holding and self._waiting():
             self.whole_turn(self._feed)
             return
+        if self.report_backlog():
+            return
         self._queue.extend(self.core.turn_end())
         if self._queue:
             self._inside = True
@@ -205,6 +212,10 @@ class SecondarySite(Site):
             self.ended()
             self.witness.stopped(self)
             self.place.on_death(self, False)
+
+    def report_backlog(self) -> bool:
+        """True after a turn in which the core was told what waits on a channel of a link of its own."""
+        return False
 
     def follow_up(self, actions: list[a.Action]) -> None:
         """What comes of an action that ended within its turn."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Any, Final
 
 from farshore.core.geometry import Geometry
-from farshore.model.options import AckLevel, Apply, Mode, OnOutage
+from farshore.model.options import AckLevel, Apply, LinkOptions, LinkSpec, Mode, OnOutage
 from sim.app import Habits
 from sim.cluster import Cluster
-from sim.options import Options, drawn
+from sim.options import Hop, Options, drawn
 
 _KIB: Final = 1 << 10
 _SIZES: Final = {1: 64 * _KIB}
@@ -33,7 +34,25 @@ DEATHS: Final = "kill crash crash_all doom"
 def storm(faults: str, *, ignored: bool = False, cuts: bool = False, **link: Any) -> Callable[[int], Cluster]:
     """Makes the run of a seed. `faults`: names of methods of `sim.faults.Faults`; `ignored`: changes of
     the volume are not logged in an outage; `cuts`: somebody asks for cuts; `link`: options of the link."""
+    options = _options(faults, ignored=ignored, cuts=cuts, **link)
+    return lambda seed: Cluster(options(seed))
 
+
+def chained_storm(faults: str, **hop: Any) -> Callable[[int], Cluster]:
+    """The same with a second copy behind the first one; `hop`: options of the link between the two."""
+    options = _options(faults, mode=Mode.ASYNC)
+
+    def chained(seed: int) -> Options:
+        life = options(seed)
+        spec = LinkSpec(Random(f"hop {seed}").randbytes(16), "hop0", "1" * 64, LinkOptions(**hop))
+        return replace(life, hops=(Hop(life.links[0].id, spec),))
+
+    return lambda seed: Cluster(chained(seed))
+
+
+def _options(
+    faults: str, *, ignored: bool = False, cuts: bool = False, **link: Any
+) -> Callable[[int], Options]:
     def options(seed: int) -> Options:
         life = drawn(seed)
         spec = replace(life.links[0], options=replace(life.links[0].options, **(_PLAIN | link)))
@@ -52,6 +71,7 @@ def storm(faults: str, *, ignored: bool = False, cuts: bool = False, **link: Any
             tampering=False,
             only=frozenset(faults.split()),
             between=1.0,
+            hops=(),
         )
 
-    return lambda seed: Cluster(options(seed))
+    return options

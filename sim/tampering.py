@@ -71,18 +71,14 @@ class Tampering:
             self._strike()
 
     def _settled_something(self) -> bool:
-        primary = self.cluster.primary
-        if not primary.running:
-            return False
-        feeder = primary.core.feeders[self.link]
-        return feeder.state is LinkState.RESYNCING and feeder.board.second.any()
+        feeder = self.cluster.feeder_of(self.link)
+        return feeder is not None and feeder.state is LinkState.RESYNCING and feeder.board.second.any()
 
     def _strike(self) -> None:
         site, random = self.site, self.world.random
-        follower = self.cluster.oracle.followers[self.link]
         site.die(True)
         site.disk.strikes.clear()
-        follower.tampered = True
+        follower = self.cluster.oracle.tamper(self.link)
         backups = [data for resync, data in self.backups if resync is None or resync != self._open_resync()]
         if backups and self.world.chance(0.85):
             self.world.reach("tampered: rolled back")
@@ -93,7 +89,7 @@ class Tampering:
                     site.disk.restore(directory, kept)
         else:
             self.world.reach("tampered: wiped")
-            known = self.cluster.primary.header_file.header.link(self.link)
+            known = self.cluster.feeding_site(self.link).header_file.header.link(self.link)
             follower.stranger = known is not None and known.peer_copy is not None
             site.disk.restore(STATE, {})
             site.create(random.randbytes(16))

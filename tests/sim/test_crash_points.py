@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from itertools import count
 
 import pytest
 
-from sim.points import Point, run_point
+from sim.options import Options
+from sim.points import Point, run_point, small_chain, small_life
 from sim.steps import Phase
 
 LIVES = range(1, 21) if os.environ.get("FARSHORE_SOAK") else range(1, 3)
@@ -17,30 +19,33 @@ MOST = 2_000
 """More durable steps than a small life has."""
 
 
-def every_step(seed: int, primary: bool, phase: Phase, machine: bool) -> tuple[int, list[str]]:
+def every_step(life: Options, site: int, phase: Phase, machine: bool) -> tuple[int, list[str]]:
     """How many steps this site has, and what was broken by a death at one of them."""
     broken: list[str] = []
     for step in count(1):
-        point = Point(primary, step, phase, machine)
+        point = Point(site, step, phase, machine)
         try:
-            if run_point(seed, point) is None or step > MOST:
+            if run_point(life, point) is None or step > MOST:
                 return step - 1, broken
         except Exception as error:  # noqa: BLE001 - the point that it was at belongs to the message
-            broken.append(f"life {seed}, {point}: {error!r}")
+            broken.append(f"life {life.seed}, {point}: {error!r}")
     raise AssertionError("unreachable")
 
 
 @pytest.mark.timeout(3_600 if len(LIVES) > 1 else 600)
-def test_a_death_at_any_durable_step_breaks_no_rule() -> None:
+@pytest.mark.parametrize(("lived", "sites"), [(small_life, (0, 1)), (small_chain, (1, 2))])
+def test_a_death_at_any_durable_step_breaks_no_rule(
+    lived: Callable[[int], Options], sites: tuple[int, ...]
+) -> None:
     chosen = [
-        (seed, primary, phase, machine)
+        (lived(seed), site, phase, machine)
         for seed in LIVES
-        for primary in (True, False)
+        for site in sites
         for phase in Phase
         for machine in (False, True)
     ]
     with multiprocessing.get_context("fork").Pool(os.cpu_count() or 2) as pool:
         found = pool.starmap(every_step, chosen, chunksize=1)
     assert [text for _, broken in found for text in broken] == []
-    for (_, primary, _, _), (steps, _) in zip(chosen, found, strict=True):
-        assert steps >= (100 if primary else 25)
+    for (_, site, _, _), (steps, _) in zip(chosen, found, strict=True):
+        assert steps >= (100 if site == 0 else 25)

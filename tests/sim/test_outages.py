@@ -71,7 +71,7 @@ class Outage:
         """What the primary sends on the new connection until both copies are equal."""
         self.cluster.net.heal(self.link)
         self.converge()
-        return self.cluster.primary.channels[self.link].queued
+        return self.cluster.primary.outgoing.channels[self.link].queued
 
 
 @pytest.mark.parametrize("changed", [1, 20, 100, 250])
