@@ -169,7 +169,7 @@ async def serve_make(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[st
     async with node.changing(group):
         stored = groups.feeder(node, group, copy)
         await chains.require_fed_by(node, peer, stored)
-        far = _far(node, peer, wish.peer, number)
+        far = _far(node, wish.peer, number)
         left = _left_over(stored, wish, far, known)
         if left is None:
             link = await links.make(node, stored, far, wish)
@@ -251,17 +251,15 @@ async def _asked_for(
     )
 
 
-def _far(node: Node, asking: Peer, name: str, number: object) -> Peer:
+def _far(node: Node, name: str, number: object) -> Peer:
     """The node that is to hold the far copy, as the one that asks means it."""
     known = node.peers.by_id(str(number)) if number is not None else None
     if known is None and number is None:
         known = next((each for each in node.peers.all() if each.name == name), None)
-    if known is None or known.id == asking.id:
+    if known is None:
         raise FarshoreError(
-            "wrong-state" if known is not None else "not-found",
-            f"{asking.name} feeds the copy at {node.name}: the link would close a ring"
-            if known is not None
-            else f"{node.name} is not paired with {name}",
+            "not-found",
+            f"{node.name} is not paired with {name}",
             means="nothing was changed on any node",
             next_step=f"pair {node.name} and {name}: farshore node invite on one, farshore node join on the"
             " other",

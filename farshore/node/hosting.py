@@ -37,7 +37,7 @@ async def place(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, An
         raise FarshoreError("wrong-feeder", f"{peer.name} asks for a copy that another node is to feed")
     if node.identity.fingerprint in wish.above:
         raise FarshoreError(
-            "wrong-state",
+            "ring",
             f"{node.name} feeds the copy of {wish.group_name} at {peer.name} itself:"
             " the link would close a ring",
             means="nothing was changed on any node",
@@ -95,7 +95,7 @@ def _known(node: Node, wish: Placement, peer: Peer) -> StoredCopy | None:
         config = stored.config
         if config.group == wish.group and config.role is Role.PRIMARY:
             raise FarshoreError(
-                "wrong-state",
+                "ring",
                 f"{node.name} holds the primary copy of {wish.group_name}: the link would close a ring",
                 means="nothing was changed on either node",
             )

@@ -158,7 +158,7 @@ def _new_feeder(node: Node, wish: Pointing, upstream: UpstreamIntent, group: str
         )
     if node.identity.fingerprint in (wish.feeder, *wish.above):
         raise FarshoreError(
-            "wrong-state",
+            "ring",
             f"{node.name} is above the node that would feed its copy of {group}: that would close a ring",
             means="nothing was changed there",
         )
