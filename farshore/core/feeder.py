@@ -423,7 +423,7 @@ class Feeder:
         if before == self.standing:
             return
         self.since = self.shared.outbox.wall
-        if after.state is LinkState.REPLICATING:
+        if after.state in (LinkState.REPLICATING, LinkState.RESYNCING):
             self.why = self.next_step = ""
         self.shared.outbox.note(
             "link-state",
@@ -557,3 +557,5 @@ class Feeder:
             self.pause.advance()
         self.disk.tick()
         self._go_on()
+        if self.filling is not None:
+            self.filling.look()
