@@ -139,7 +139,9 @@ def peer_usable(links: Links, feeder: Feeder, lag: float | None) -> tuple[bool |
     if feeder.session.doubtful:
         return False, None, "its machine lost power: it may hold the newest writes in part"
     if feeder.state is LinkState.REPLICATING:
-        return True, moment(None if lag is None else wall - lag), "every write is applied in order"
+        fed = links.fed_as_of(wall)
+        as_of = None if lag is None or fed is None else min(wall - lag, fed)
+        return True, moment(as_of), "every write is applied in order"
     return (
         True,
         moment(_newest_at_peer(links, feeder)),
