@@ -366,6 +366,9 @@ class Feeder:
             if held:
                 self.shared.fence(text)
             self.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
+        elif code in _LEFT_US:
+            self.disk.abandon(text)  # whoever feeds it now has what lies in our queue
+            self.stop(LinkEvent.REFUSED, text)
         elif code in ("io-error", "faulted", "disk-full"):
             self.stop(LinkEvent.PEER_ERROR, text)
             self.session.retry.slow(self.shared.outbox.now)
@@ -509,6 +512,7 @@ class Feeder:
         def rest() -> None:
             self.spec = spec
             self.gate.closed = False
+            self.remember(paused=False)
             self.close("", "the far copy was pointed at another feeder")
             self.stop(LinkEvent.STOP, "the far copy was pointed at another feeder")
 

@@ -336,8 +336,22 @@ class Relay(Links):
     def tick(self) -> None:
         """Timers."""
         if self.feeders and self._copy.started and not self._copy.stopping:
+            self._stand_alone()
             self._tick_links()
             self._trim_now_and_then()
+
+    def _stand_alone(self) -> None:
+        """Nobody feeds this copy, and it has been fed without a journal: its hops may have what it holds."""
+        copy, standing = self._copy, self._copy.standing
+        fed = copy.session is not None or copy.journal.active or not copy.consistent or copy.fault
+        if fed or standing.position == self.path.position or not standing.sync.idle:
+            return
+
+        def durable() -> None:
+            if copy.session is None and not copy.journal.active:
+                self.stand_at(standing.position)
+
+        standing.make_durable(durable)
 
     def fail(self, why: str) -> None:
         """A disk of this copy failed (rule C3)."""

@@ -56,7 +56,7 @@ async def create(node: Node, group: str, wish: LinkWish, via: str) -> dict[str, 
             "peer_id": None if far is None else far.id,
             "name": wish.name,
             "taken": sorted(taken),
-            "known": [hop.link.hex() for hop in stored.config.hops],
+            "known": _known(stored.config),
             "places": dict(wish.places),
             "options": dict(wish.options),
         }
@@ -274,6 +274,12 @@ def _left_over(stored: StoredCopy, wish: LinkWish, far: Peer, known: set[str]) -
         if same and link.spec.id.hex() not in known and wish.name in (None, link.spec.name):
             return link
     return None
+
+
+def _known(config: CopyConfig) -> list[str]:
+    """Links that this node knows of, its own included: a middle that was bypassed may still have one of them."""
+    own = [link.spec.id.hex() for link in config.links]
+    return [*own, *[hop.link.hex() for hop in config.hops]]
 
 
 # -- at the node from which it was made ---------------------------------------------------------------

@@ -78,7 +78,7 @@ async def remove(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, A
         # Two copies of one node may have fed it in turn, by the same link: then the epoch tells (rule B8).
         if upstream is None or upstream.peer != peer.id or 0 < epoch < upstream.epoch:
             raise FarshoreError("wrong-feeder", f"the copy is not fed by {peer.name} by that link any more")
-        if stored.config.links:
+        if any(not each.left_for for each in stored.config.links):
             raise FarshoreError("wrong-state", f"the copy of {stored.config.group_name} feeds others itself")
         await node.supervisor.take_down(stored)
         node.copies.remove(stored)

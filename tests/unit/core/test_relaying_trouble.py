@@ -129,3 +129,33 @@ def test_a_far_copy_is_no_newer_than_the_middle_that_nobody_feeds() -> None:
     assert chain.hop_feeder.replicating
     entry = report.of_feeder(chain.middle.core.relay, chain.hop_feeder)
     assert entry["peer_usable_as_of"] <= cut_at
+
+
+def test_a_hop_that_is_made_while_nobody_feeds_a_copy_without_a_journal_gets_what_there_is() -> None:
+    chain = Chain(replace(SYNC, apply=Apply.DIRECT), start_hop=False)
+    chain.until(lambda: chain.feeder.replicating)
+    chain.write(0, 512 * 9)
+    chain.turn(20)
+    chain.cut()
+    chain.turn(50)
+    chain.make_hop()
+    chain.until(lambda: chain.hop_feeder.replicating)
+    assert chain.last.disk.seen == chain.middle.disk.seen
+    chain.mend()
+    chain.in_order()
+
+
+def test_b8_nothing_is_kept_for_a_far_copy_that_another_feeder_has() -> None:
+    chain = running(hop=replace(HOP, queue_disk=1 << 30))
+    chain.turn(100)
+    chain.checked = False
+    chain.cut_hop()
+    chain.last.run(chain.last.core.point_at(chain.hop_id, 2))
+    chain.mend_hop()
+    chain.turn(50)
+    for number in range(60):
+        chain.write(512 * number)
+        chain.turn(5)
+    chain.turn(300)
+    assert chain.hop_feeder.state is LinkState.LOGGING
+    assert not chain.middle.journal
