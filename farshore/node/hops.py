@@ -277,7 +277,7 @@ def _left_over(stored: StoredCopy, wish: LinkWish, far: Peer, known: set[str]) -
 
 
 def _known(config: CopyConfig) -> list[str]:
-    """Links that this node knows of, its own included: a middle that was bypassed may still have one of them."""
+    """Links that this node knows of, its own included: a bypassed middle may still have one of them."""
     own = [link.spec.id.hex() for link in config.links]
     return [*own, *[hop.link.hex() for hop in config.hops]]
 

@@ -22,6 +22,7 @@ from farshore.node.os_errors import as_farshore_error
 
 POLL_SECONDS = 0.05
 READY_SECONDS = 30.0
+RELOAD_SECONDS = 15.0
 _log = logging.getLogger(__name__)
 
 
@@ -202,6 +203,8 @@ class Supervisor:
             if hello.get("pid") != watch.pid or hello.get("copy") != one.stored.key:
                 await watch.wait(POLL_SECONDS)
                 continue
+            if adopted:
+                await self._catch_up(one)
             one.answering_since = monotonic()
             one.error = None
             self._on_up(one.stored, adopted)
@@ -210,6 +213,13 @@ class Supervisor:
             return
         if watch.ended.is_set():
             await self._ended(one, None)
+
+    async def _catch_up(self, one: Supervised) -> None:
+        """An earlier node may have ended between writing an intent down and telling the engine of it."""
+        try:
+            await one.stored.engine.ask("reload", seconds=RELOAD_SECONDS)
+        except FarshoreError as error:
+            _log.warning("the engine of %s keeps an older intent: %s", one.stored.config.group_name, error)
 
     async def _ask_stop(self, one: Supervised) -> None:
         try:

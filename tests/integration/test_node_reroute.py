@@ -58,11 +58,8 @@ def test_a_middle_node_that_is_back_is_refused_and_can_be_pointed_at_again(tmp_p
             assert upstream.above == (nodes.print_of("a"),)
             (taken,) = nodes.copy("b").links
             assert (taken.spec.id, taken.spec.epoch, taken.left_for) == (stale.spec.id, 3, "")
-            (stored,) = nodes.b.copies.all()
-            assert asked(stored, "resync")[-1]["link"] == "c"
             (left,) = [each for each in nodes.copy("a").links if each.spec.name == "c"]
             assert left.left_for == "b"
-            assert asked(nodes.a.copies.all()[0], "pause")[-1]["link"] == "c"
             assert [each.via_name for each in nodes.copy("a").hops] == ["b"]
             shown = [each for each in await hops.documents(nodes.a, "orders") if each["name"] == "c"]
             assert [(each["via"], each["epoch"]) for each in shown] == [("b", 3)]
