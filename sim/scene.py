@@ -92,6 +92,13 @@ class Scene(Cluster):
         self.answered()
         return request
 
+    def set_link(self, **options: Any) -> None:
+        """The operator's `link set`."""
+        (old,) = self.primary.plan.links
+        new = replace(old, options=replace(old.options, **options))
+        self.change(new)
+        self.primary.plan = replace(self.primary.plan, links=(new,))
+
     def cut(self) -> None:
         """The line breaks, and the primary has noticed."""
         self.net.cut(self.link)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from farshore.model.options import Apply, LinkState
 from sim.disk import Strike
 from sim.scene import EXTENTS, Scene
 from sim.site import Site
@@ -122,4 +123,24 @@ def a_resync_begins_while_the_journal_is_being_applied(scene: Scene) -> None:
         scene.cut()
         scene.write(1)
         scene.net.heal(scene.link)
+        scene.in_step()
+
+
+def a_peer_is_killed_soon_after_its_link_got_a_journal(scene: Scene) -> None:
+    """A journal that begins in the middle of a generation begins where a start will look for it (B2)."""
+    scene.set_link(queue_disk=64 << 10)
+    scene.in_step()
+    for _ in range(_ROUNDS):
+        scene.write(2)
+        scene.answered()
+        scene.set_link(apply=Apply.JOURNAL)
+        scene.net.cut(scene.link)
+        scene.net.heal(scene.link)
+        scene.until(lambda: scene.feeder.state is not LinkState.REPLICATING)
+        scene.until(lambda: scene.feeder.state is LinkState.REPLICATING)
+        scene.write(2)
+        scene.flush()
+        scene.peer.die(False)
+        scene.in_step()
+        scene.set_link(apply=Apply.DIRECT)
         scene.in_step()

@@ -12,7 +12,7 @@ from farshore.core.actions import WriteBoard
 from farshore.core.activity import ActivityLog
 from farshore.core.feeder import Feeder
 from farshore.core.ledger import Ledger
-from farshore.core.outbox import Outbox
+from farshore.core.outbox import Outbox, after
 from farshore.core.write_path import WritePath
 
 Then = Callable[[], None]
@@ -92,17 +92,3 @@ class BoardKeeper:
         done = after(2, cooled)
         self.write_all(done)
         path.sync_now(done)
-
-
-def after(count: int, then: Then) -> Then:
-    """A continuation that runs `then` at its `count`-th call; at once when there is nothing to wait for."""
-    if not count:
-        then()
-    left = [count]
-
-    def one() -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            then()
-
-    return one

@@ -21,15 +21,19 @@ from farshore.model.options import ResyncKind
 from farshore.model.positions import Position
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from farshore.core.feeder import Feeder
 
 
-def require(feeder: Feeder, kind: ResyncKind) -> None:
-    """The operator wants all to be copied, or compared: marked at once and durably soon, since the peer
+def require(feeder: Feeder, kind: ResyncKind, then: Callable[[], None]) -> None:
+    """The operator wants all to be copied, or compared: marked at once, and `then` durably, since the peer
     may be met long after, by another process of ours, which only knows the marks."""
-    if kind is not ResyncKind.UPDATE:
+    if kind is ResyncKind.UPDATE:
+        then()
+    else:
         feeder.board.require(kind)
-        feeder.shared.persist(feeder.id, lambda: None)
+        feeder.shared.persist(feeder.id, then)
 
 
 def begin(feeder: Feeder, course: Course) -> None:
@@ -79,7 +83,7 @@ def complete(feeder: Feeder, cut: Position) -> None:
         return
     feeder.enter(LinkEvent.COMPLETE)
     if feeder.once:
-        feeder.once = False
+        feeder.remember(once=False)
         pausing.complete(feeder, cut, True)
     else:
         feeder.replicates()
@@ -96,7 +100,7 @@ def learn(feeder: Feeder, peer: m.Welcome) -> bool:
         return False
     _settle(feeder, cut)
     if feeder.once and feeder.wanted is None:
-        feeder.once = False
+        feeder.remember(once=False)
         pausing.complete(feeder, cut, True)
         return True
     return False
@@ -108,5 +112,5 @@ def _settle(feeder: Feeder, cut: Position) -> None:
     feeder.session.doubtful = False
     feeder.board.forget_second()
     feeder.board.base = cut
-    feeder.remember(open_resync=None)
+    feeder.remember(open_resync=None, epoch=feeder.spec.epoch)
     feeder.shared.persist(feeder.id, lambda: None)

@@ -23,6 +23,7 @@ from farshore.core.gate import Acknowledged, LinkGate
 from farshore.core.handshake import Course
 from farshore.core.journal_queue import JournalQueue
 from farshore.core.link import LinkEvent, Standing, step
+from farshore.core.outbox import after
 from farshore.core.pausing import Pause
 from farshore.core.queueing import LinkQueue, position_of
 from farshore.core.scoreboard import Scoreboard
@@ -80,8 +81,7 @@ class Feeder:
         self.queue = 0
         """Bytes on the channel that the socket has not taken."""
         self.fill_bytes = 0
-        self.wanted: ResyncKind | None = None
-        self.once = False
+        self.wanted: ResyncKind | None = ResyncKind.UPDATE if self.once else None
         self.unanswered_cut: Position | None = None
         """The completion cut that was sent and whose answer has not come."""
         self.pause: Pause | None = None
@@ -110,6 +110,11 @@ class Feeder:
         """The durable record of this link."""
         header = self.shared.keeper.header
         return header.link(self.spec.id) or LinkRecord(self.spec.id, self.spec.epoch)
+
+    @property
+    def once(self) -> bool:
+        """Whether the link is to log again at the next completion cut."""
+        return self.record.once
 
     @property
     def sync(self) -> bool:
@@ -281,8 +286,8 @@ class Feeder:
 
     def replicates(self) -> None:
         """Everything goes in order and nothing else is owed."""
-        if not self.record.ever_replicated:
-            self.remember(ever_replicated=True)
+        if not self.record.ever_replicated or self.record.epoch != self.spec.epoch:
+            self.remember(ever_replicated=True, epoch=self.spec.epoch)
         self.disk.begin()
         self.gate.close(replicating=True)
         self.shared.progressed()
@@ -361,6 +366,9 @@ class Feeder:
             if held:
                 self.shared.fence(text)
             self.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
+        elif code in _LEFT_US:
+            self.disk.abandon(text)  # whoever feeds it now has what lies in our queue
+            self.stop(LinkEvent.REFUSED, text)
         elif code in ("io-error", "faulted", "disk-full"):
             self.stop(LinkEvent.PEER_ERROR, text)
             self.session.retry.slow(self.shared.outbox.now)
@@ -423,7 +431,7 @@ class Feeder:
         if before == self.standing:
             return
         self.since = self.shared.outbox.wall
-        if after.state is LinkState.REPLICATING:
+        if after.state in (LinkState.REPLICATING, LinkState.RESYNCING):
             self.why = self.next_step = ""
         self.shared.outbox.note(
             "link-state",
@@ -454,17 +462,19 @@ class Feeder:
         """Bring the peer up to date; `once` logs again at the completion cut."""
         if self.state in (LinkState.DIVERGED, LinkState.FAILED):
             self.enter(LinkEvent.RETRY)
-        self.once = once
-        if self.record.paused:
-            self.remember(paused=False, paused_for="")
+        asked = after(
+            2, lambda: self.shared.outbox.note("resync-asked", link=self.spec.name, resync=kind.value)
+        )
+        self.remember(asked, paused=False, paused_for="", once=once)
         streams = (self.streaming or self.disk.behind) and self.session.phase in (Phase.PREPARING, Phase.LIVE)
         if streams and kind is ResyncKind.UPDATE and not once:
+            asked()
             return
         self.wanted = kind
         if self.session.phase in (Phase.LIVE, Phase.PREPARING):
             self.close("", "a resync was asked for")
             self.stop(LinkEvent.STOP, "a resync was asked for")
-        completing.require(self, kind)
+        completing.require(self, kind, asked)
         self.peer_back()
 
     def peer_back(self) -> None:
@@ -481,6 +491,7 @@ class Feeder:
         self.spec = spec
         self.gate.closed = False
         if rested:
+            self.wanted = ResyncKind.UPDATE
             self.gate.alone = self.record.alone_since is not None
             self.session.retry.at_once()
         if self.sync and not was_sync and self.acked.applied < self.shared.path.sequence:
@@ -501,6 +512,7 @@ class Feeder:
         def rest() -> None:
             self.spec = spec
             self.gate.closed = False
+            self.remember(paused=False)
             self.close("", "the far copy was pointed at another feeder")
             self.stop(LinkEvent.STOP, "the far copy was pointed at another feeder")
 
@@ -557,3 +569,5 @@ class Feeder:
             self.pause.advance()
         self.disk.tick()
         self._go_on()
+        if self.filling is not None:
+            self.filling.look()

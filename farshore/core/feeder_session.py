@@ -129,6 +129,9 @@ class FeederSession:
         if completing.learn(feeder, peer):
             return
         blank_gets = kind_for(Course.FIRST, feeder.wanted, feeder.spec.options.first)
+        if feeder.spec.epoch != feeder.record.epoch and (peer.resync is not None or peer.doubtful):
+            # Rule B8: another feeder had it meanwhile, and what that one wrote there is in no map of ours.
+            feeder.board.require(ResyncKind.DIGEST)
         decision = decide(feeder.record, feeder.board, feeder.shared.history(), peer, blank_gets)
         course = decision.course
         if course in (Course.NEWER, Course.CONFLICT, Course.CHANGED):

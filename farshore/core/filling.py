@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farshore.core.actions import ReadRegion
+from farshore.core.headway import Headway
 from farshore.core.resync import CHUNK, WINDOW, Piece, ResyncCursor
 from farshore.model import messages as m
 from farshore.model.header import OpenResync
@@ -79,6 +80,7 @@ class Filling:
         longest = min(CHUNK, feeder.spec.options.queue_memory // PIECES)
         self.cursor = ResyncCursor(feeder.board, resync, longest)
         self._turns = Turns()
+        self.headway = Headway()
         self._cut: Position | None = None
         self._recording = False
         self._hastened = 0
@@ -222,6 +224,12 @@ class Filling:
         position = feeder.shared.position()
         feeder.restart_stream(position)
         feeder.send(m.Skip(feeder.session.nonce, position))
+
+    def look(self) -> None:
+        """Now and then: whether there will be an end."""
+        now, cursor, region = self._feeder.shared.outbox.now, self.cursor, self._feeder.board.geometry.region
+        if self.headway.due(now):
+            self.headway.look(now, cursor.left * region, cursor.settled * region)
 
     def eta(self) -> float | None:
         """Seconds that the rest may take at the pace so far; None before there is a pace."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from farshore.core.headway import Rates
 from farshore.model.options import Health, LinkState, Reason
 
+_MIB = 1 << 20
 _WORST_FIRST = (
     Health.FAILED,
     Health.DIVERGED,
@@ -40,6 +42,8 @@ class LinkFacts:
     """What to do about a peer that will not come back by itself."""
     doubted: str = ""
     """Rule C3: the fault of ours that stopped the link."""
+    rates: Rates | None = None
+    """Rule E4: of a resync."""
     alone: bool = False
     """Rule C4: writes were acknowledged that this sync link's peer may still lack."""
 
@@ -58,6 +62,10 @@ def of_link(group: str, link: LinkFacts) -> Verdict:
             return Verdict(Health.PROTECTED, f"{name} replicates every write in order", "")
         case LinkState.QUEUING:
             return Verdict(Health.BEHIND, f"{name} keeps writes in its queue", "")
+        case LinkState.RESYNCING if link.rates is not None and link.rates.loses:
+            copied, marked = link.rates.copied / _MIB, link.rates.marked / _MIB
+            why = f"{name} copies {copied:.1f} MiB/s and writes mark {marked:.1f} MiB/s of it anew"
+            return Verdict(Health.CATCHING_UP, why, "it ends once less is written, or more fits on the line")
         case LinkState.RESYNCING:
             return Verdict(Health.CATCHING_UP, f"{name} copies what its peer lacks", "")
         case LinkState.DIVERGED:

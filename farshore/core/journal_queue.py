@@ -7,7 +7,7 @@ drop: being `live` only means that the journal is kept for this hop, up to the b
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from farshore.core.gate import Acknowledged
 from farshore.core.link import Standing
@@ -17,6 +17,10 @@ from farshore.model.volumes import Operation
 
 if TYPE_CHECKING:
     from farshore.core.feeder import Feeder
+
+
+_PIECE: Final = 256 << 10
+"""Bytes of frames that are counted together: a queue may hold millions of them."""
 
 
 class JournalQueue(LinkQueue):
@@ -58,8 +62,12 @@ class JournalQueue(LinkQueue):
 
     def _enter(self, last: int, size: int) -> None:
         self.end = self.on_disk = last
-        self._kept_frames.append((last, size))
         self.disk_bytes += size
+        kept = self._kept_frames
+        if kept and kept[-1][1] + size <= _PIECE:
+            kept[-1] = (last, kept[-1][1] + size)
+        else:
+            kept.append((last, size))
 
     def acknowledged(self, durable: int) -> None:
         """The peer has everything up to here durable."""

@@ -175,6 +175,7 @@ class Journaling:
         self.taken = standing.applied
         self._copy.relay.forgotten(standing.applied)
         if errno in FULL:
+            self._copy.relay.no_room()
             self._copy.end_session("disk-full", "no space is left for the copy's journal")
         else:
             self._copy.fail(errno)

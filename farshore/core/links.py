@@ -63,6 +63,10 @@ class Links:
     def _settled(self) -> None:
         """Something that a link waited for has ended."""
 
+    def fed_as_of(self, wall: float) -> float | None:
+        """Until when this copy has all that it is to pass on, wall seconds; None where nobody knows."""
+        return wall
+
     # -- facts ------------------------------------------------------------------------------
 
     @property

@@ -158,3 +158,17 @@ class GroupSync:
             self._begin(following)
         for then in waiting:
             then(errno)
+
+
+def after(count: int, then: Callable[[], None]) -> Callable[[], None]:
+    """A continuation that runs `then` at its `count`-th call; at once when there is nothing to wait for."""
+    if not count:
+        then()
+    left = [count]
+
+    def one() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            then()
+
+    return one

@@ -39,7 +39,9 @@ def begin(feeder: Feeder, drain: bool, timeout: float) -> None:
     sending = replicating or feeder.state is LinkState.RESYNCING
     here = feeder.shared.position()
     cut = here if sending else _stopped(feeder) or here
-    feeder.wanted, feeder.once = None, False
+    feeder.wanted = None
+    if feeder.once:
+        feeder.remember(once=False)
     durable = feeder.acked.durable >= here.sequence
     if not (replicating and drain) or durable:
         complete(feeder, cut, replicating and durable)

@@ -98,11 +98,20 @@ class Relay(Links):
             return history.extended_to(self.path.sequence)
         return history.cut_at(self.path.position) if history.holds(self.path.position) else history
 
+    def fed_as_of(self, wall: float) -> float | None:
+        """While its feeder is away this copy stands still, and with it whoever is behind it."""
+        copy = self._copy
+        if copy.session is not None and copy.session.ready:
+            return wall
+        return copy.since or None
+
     def _feeds(self) -> bool:
         """Whether a hop may be met: the volumes are a prefix, and stand where `path` says."""
         copy, standing = self._copy, self._copy.standing
         if not copy.started or copy.fault or not copy.consistent or copy.stopping:
             return False
+        if copy.session is not None and copy.session.resyncing:
+            return False  # also before the header says so
         still = copy.session is None and standing.applied == standing.durable == self.path.sequence
         return standing.generation == self.path.generation and (copy.journal.active or still)
 
@@ -205,6 +214,14 @@ class Relay(Links):
             self.boards.write_exactly(then)
         else:
             self.boards.write_all(then)
+
+    def no_room(self) -> None:
+        """The disk of the journal is full: what is kept for hops that are behind gives way first (F1)."""
+        for feeder in self.feeders.values():
+            if feeder.disk.live and feeder.disk.behind:
+                feeder.stop(LinkEvent.OVERFLOW, "no space is left for the journal that is its queue")
+        if self.feeders:
+            self.trim(Position(self.path.generation, self._copy.journal.marked))
 
     # -- the journal is kept (D4) -----------------------------------------------------------
 
@@ -319,8 +336,22 @@ class Relay(Links):
     def tick(self) -> None:
         """Timers."""
         if self.feeders and self._copy.started and not self._copy.stopping:
+            self._stand_alone()
             self._tick_links()
             self._trim_now_and_then()
+
+    def _stand_alone(self) -> None:
+        """Nobody feeds this copy, and it has been fed without a journal: its hops may have what it holds."""
+        copy, standing = self._copy, self._copy.standing
+        fed = copy.session is not None or copy.journal.active or not copy.consistent or copy.fault
+        if fed or standing.position == self.path.position or not standing.sync.idle:
+            return
+
+        def durable() -> None:
+            if copy.session is None and not copy.journal.active:
+                self.stand_at(standing.position)
+
+        standing.make_durable(durable)
 
     def fail(self, why: str) -> None:
         """A disk of this copy failed (rule C3)."""

@@ -60,6 +60,7 @@ def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
         options.autosync,
         feeder.next_step,
         feeder.record.paused_for,
+        feeder.filling.headway.rates if feeder.filling is not None else None,
         feeder.sync and feeder.gate.alone,
     )
 
@@ -72,6 +73,7 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
     seconds = lag.seconds if lag is not None else None
     usable, as_of, why = peer_usable(links, feeder, seconds)
     stopped = record.stopped_at
+    rates = filling.headway.rates if filling is not None else None
     return {
         "id": feeder.id.hex(),
         "name": feeder.spec.name,
@@ -85,6 +87,8 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
         "direction": "forward",
         "progress": filling.cursor.progress if filling is not None else None,
         "eta_seconds": filling.eta() if filling is not None else None,
+        "copied_bytes_per_second": round(rates.copied) if rates is not None else None,
+        "marked_bytes_per_second": round(rates.marked) if rates is not None else None,
         "lag_seconds": seconds,
         "lag_bytes": lag.size if lag is not None else None,
         "lag_writes": lag.writes if lag is not None else None,
@@ -135,7 +139,9 @@ def peer_usable(links: Links, feeder: Feeder, lag: float | None) -> tuple[bool |
     if feeder.session.doubtful:
         return False, None, "its machine lost power: it may hold the newest writes in part"
     if feeder.state is LinkState.REPLICATING:
-        return True, moment(None if lag is None else wall - lag), "every write is applied in order"
+        fed = links.fed_as_of(wall)
+        as_of = None if lag is None or fed is None else min(wall - lag, fed)
+        return True, moment(as_of), "every write is applied in order"
     return (
         True,
         moment(_newest_at_peer(links, feeder)),

@@ -60,6 +60,8 @@ class ResyncCursor:
         self.in_flight = 0
         """Bytes of all pieces under way."""
         self.sent_bytes = 0
+        self.settled = 0
+        """Marks that have fallen, of either kind."""
         self.voided: dict[tuple[int, int], int] = {}
         self.ending = False
         """The completion cut was sent."""
@@ -200,6 +202,8 @@ class ResyncCursor:
         for done in [each for each in self.fills if each <= ordinal]:
             piece = self.fills.pop(done)
             for first, stop in _runs(piece.first, piece.stop, piece.again):
+                for each in (self.board.dirty, self.board.suspect):
+                    self.settled += each.bits[piece.volume].count(1, first, stop)
                 self.board.second.set(piece.volume, first, stop, 1)
                 self.board.dirty.set(piece.volume, first, stop, 0)
                 self.board.suspect.set(piece.volume, first, stop, 0)
@@ -217,6 +221,8 @@ class ResyncCursor:
             self.board.suspect.set(piece.volume, region, region + 1, 0)
             if differs:
                 self.board.dirty.set(piece.volume, region, region + 1, 1)
+            else:
+                self.settled += 1
         self._put_back(piece)
         return True
 
@@ -234,10 +240,14 @@ class ResyncCursor:
         return not (self.board.dirty.any() or self.board.suspect.any())
 
     @property
+    def left(self) -> int:
+        """Marks that are left, of either kind."""
+        return self.board.dirty.count() + self.board.suspect.count()
+
+    @property
     def progress(self) -> float:
         """0 to 1: the share of the regions that were dirty at the start and are settled."""
-        left = self.board.dirty.count() + self.board.suspect.count()
-        return max(0.0, min(1.0, 1.0 - left / self.total))
+        return max(0.0, min(1.0, 1.0 - self.left / self.total))
 
 
 def _runs(first: int, stop: int, excluded: set[int]) -> Iterable[tuple[int, int]]:

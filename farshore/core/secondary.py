@@ -89,6 +89,7 @@ class Secondary:
         """A clean stop: end the session, make everything durable, say so in the header."""
         if not self.stopping:
             self.end_session("", "the engine stops")
+            self.relay.close()
             self.stopping = True
             if self.fault or not self.started:
                 self.stopped = True
@@ -109,7 +110,6 @@ class Secondary:
         def known() -> None:
             self.keeper.put(replace(self.keeper.header, history=self.history(), clean=True), done)
 
-        self.relay.close()
         self.relay.persist(known, exactly=True)
 
     # -- facts ------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from farshore.core.board_keeper import after
 from farshore.core.link import LinkEvent
+from farshore.core.outbox import after
 from farshore.model import messages as m
 
 if TYPE_CHECKING:

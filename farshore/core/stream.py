@@ -72,6 +72,8 @@ class Stream:
         self.fills_applied = 0
         self.fills_durable = 0
         self.ack_due = False
+        self.resyncing = False
+        """From the moment at which a resync is announced until its end is durable."""
         self._resyncs = 0
         self._copy = copy
         self._holds = 0
@@ -266,6 +268,7 @@ class Stream:
     def _begin(self, message: m.ResyncBegin) -> None:
         """Rule E1: everything so far synced, then durably inconsistent, before the first fill."""
         copy, position = self._copy, message.position
+        self.resyncing = True
         copy.relay.suspend()
 
         def mark(done: Callable[[], None]) -> None:
@@ -373,6 +376,7 @@ class Stream:
             copy.standing.sync_volumes(self._if_current(record))
 
         def installed() -> None:
+            self.resyncing = False
             copy.standing.durable = max(copy.standing.durable, position.sequence)
             if wanted:
                 copy.journal.activate(position)

@@ -20,6 +20,9 @@ from farshore.wire import session
 
 LINGER: Final = 2.0
 """Seconds that the last words of a connection may take."""
+KEPT: Final = 1.0
+"""Seconds that a buffer which a large unit needed is kept for the next one: to make one costs as much as to
+copy it."""
 _HEARD_EVERY: Final = 0.05
 """Seconds; a sign of life more often than this is no news."""
 _ROUNDS: Final = 64
@@ -45,7 +48,8 @@ class Handler(Protocol):
 
 
 class LinkConnection:
-    """See the module. `window` is the bytes read at a time and the buffer's size while units fit."""
+    """See the module. `window` is the bytes read at a time and the buffer's size while units fit; one
+    that does not makes it grow."""
 
     def __init__(self, reactor: Reactor, channel: Channel, handler: Handler, window: int) -> None:
         self.channel = channel
@@ -61,6 +65,7 @@ class LinkConnection:
         self._waiting = False
         self._handed = False
         self._heard_at = 0.0
+        self._large_at = 0.0
         self._events = READABLE
         self._open = True
         self._linger: Timer | None = None
@@ -154,10 +159,11 @@ class LinkConnection:
 
     def _fill(self) -> bool:
         """Reads once, and hands on; False when nothing more is here, or may be handed on."""
-        empty = self._start == self._end and len(self._view) == self._window
-        if empty:
+        if self._start == self._end:
             self._start = self._end = 0
-        room = self._view if empty else self._room()
+            room = self._view if len(self._view) == self._window else self._rightly_sized()
+        else:
+            room = self._room()
         size = self.channel.recv_into(room)
         if size == NOTHING:
             return False
@@ -191,12 +197,21 @@ class LinkConnection:
         self._waiting = self._handler.holding
         return not self._waiting
 
+    def _rightly_sized(self) -> memoryview:
+        """Where to receive when there is nothing yet: no further than usual, so that a unit which needs the
+        large buffer lies at its beginning."""
+        if self._reactor.now - self._large_at > KEPT:
+            self._view = memoryview(bytearray(self._window))
+        return self._view[: self._window]
+
     def _room(self) -> memoryview:
         """Where to receive: behind what is incomplete, all of which must fit, and not much beyond it."""
         have = self._end - self._start
-        room = max(self._missing if have else 0, self._window - have)
+        room = max(self._missing, self._window - have)
         view = self._view
-        if have + room > len(view) or (not have and len(view) > self._window):
+        if have + room > self._window:
+            self._large_at = self._reactor.now
+        if have + room > len(view):
             view = memoryview(bytearray(have + room))
         if self._start or view is not self._view:
             view[:have] = self._view[self._start : self._end]

@@ -122,8 +122,12 @@ class LinkQueues:
         return sum(queue.memory_bytes for queue in self._queues.values())
 
     def remove(self, link: bytes) -> None:
-        """The link is gone: its queue goes too."""
+        """The link is gone: its queue goes too, also one that nobody has used since the start."""
+        left = self._stored.queues.pop(link, None)
         queue = self._queues.pop(link, None)
+        if queue is None and left is not None:
+            shelf = Shelf(self._stored.layer, left.directory, link, left.segment_bytes)
+            queue = DiskQueue(QueueFiles(shelf, left), self._pool, lambda *_: None)
         if queue is not None:
             queue.close(remove=True)
 

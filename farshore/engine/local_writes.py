@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from farshore.engine.frame_buffer import frame_buffer_of
@@ -22,6 +24,7 @@ from farshore.store.volume import Volume
 SLOW: Final = 0.005
 """Seconds."""
 _KEY: Final = "writes"
+_VOLUME_AND_CODE: Final = itemgetter(0, 1)
 
 Errors = dict[int, int]
 """errno by the index of the operation."""
@@ -106,47 +109,31 @@ def carry_out(
     volumes: Mapping[int, Volume], operations: Sequence[Operation], payloads: Sequence[Buffer | None]
 ) -> Errors:
     """Writes, zeroes and trims in order; flushes and cuts change nothing here. Every operation is tried."""
+    if len(operations) == 1:
+        return _carry_out_one(volumes, operations[0], payloads[0])
     errors: Errors = {}
-    at, count = 0, len(operations)
-    while at < count:
-        number, code, offset, length = operations[at]
-        first = at
-        at += 1
+    at = 0
+    for (number, code), run in groupby(operations, _VOLUME_AND_CODE):
+        first, offsets = at, [operation[2] for operation in run]
+        at += len(offsets)
         if code == WRITE:
-            if at == count:
-                try:
-                    volumes[number].write(payloads[first], offset)  # type: ignore[arg-type]
-                except OSError as error:
-                    errors[first] = error.errno or errno.EIO
-                break
-            while at < count and operations[at][0] == number and operations[at][1] == WRITE:
-                at += 1
-            _write_run(volumes[number], operations, payloads, range(first, at), errors)
+            pieces = payloads[first:at]
+            for place, failed in volumes[number].write_many(offsets, pieces).items():  # type: ignore[arg-type]
+                errors[first + place] = failed
         elif code <= TRIM:
-            try:
-                volumes[number].zero(offset, length, may_unmap=code == TRIM)
-            except OSError as error:
-                errors[first] = error.errno or errno.EIO
+            for index in range(first, at):
+                for failed in _carry_out_one(volumes, operations[index], None).values():
+                    errors[index] = failed
     return errors
 
 
-def _write_run(
-    volume: Volume,
-    operations: Sequence[Operation],
-    payloads: Sequence[Buffer | None],
-    run: range,
-    errors: Errors,
-) -> None:
-    """Writes to one volume. Where neighbours follow one another they share a call."""
-    first = run.start
-    if len(run) > 1 and operations[first][2] + operations[first][3] == operations[first + 1][2]:
-        writes = [(operations[index][2], payloads[index]) for index in run]
-        for place, code in volume.write_many(writes).items():  # type: ignore[arg-type]
-            errors[first + place] = code
-        return
-    write = volume.write
-    for index in run:
-        try:
-            write(payloads[index], operations[index][2])  # type: ignore[arg-type]
-        except OSError as error:
-            errors[index] = error.errno or errno.EIO
+def _carry_out_one(volumes: Mapping[int, Volume], operation: Operation, payload: Buffer | None) -> Errors:
+    number, code, offset, length = operation
+    try:
+        if code == WRITE:
+            volumes[number].write(payload, offset)  # type: ignore[arg-type]
+        elif code <= TRIM:
+            volumes[number].zero(offset, length, may_unmap=code == TRIM)
+    except OSError as error:
+        return {0: error.errno or errno.EIO}
+    return {}

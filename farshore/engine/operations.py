@@ -15,6 +15,7 @@ from farshore.core import cutting
 from farshore.core.report import moment
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
+from farshore.engine.link_answers import Wait, answer_when_told
 from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.primary_copy import PrimaryCopy
@@ -26,6 +27,8 @@ from farshore.wire import control, preface
 LONGEST_WAIT: Final = 30.0
 _PAUSE_SLACK: Final = 5.0
 """Seconds beyond a pause's own timeout after which its answer is given up."""
+_RECORD_SECONDS: Final = 10.0
+"""Seconds after which a resync that could not be recorded is given up."""
 
 
 class Operations:
@@ -86,60 +89,40 @@ class Operations:
         link = _optional(call, "link", str)
         drain = _given(call, "drain", bool, True)
         timeout = float(_given(call, "timeout", (int, float), 30.0))
-        answers: dict[str, dict[str, object]] = {}
-        wanted: set[str] = set()
 
-        def told(kind: str, fields: dict[str, object]) -> None:
-            if kind != "link-paused" or fields["link"] in answers:
-                return
-            answers[str(fields["link"])] = {
+        def entry(fields: dict[str, object]) -> dict[str, object]:
+            return {
                 "name": fields["link"],
                 "position": {"generation": fields["generation"], "sequence": fields["sequence"]},
                 "time": moment(copy.wall()),
                 "drained": fields["drained"],
             }
-            finish_if_complete()
 
-        def finish_if_complete() -> None:
-            if wanted and wanted <= answers.keys():
-                end()
-                call.reply({"links": [answers[name] for name in sorted(wanted)]})
-
-        def end() -> None:
-            timer.cancel()
-            copy.journal.listeners.remove(told)
-
-        def too_late() -> None:
-            end()
-            call.fail(
-                FarshoreError(
-                    "timeout",
-                    "the links did not stop in time",
-                    means="They will stop as soon as they can.",
-                    next_step=f"farshore status {copy.config.group_name}",
-                )
-            )
-
-        copy.journal.listeners.append(told)
-        timer = copy.reactor.after(timeout + _PAUSE_SLACK, too_late)
-        try:
-            wanted |= set(links.pause(link, drain, timeout))
-        except FarshoreError:
-            end()
-            raise
-        if not wanted:
-            end()
-            call.reply({"links": []})
-        finish_if_complete()
+        late = FarshoreError(
+            "timeout",
+            "the links did not stop in time",
+            means="They will stop as soon as they can.",
+            next_step=f"farshore status {copy.config.group_name}",
+        )
+        wait = Wait("link-paused", timeout + _PAUSE_SLACK, late, entry)
+        answer_when_told(copy, call, wait, lambda: links.pause(link, drain, timeout))
 
     def _resync(self, call: Call) -> None:
-        links = self._links()
+        links, copy = self._links(), self._copy
         link = _optional(call, "link", str)
+        once = _given(call, "once", bool, False)
         try:
             kind = ResyncKind(_given(call, "kind", str, ResyncKind.UPDATE.value))
         except ValueError as error:
             raise FarshoreError("usage", str(error)) from error
-        call.reply({"links": links.resync(link, kind, _given(call, "once", bool, False))})
+        late = FarshoreError(
+            "timeout",
+            "what was asked for is not on the disk yet",
+            means="The links go on with it, unless the engine ends before it is.",
+            next_step=f"farshore status {copy.config.group_name}",
+        )
+        wait = Wait("resync-asked", _RECORD_SECONDS, late, lambda fields: fields["link"])
+        answer_when_told(copy, call, wait, lambda: links.resync(link, kind, once))
 
     def _cut(self, call: Call) -> None:
         name, number = _given(call, "name", str, ""), _given(call, "number", int, 0)

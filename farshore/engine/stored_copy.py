@@ -155,7 +155,22 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
             copy.open_board(intent.spec.id)
         else:
             copy.create_board(intent.spec.id)
+    _sweep(layer, f"{directory}/links", {intent.spec.id.hex() for intent in config.links})
     return copy
+
+
+def _sweep(layer: FileLayer, directory: str, wanted: set[str]) -> None:
+    """Links that were deleted while no engine ran have left their files."""
+    for name in layer.listdir(directory):
+        link, _, kind = name.partition(".")
+        if link in wanted or kind not in ("board", "queue"):
+            continue
+        path = f"{directory}/{name}"
+        if kind == "queue":
+            for each in reversed(layer.listdir(path)):
+                layer.remove(f"{path}/{each}")
+        layer.remove(path)
+        layer.fsync_dir(directory)
 
 
 def _open_journal(layer: FileLayer, directory: str, header: Header) -> Segments:

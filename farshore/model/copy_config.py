@@ -41,11 +41,9 @@ class LinkIntent:
     """HOST:PORT of the peer node's port for peers."""
     asked_by: str = ""
     """Fingerprint of the node at whose wish this hop was made; empty where it was made here."""
-
-    @property
-    def left_for(self) -> str:
-        """See `LinkSpec`."""
-        return self.spec.left_for
+    left_for: str = ""
+    """Name of the node that feeds the far copy in place of this one since it was pointed there; empty while
+    this link may feed it. Such a link logs and knocks nowhere, and the group's health does not hang on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +216,12 @@ def _link(value: dict[str, Any]) -> LinkIntent:
             peer=spec["peer"],
             options=options_from_json(spec["options"]),
             epoch=int(spec["epoch"]),
-            left_for=str(spec.get("left_for", "")),
+            resting=bool(value.get("left_for")),
         ),
         peer_name=value["peer_name"],
         address=value["address"],
         asked_by=str(value.get("asked_by", "")),
+        left_for=str(value.get("left_for", "")),
     )
 
 

@@ -56,6 +56,8 @@ class LinkRecord:
     stopped_at: Position | None = None
     stopped_time: float | None = None
     """When the link last stopped sending (rule B5), seconds since the epoch."""
+    once: bool = False
+    """The operator wants a single resync: the link logs again at its completion cut."""
     queue_whole: bool = False
     """Set by a clean stop only: the disk queue reaches to the head of the history, and every mark of the
     scoreboard is one of a frame in it."""

@@ -154,14 +154,8 @@ class LinkSpec:
     """The peer node's fingerprint, lowercase hex."""
     options: LinkOptions
     epoch: int = 1
-    left_for: str = ""
-    """Name of the node that feeds the far copy in place of this one since it was pointed there; empty while
-    this link may feed it. Such a link logs and knocks nowhere, and the group's health does not hang on it."""
-
-    @property
-    def resting(self) -> bool:
-        """Whether the far copy was pointed at another feeder."""
-        return bool(self.left_for)
+    resting: bool = False
+    """The far copy was pointed at another feeder: the link only logs, until it is pointed here again."""
 
 
 @dataclass(frozen=True, slots=True)

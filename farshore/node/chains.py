@@ -44,13 +44,13 @@ async def above(
 ) -> tuple[Feeding, ...]:
     """The copies that feed this one, the nearest first.
 
-    Raises FarshoreError `wrong-state` for a chain of more than `most`.
+    Raises FarshoreError `ring` for a chain of more than `most`.
     """
     upstream = stored.config.upstream
     if upstream is None:
         return ()
     if most <= 0:
-        raise FarshoreError("wrong-state", f"a chain of more than {MOST_ABOVE} copies, or a ring of them")
+        raise FarshoreError("ring", f"a chain of more than {MOST_ABOVE} copies, or a ring of them")
     peer = node.peers.by_id(upstream.peer)
     if peer is None:
         return _remembered(node, upstream)
@@ -101,7 +101,7 @@ def own(node: Node, stored: StoredCopy) -> Feeding:
 
 
 def refuse_ring(group: str, chain: Sequence[Feeding], far: Peer) -> None:
-    """Raises FarshoreError `wrong-state` where the node of the far copy is in the chain that is to feed it.
+    """Raises FarshoreError `ring` where the node of the far copy is in the chain that is to feed it.
 
     `chain` begins with the copy that is to be the feeder.
     """
@@ -109,7 +109,7 @@ def refuse_ring(group: str, chain: Sequence[Feeding], far: Peer) -> None:
         if each.node == far.id:
             way = " -> ".join((each.name or far.name, *[one.name or "?" for one in reversed(chain[:place])]))
             raise FarshoreError(
-                "wrong-state",
+                "ring",
                 f"{far.name} feeds the copy of {group} at {chain[0].name} itself ({way}):"
                 " the link would close a ring",
                 means="nothing was changed on any node",

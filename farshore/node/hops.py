@@ -56,7 +56,7 @@ async def create(node: Node, group: str, wish: LinkWish, via: str) -> dict[str, 
             "peer_id": None if far is None else far.id,
             "name": wish.name,
             "taken": sorted(taken),
-            "known": [hop.link.hex() for hop in stored.config.hops],
+            "known": _known(stored.config),
             "places": dict(wish.places),
             "options": dict(wish.options),
         }
@@ -169,7 +169,7 @@ async def serve_make(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[st
     async with node.changing(group):
         stored = groups.feeder(node, group, copy)
         await chains.require_fed_by(node, peer, stored)
-        far = _far(node, peer, wish.peer, number)
+        far = _far(node, wish.peer, number)
         left = _left_over(stored, wish, far, known)
         if left is None:
             link = await links.make(node, stored, far, wish)
@@ -251,17 +251,15 @@ async def _asked_for(
     )
 
 
-def _far(node: Node, asking: Peer, name: str, number: object) -> Peer:
+def _far(node: Node, name: str, number: object) -> Peer:
     """The node that is to hold the far copy, as the one that asks means it."""
     known = node.peers.by_id(str(number)) if number is not None else None
     if known is None and number is None:
         known = next((each for each in node.peers.all() if each.name == name), None)
-    if known is None or known.id == asking.id:
+    if known is None:
         raise FarshoreError(
-            "wrong-state" if known is not None else "not-found",
-            f"{asking.name} feeds the copy at {node.name}: the link would close a ring"
-            if known is not None
-            else f"{node.name} is not paired with {name}",
+            "not-found",
+            f"{node.name} is not paired with {name}",
             means="nothing was changed on any node",
             next_step=f"pair {node.name} and {name}: farshore node invite on one, farshore node join on the"
             " other",
@@ -276,6 +274,12 @@ def _left_over(stored: StoredCopy, wish: LinkWish, far: Peer, known: set[str]) -
         if same and link.spec.id.hex() not in known and wish.name in (None, link.spec.name):
             return link
     return None
+
+
+def _known(config: CopyConfig) -> list[str]:
+    """Links that this node knows of, its own included: a middle that was bypassed may still have one of them."""
+    own = [link.spec.id.hex() for link in config.links]
+    return [*own, *[hop.link.hex() for hop in config.hops]]
 
 
 # -- at the node from which it was made ---------------------------------------------------------------

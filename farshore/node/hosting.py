@@ -37,7 +37,7 @@ async def place(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, An
         raise FarshoreError("wrong-feeder", f"{peer.name} asks for a copy that another node is to feed")
     if node.identity.fingerprint in wish.above:
         raise FarshoreError(
-            "wrong-state",
+            "ring",
             f"{node.name} feeds the copy of {wish.group_name} at {peer.name} itself:"
             " the link would close a ring",
             means="nothing was changed on any node",
@@ -78,7 +78,7 @@ async def remove(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, A
         # Two copies of one node may have fed it in turn, by the same link: then the epoch tells (rule B8).
         if upstream is None or upstream.peer != peer.id or 0 < epoch < upstream.epoch:
             raise FarshoreError("wrong-feeder", f"the copy is not fed by {peer.name} by that link any more")
-        if stored.config.links:
+        if any(not each.left_for for each in stored.config.links):
             raise FarshoreError("wrong-state", f"the copy of {stored.config.group_name} feeds others itself")
         await node.supervisor.take_down(stored)
         node.copies.remove(stored)
@@ -95,7 +95,7 @@ def _known(node: Node, wish: Placement, peer: Peer) -> StoredCopy | None:
         config = stored.config
         if config.group == wish.group and config.role is Role.PRIMARY:
             raise FarshoreError(
-                "wrong-state",
+                "ring",
                 f"{node.name} holds the primary copy of {wish.group_name}: the link would close a ring",
                 means="nothing was changed on either node",
             )

@@ -81,7 +81,7 @@ async def whose(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, An
         "wire": upstream.wire,
         "region": stored.config.region,
         "volumes": [{"id": each.id, "name": each.name, "size": each.size} for each in stored.config.volumes],
-        "feeds": [each.spec.name for each in stored.config.links],
+        "feeds": [each.spec.name for each in stored.config.links if not each.left_for],
     }
 
 
@@ -158,7 +158,7 @@ def _new_feeder(node: Node, wish: Pointing, upstream: UpstreamIntent, group: str
         )
     if node.identity.fingerprint in (wish.feeder, *wish.above):
         raise FarshoreError(
-            "wrong-state",
+            "ring",
             f"{node.name} is above the node that would feed its copy of {group}: that would close a ring",
             means="nothing was changed there",
         )

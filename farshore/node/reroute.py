@@ -1,11 +1,12 @@
 """`link reroute`: a far copy gets another feeder, this node or one that it feeds.
 
 Order, and why it is safe to die anywhere in it: (1) everything that could be refused is looked at, nothing is
-changed; (2) the far copy is pointed at the new feeder under a higher epoch, durably, and the old feeder's
-session ends there: from now on nobody else can feed it, whoever comes back (rule B8); (3) the new feeder
-takes the link; (4) what this node remembers follows; (5) the old feeder is told to rest, if it answers. Cut
-off after (2) the far copy waits, and the same command again goes on from there, with the next epoch. No data
-is moved: the new feeder and the far copy find out what is lacking when they meet.
+changed; (2) a link of this node that feeds the far copy rests; (3) the far copy is pointed at the new feeder
+under a higher epoch, durably, and the old feeder's session ends there: from now on nobody else can feed it,
+whoever comes back (rule B8); (4) the new feeder takes the link; (5) what this node remembers follows; (6) the
+old feeder is told to rest, if it answers. Cut off after (2) the far copy waits, and the same command again
+goes on from there, with the next epoch. No data is moved: the new feeder and the far copy find out what is
+lacking when they meet.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ async def reroute(node: Node, group: str, name: str, via: str) -> dict[str, Any]
             wish = replace(wish, epoch=held["epoch"])
         else:
             point = Pointing(config.group, routed.link, wish.epoch, feeder, seen["above"])
-            await ask(node.identity, routed.far, "point-copy", point.to_json(), ASK_SECONDS * 3)
+            await _point(node, routed, point, held, where)
             await _take(node, group, goal, wish)
         _remember(node, routed, goal, wish, seen["copy"])
         rested = await _leave(node, routed, held["feeder"], wish.epoch, where)
@@ -162,6 +163,20 @@ async def _look(node: Node, group: str, goal: Peer | None, wish: Taking) -> dict
         return {"above": above, "stands": seen["stands"], "copy": str(seen["copy"])}
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"{wish.name}: a malformed answer about a link: {error!r}") from error
+
+
+async def _point(node: Node, routed: Routed, point: Pointing, held: dict[str, Any], where: str) -> None:
+    """A link of ours rests before its far copy is told: a primary that starts again in between would take a
+    copy that it believes to feed, and that follows somebody else, for a sign of a newer primary (rule D6)."""
+    ours = held["feeder"] == node.identity.fingerprint and point.feeder != held["feeder"]
+    if ours:
+        await taking.leave(node, point.group, routed.link, point.epoch, where)
+    try:
+        await ask(node.identity, routed.far, "point-copy", point.to_json(), ASK_SECONDS * 3)
+    except FarshoreError:
+        if ours:
+            await taking.stay(node, point.group, routed.link)
+        raise
 
 
 async def _take(node: Node, group: str, goal: Peer | None, wish: Taking) -> None:

@@ -23,6 +23,8 @@ _UNKNOWN_FIGURES = (
     "direction",
     "progress",
     "eta_seconds",
+    "copied_bytes_per_second",
+    "marked_bytes_per_second",
     "lag_seconds",
     "lag_bytes",
     "dirty_bytes",

@@ -22,8 +22,6 @@ from farshore.node.node import Node
 from farshore.node.peers import Peer
 from farshore.node.placement import VolumeShape
 
-ENGINE_SECONDS = 10.0
-
 
 @dataclass(frozen=True, slots=True)
 class Taking:
@@ -148,15 +146,11 @@ async def take(node: Node, stored: StoredCopy, wish: Taking, *, asked_by: str = 
             replace(wish.options, first=ResyncKind.DIGEST),
         )
     else:
-        name, options = known.spec.name, known.spec.options
+        name, options = known.spec.name, replace(wish.options, first=known.spec.options.first)
     spec = LinkSpec(wish.link, name, far.id, options, wish.epoch)
     fresh = LinkIntent(spec, far.name, far.address, asked_by)
     hops = tuple(hop for hop in config.hops if hop.link != wish.link)
     await links.apply(node, stored, replace(links.with_link(config, fresh), hops=hops))
-    if known is not None:
-        # It may have been paused when it was left, and tries again only when it is told to.
-        args = {"link": name, "kind": ResyncKind.UPDATE.value, "once": False}
-        await _ask(node, stored, "resync", args)
     text = f"link {name} feeds {far.name} from now on"
     node.journal.add("link-taken", text, group=config.group_name, link=name, peer=far.name)
     return {"copy": config.copy_name, "name": name}
@@ -170,17 +164,19 @@ async def leave(node: Node, group: bytes, link: bytes, epoch: int, name: str) ->
         known = _known(stored, link)
         if known is None or known.spec.epoch >= epoch or known.left_for:
             continue
-        await links.apply(
-            node,
-            stored,
-            links.with_link(stored.config, replace(known, spec=replace(known.spec, left_for=name))),
-        )
-        args = {"link": known.spec.name, "drain": False, "timeout": 0.0}
-        await _ask(node, stored, "pause", args)
+        await links.apply(node, stored, links.with_link(stored.config, replace(known, left_for=name)))
         text = f"{name} feeds {known.peer_name} now: link {known.spec.name} logs what it would need"
         node.journal.add("link-left", text, group=stored.config.group_name, link=known.spec.name)
         left = True
     return left
+
+
+async def stay(node: Node, group: bytes, link: bytes) -> None:
+    """The far copy could not be told: whoever rested for that feeds it as before."""
+    for stored in with_link(node, group, link):
+        known = _known(stored, link)
+        if known is not None and known.left_for:
+            await links.apply(node, stored, links.with_link(stored.config, replace(known, left_for="")))
 
 
 def name_of(node: Node, group: bytes) -> str:
@@ -204,14 +200,3 @@ def with_link(node: Node, group: bytes, link: bytes) -> list[StoredCopy]:
 
 def _known(stored: StoredCopy, link: bytes) -> LinkIntent | None:
     return next((each for each in stored.config.links if each.spec.id == link), None)
-
-
-async def _ask(node: Node, stored: StoredCopy, op: str, args: Mapping[str, Any]) -> None:
-    """What the link does without it as well, only later or less quietly."""
-    try:
-        await stored.engine.ask(op, args, seconds=ENGINE_SECONDS)
-    except FarshoreError as error:
-        name = stored.config.group_name
-        node.journal.add(
-            "engine-not-told", f"{op} of link {args['link']} of {name}: {error.what}", group=name
-        )

@@ -97,6 +97,7 @@ def _put_link(record: LinkRecord) -> _Json:
         "paused": record.paused,
         "paused_for": record.paused_for,
         "stopped_at": _put_position(record.stopped_at),
+        "once": record.once,
         "queue_whole": record.queue_whole,
         "stopped_time": None if record.stopped_time is None else float(record.stopped_time),
     }
@@ -137,6 +138,7 @@ def _take_link(value: _Json) -> LinkRecord:
         paused_for=_str(value["paused_for"]),
         stopped_at=_take_position(value["stopped_at"]),
         stopped_time=time,
+        once=_bool(value["once"]),
         queue_whole=_bool(value["queue_whole"]),
     )
 

@@ -107,37 +107,47 @@ class Volume:
                 raise OSError(errno.EIO, f"{self.path}: the system wrote nothing and reported no error")
             done += step
 
-    def write_many(self, writes: Sequence[tuple[int, memoryview]]) -> dict[int, int]:
-        """Writes all of these (offset, data) in order, neighbours in one call. Every one of them is
-        tried; returns the errno of each that failed by its index, so {} is success."""
+    def write_many(self, offsets: Sequence[int], pieces: Sequence[Buffer]) -> dict[int, int]:
+        """Writes each of these pieces, in order, at its offset. Every one of them is tried; returns the
+        errno of each that failed by its index, so {} is success."""
+        if len(offsets) > 1 and offsets[0] + len(pieces[0]) == offsets[1]:
+            return self._write_neighbours(offsets, pieces)
         failed: dict[int, int] = {}
-        at, count = 0, len(writes)
+        fd, pwrite = self.fd, os.pwrite
+        for index, (offset, piece) in enumerate(zip(offsets, pieces, strict=True)):
+            try:
+                done = pwrite(fd, piece, offset)
+                if done != len(piece):
+                    self._write_rest(memoryview(piece), offset, done)
+            except OSError as reason:
+                failed[index] = reason.errno or errno.EIO
+        return failed
+
+    def _write_neighbours(self, offsets: Sequence[int], pieces: Sequence[Buffer]) -> dict[int, int]:
+        """The same where it is likely that many of them follow one another: those share a call."""
+        failed: dict[int, int] = {}
+        at, count = 0, len(offsets)
         while at < count:
-            offset, data = writes[at]
-            after, end = at + 1, offset + len(data)
-            while after < count and writes[after][0] == end and after - at < _MOST_PIECES:
-                end += len(writes[after][1])
+            after, end = at + 1, offsets[at] + len(pieces[at])
+            while after < count and offsets[after] == end and after - at < _MOST_PIECES:
+                end += len(pieces[after])
                 after += 1
             try:
-                if after == at + 1:
-                    done = os.pwrite(self.fd, data, offset)
-                else:
-                    done = os.pwritev(self.fd, [piece for _, piece in writes[at:after]], offset)
+                done = os.pwritev(self.fd, pieces[at:after], offsets[at])
             except OSError:
                 done = -1
-            if done != end - offset:
-                self._write_singly(writes, range(at, after), failed)
+            if done != end - offsets[at]:
+                self._write_singly(offsets, pieces, range(at, after), failed)
             at = after
         return failed
 
     def _write_singly(
-        self, writes: Sequence[tuple[int, memoryview]], indices: range, failed: dict[int, int]
+        self, offsets: Sequence[int], pieces: Sequence[Buffer], indices: range, failed: dict[int, int]
     ) -> None:
         """Once more, one by one, to learn which of a run of writes failed."""
         for index in indices:
-            offset, data = writes[index]
             try:
-                self._write_rest(data, offset, 0)
+                self._write_rest(memoryview(pieces[index]), offsets[index], 0)
             except OSError as reason:
                 failed[index] = reason.errno or errno.EIO
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from xxhash import xxh3_64_intdigest
@@ -48,6 +49,19 @@ MAX_OFFSET: Final = (1 << 63) - 1
 
 Record: TypeAlias = tuple[int, int, int, int, int, memoryview | None]
 """(volume id, operation, flags, offset, length, payload or None)"""
+
+
+@dataclass(slots=True)
+class Step:
+    """One operation of a frame, or a run of WRITEs to one volume. `end` is behind the last byte that any of
+    it touches. Only a run has payloads, and an offset for each of them; its own `offset` is 0."""
+
+    volume: int
+    operation: int
+    offset: int = 0
+    end: int = 0
+    offsets: list[int] = field(default_factory=list)
+    payloads: list[memoryview] = field(default_factory=list)
 
 
 class FrameStamp(NamedTuple):
@@ -159,23 +173,31 @@ def decode_head(buffer: Buffer, offset: int = 0) -> FrameHead:
 
 class Frame:
     """A frame that was checked. `data` is its encoding and refers to the buffer it was decoded from,
-    as do the payloads of its records: whoever keeps a frame beyond the life of that buffer copies it."""
+    as do the payloads of its steps: whoever keeps a frame beyond the life of that buffer copies it."""
 
-    __slots__ = ("_records", "data", "head")
+    __slots__ = ("data", "head", "steps")
 
-    def __init__(self, head: FrameHead, data: memoryview, records: list[Record]) -> None:
+    def __init__(self, head: FrameHead, data: memoryview, steps: list[Step]) -> None:
         self.head = head
         self.data = data
-        self._records = records
+        self.steps = steps
+        """The operations in order. The list is the frame's own."""
 
     def records(self) -> list[Record]:
-        """The operations in order. The list is the frame's own."""
-        return self._records
+        """The operations in order, one by one."""
+        records: list[Record] = []
+        for step in self.steps:
+            if step.operation == WRITE:
+                writes = zip(step.offsets, step.payloads, strict=True)
+                records += [(step.volume, WRITE, 0, offset, len(data), data) for offset, data in writes]
+            else:
+                records.append((step.volume, step.operation, 0, step.offset, step.end - step.offset, None))
+        return records
 
     @property
     def operations(self) -> list[Operation]:
         """The same without payloads and flags."""
-        return [(volume, code, offset, length) for volume, code, _, offset, length, _ in self._records]
+        return [(volume, code, offset, length) for volume, code, _, offset, length, _ in self.records()]
 
 
 def check(data: Buffer) -> Frame:
@@ -191,31 +213,45 @@ def check(data: Buffer) -> Frame:
     seed, checksum = _SEED.unpack_from(view)
     if xxh3_64_intdigest(view[_COVERED:], seed) != checksum:
         raise ProtocolError(f"the frame at sequence {head.first} fails its checksum")
-    return Frame(head, view, _records(head, view))
+    return Frame(head, view, _steps(head, view))
 
 
-def _records(head: FrameHead, view: memoryview) -> list[Record]:
-    records: list[Record] = []
-    add = records.append
+def _steps(head: FrameHead, view: memoryview) -> list[Step]:
+    """This runs once per write at every follower, so what can be checked for a whole run is."""
+    steps: list[Step] = []
+    run, running = Step(-1, WRITE), -1
+    put_offset, put_payload = run.offsets.append, run.payloads.append
     at = payload_offset(head.operations)
     for volume, op, flags, length, offset in _RECORD.iter_unpack(view[HEADER_BYTES:at]):
-        if flags or offset + length > MAX_OFFSET:
-            raise ProtocolError(f"a record has flags {flags:#x}, offset {offset} and length {length}")
-        if op == WRITE:
-            add((volume, op, flags, offset, length, view[at : at + length]))
-            at += length
-        elif op in (ZERO, TRIM):
-            add((volume, op, flags, offset, length, None))
-        elif op in _ENDINGS and len(records) != head.operations - 1:
-            raise ProtocolError("a flush or a cut is not the last record of its frame")
+        if op == WRITE and not flags:
+            if volume != running:
+                running, run = volume, Step(volume, WRITE)
+                steps.append(run)
+                put_offset, put_payload = run.offsets.append, run.payloads.append
+            stop = at + length
+            put_offset(offset)
+            put_payload(view[at:stop])
+            at = stop
+            if offset + length > run.end:
+                run.end = offset + length
+        elif flags:
+            raise ProtocolError(f"a record has flags {flags:#x}")
         else:
-            add((volume, op, flags, *_bare(op, volume, offset, length), None))
+            running = -1
+            if op not in (ZERO, TRIM):
+                offset, length = _bare(op, volume, offset, length)
+            steps.append(Step(volume, op, offset, offset + length))
     if at != len(view):
         raise ProtocolError("the records of a frame do not account for its payload")
+    if max(step.end for step in steps) > MAX_OFFSET:
+        raise ProtocolError("a record reaches beyond the last byte that a volume can have")
+    if any(step.operation in _ENDINGS for step in steps[:-1]):
+        raise ProtocolError("a flush or a cut is not the last record of its frame")
     # A flush is a barrier (rule B3), a cut a position between frames.
-    if (head.flush, head.cut) != (records[-1][1] == FLUSH, records[-1][1] == CUT):
+    last = steps[-1].operation
+    if (head.flush, head.cut) != (last == FLUSH, last == CUT):
         raise ProtocolError("the flags of a frame and its last record disagree about a flush or a cut")
-    return records
+    return steps
 
 
 def _bare(op: int, volume: int, offset: int, length: int) -> tuple[int, int]:

@@ -133,7 +133,7 @@ def test_a_ring_is_refused_wherever_it_would_be_closed(tmp_path: Path) -> None:
                 hops.create(nodes.a, "orders", LinkWish("a"), "b"),
                 reroute.reroute(nodes.a, "orders", "b", "c"),
             ):
-                error = await refused("wrong-state", wish)
+                error = await refused("ring", wish)
                 assert "ring" in error.what, error.what
             assert everything(nodes) == before
 
@@ -147,7 +147,7 @@ def test_a_ring_is_found_where_who_feeds_whom_has_changed_since(tmp_path: Path) 
             await links.create(nodes.a, "orders", LinkWish("c"))
             await links.create(nodes.c, "orders", LinkWish("d"))
             await reroute.reroute(nodes.a, "orders", "c", "b")  # a -> b -> c -> d
-            error = await refused("wrong-state", reroute.reroute(nodes.a, "orders", "b", "d"))
+            error = await refused("ring", reroute.reroute(nodes.a, "orders", "b", "d"))
             assert "ring" in error.what
             nodes.c.peers.set_address("b", "127.0.0.1:1")  # what c was told stands in
             nodes.d.peers.set_address("c", "127.0.0.1:1")
@@ -155,7 +155,7 @@ def test_a_ring_is_found_where_who_feeds_whom_has_changed_since(tmp_path: Path) 
             await until(
                 lambda: (nodes.upstream("d").peer, *nodes.upstream("d").above) == above, what="d to hear"
             )
-            await refused("wrong-state", reroute.reroute(nodes.a, "orders", "b", "d"))
+            await refused("ring", reroute.reroute(nodes.a, "orders", "b", "d"))
 
     asyncio.run(scenario())
 

@@ -198,7 +198,7 @@ def test_only_who_is_above_a_copy_points_it_elsewhere(tmp_path: Path) -> None:
             await refused("wrong-feeder", point("a", epoch=1))
             error = await refused("wrong-state", point("a", feeder=nodes.print_of("d")))
             assert "not paired" in error.what
-            await refused("wrong-state", point("b", above=[nodes.print_of("c")]))
+            await refused("ring", point("b", above=[nodes.print_of("c")]))
             for nonsense in ({"epoch": -1}, {"feeder": "b"}, {"above": "b"}, {"above": ["x"] * 99}):
                 await refused("protocol", point("a", **nonsense))
             error = await refused("wrong-state", reroute.reroute(nodes.a, "orders", "c", "d"))

@@ -24,6 +24,7 @@ SCENES = (
     scenes.a_peer_is_rolled_back,
     scenes.a_peer_is_rolled_back_in_a_resync,
     scenes.a_resync_begins_while_the_journal_is_being_applied,
+    scenes.a_peer_is_killed_soon_after_its_link_got_a_journal,
 )
 CHAIN_SCENES = (
     chain_scenes.a_far_copy_comes_back_while_frames_come,

@@ -91,8 +91,9 @@ class Middle(Far):
 class Chain(Pair):
     """See the module."""
 
-    def __init__(self, upstream: LinkOptions, hop: LinkOptions = HOP) -> None:
+    def __init__(self, upstream: LinkOptions, hop: LinkOptions = HOP, *, start_hop: bool = True) -> None:
         self.hop = Line(LinkSpec(new_id(), "hop", "last", hop))
+        self._with_hop = start_hop
         super().__init__(Wish(links=(upstream,)), start=False)
         header = Header(self.group, new_id(), Role.SECONDARY, upstream=Upstream(self.hop_id, 1))
         setup = SecondarySetup(header, self.geometry, None, None, "boot-1", new_id(), new_id, TIMING)
@@ -104,7 +105,13 @@ class Chain(Pair):
 
     def _far(self, spec: LinkSpec) -> Far:
         far = super()._far(spec)
-        return Middle(far.core.setup, lambda action: self._from_far(spec.id, action), (self.hop.spec,))
+        links = (self.hop.spec,) if self._with_hop else ()
+        return Middle(far.core.setup, lambda action: self._from_far(spec.id, action), links)
+
+    def make_hop(self) -> None:
+        """The operator makes it now."""
+        self.middle.links = (self.hop.spec,)
+        self.middle.run(self.middle.core.relay.add_link(self.hop.spec))
 
     @property
     def hop_id(self) -> bytes:
@@ -168,7 +175,7 @@ class Chain(Pair):
             if self.hop.reported != self.hop.backlog:
                 self.hop.reported = self.hop.backlog
                 self.middle.run(relay.backlog(self.hop_id, self.hop.backlog))
-            if self.checked:
+            if self.checked and relay.feeders:
                 self.check_hop()
 
     def _connect_hop(self) -> None:

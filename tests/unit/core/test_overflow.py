@@ -7,6 +7,7 @@ from itertools import count, pairwise
 import pytest
 
 from farshore.core import actions as a
+from farshore.core import report
 from farshore.core.filling import Turns
 from farshore.model import messages as m
 from farshore.model.options import LinkState, Reason
@@ -179,6 +180,27 @@ class TestOrderReturns:
         states = self.load(pair, 2.0, 4, 300)
         assert states[-1] is LinkState.REPLICATING
         assert any(isinstance(unit, m.Skip) for unit in pair.line.sent)
+
+    def test_status_says_that_writes_mark_more_than_is_copied_and_how_much(self) -> None:
+        pair = self.resyncing(64 * KIB)
+        self.load(pair, 2.0, self.REGIONS, 800)
+        assert pair.is_in(LinkState.RESYNCING)
+        document = report.of_primary(pair.near.core, "shop")
+        (link,) = document["links"]
+        assert link["marked_bytes_per_second"] > 0.9 * link["copied_bytes_per_second"] > 0
+        assert link["copied_bytes_per_second"] <= 1.1 * self.LINE * 100
+        assert "anew" in document["why"]
+
+    def test_a_resync_that_gains_says_nothing_of_the_kind(self) -> None:
+        pair = self.resyncing(64 * KIB)
+        pair.line.rate = 1024  # so that it lasts
+        pair.turn(600)
+        assert pair.is_in(LinkState.RESYNCING)
+        document = report.of_primary(pair.near.core, "shop")
+        (link,) = document["links"]
+        assert link["marked_bytes_per_second"] == 0
+        assert link["copied_bytes_per_second"] > 0
+        assert "anew" not in document["why"]
 
     def test_order_is_tried_ever_more_rarely_beside_a_load_that_the_line_does_not_carry(self) -> None:
         pair = self.resyncing(64 * KIB)

@@ -1,5 +1,7 @@
 """A pause, and a resync that ends in one: where sending stops, and what stays marked (rules A4, A5, B5)."""
 
+import pytest
+
 from farshore.core import actions as a
 from farshore.model import messages as m
 from farshore.model.options import LinkState, Reason, ResyncKind
@@ -140,6 +142,36 @@ class TestOnce:
         assert pair.far.core.consistent
         assert pair.marked() == {(1, 1)}
         assert pair.feeder.session.met
+
+    @pytest.mark.parametrize("clean", [True, False])
+    def test_a_restart_on_the_way_does_not_make_it_stay(self, clean: bool) -> None:
+        pair = Pair()
+        pair.replicating()
+        pair.cut()
+        pair.write(0)
+        pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, True))
+        if clean:
+            pair.stop_near()
+        else:
+            pair.kill_near()
+        pair.mend()
+        pair.start_near("boot-1")
+        pair.until(lambda: bool(pair.near.noted("link-paused")))
+        pair.write(REGION)
+        pair.turn(50)
+        assert pair.feeder.standing.reason is Reason.OPERATOR
+        assert pair.marked() == {(1, 1)}
+
+    def test_a_request_is_answered_when_it_is_recorded(self) -> None:
+        pair = Pair()
+        pair.replicating()
+        pair.cut()
+        pair.near.hold |= {a.WriteHeader, a.WriteBoard}
+        pair.near.run(pair.near.core.resync(None, ResyncKind.FULL, True))
+        pair.near.let(a.WriteHeader)
+        assert not pair.near.noted("resync-asked")
+        pair.near.let_all()
+        assert pair.near.noted("resync-asked")
 
     def test_the_follower_is_told_of_no_gap_behind_the_cut(self) -> None:
         pair = Pair()

@@ -11,7 +11,7 @@ from tests.unit.core.pair import SYNC, Pair, Wish
 
 
 def rest(pair: Pair, *, resting: bool = True) -> None:
-    pair.near.links = (replace(pair.feeder.spec, left_for="b" if resting else ""),)
+    pair.near.links = (replace(pair.feeder.spec, resting=resting),)
     pair.near.run(pair.near.core.change_link(pair.near.links[0]))
 
 

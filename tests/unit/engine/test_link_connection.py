@@ -1,12 +1,13 @@
 """Units arrive whole and in order whatever their size; a held stream waits; an end is told once."""
 
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from farshore.engine.channel import PlainChannel
-from farshore.engine.link_connection import LINGER, LinkConnection
+from farshore.engine.link_connection import KEPT, LINGER, LinkConnection
 from farshore.engine.reactor import Reactor
 from farshore.errors import ProtocolError
 from farshore.model.messages import Fill, Heartbeat, Refusal, SyncNow
@@ -15,6 +16,28 @@ from tests.unit.engine.ends import Owner, connected
 from tests.unit.engine.turning import turn_until
 
 WINDOW = 64 << 10
+
+
+class _Clock:
+    """The machine's, which a test may put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@pytest.fixture
+def clock() -> _Clock:
+    return _Clock()
+
+
+@pytest.fixture
+def reactor(clock: _Clock) -> Iterator[Reactor]:
+    made = Reactor(clock)
+    yield made
+    made.close()
 
 
 class _Pair:
@@ -26,6 +49,11 @@ class _Pair:
         self.near_owner, self.far_owner = Owner(), Owner()
         self.near = LinkConnection(reactor, PlainChannel(near), self.near_owner, WINDOW)
         self.far = LinkConnection(reactor, PlainChannel(far), self.far_owner, WINDOW)
+
+    def deliver(self, body: bytes) -> None:
+        count = len(self.far_owner.units) + 1
+        self.near.send_frame(session.frame_prefix(len(body)), body)
+        turn_until(self.reactor, lambda: len(self.far_owner.units) == count)
 
     def close(self) -> None:
         self.near.abort()
@@ -43,17 +71,31 @@ def _unit(size: int) -> bytes:
     return os.urandom(size)
 
 
-def test_units_of_all_sizes_arrive_in_order_and_the_buffer_shrinks_again(pair: _Pair) -> None:
+def test_units_of_all_sizes_arrive_in_order_and_the_buffer_shrinks_again(pair: _Pair, clock: _Clock) -> None:
     sent = [_unit(size) for size in (1, WINDOW - 9, WINDOW, WINDOW + 1, 3 << 20, 10, 100, 70_000, 1)]
     for body in sent:
         pair.near.send_frame(session.frame_prefix(len(body)), body)
     turn_until(pair.reactor, lambda: len(pair.far_owner.units) == len(sent))
     assert pair.far_owner.units == [(session.FRAME, body) for body in sent]
+    assert pair.far.buffered > 3 << 20
+    for _ in range(20):  # a longer step would be taken for a stall, which does not count
+        clock.ahead += KEPT / 10
+        pair.reactor.turn(0.0)
     pair.near.send(SyncNow(1))
     pair.near.flush()
     turn_until(pair.reactor, lambda: len(pair.far_owner.units) == len(sent) + 1)
     assert pair.far.buffered == WINDOW
     assert pair.far_owner.heard_count > 0
+
+
+def test_large_units_that_follow_one_another_share_one_buffer(pair: _Pair) -> None:
+    sent = [_unit(size) for size in (1 << 20, 1 << 20, 500_000, 1 << 20, 9, WINDOW, 1 << 20)]
+    buffers: set[int] = set()
+    for body in sent:
+        pair.deliver(body)
+        buffers.add(pair.far.buffered)
+    assert [body for _, body in pair.far_owner.units] == sent
+    assert buffers == {session.PREFIX_BYTES + (1 << 20)}
 
 
 def test_messages_and_frames_keep_their_order(pair: _Pair) -> None:

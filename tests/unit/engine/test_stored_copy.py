@@ -180,3 +180,17 @@ def test_a_links_scoreboard_is_closed_behind_what_is_still_being_written_to_it(c
     assert errors == [0]
     reactor.close()
     copy.close()
+
+
+def test_the_files_of_a_link_that_was_deleted_while_no_engine_ran_go_with_the_next_start(
+    config: CopyConfig,
+) -> None:
+    _opened(config).close()
+    links = Path(config.control).parent / "state" / "links"
+    gone = (b"x" * 16).hex()
+    (links / f"{gone}.board").write_bytes(b"marks")
+    (links / f"{gone}.queue").mkdir()
+    (links / f"{gone}.queue" / "00000001.seg").write_bytes(b"frames")
+    (links / "a note of somebody").write_text("left alone")
+    _opened(config).close()
+    assert [each.name for each in links.iterdir()] == ["a note of somebody"]

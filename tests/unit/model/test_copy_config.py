@@ -28,7 +28,11 @@ _MIDDLE = CopyConfig(
     certificate="/c.pem",
     key="/k.pem",
     upstream=UpstreamIntent(b"l" * 16, 3, "aa" * 32, "a", "plain", ("bb" * 32, "cc" * 32)),
-    links=(LinkIntent(LinkSpec(b"m" * 16, "c", "dd" * 32, LinkOptions(), 2, "e"), "c", "c:7411", "aa" * 32),),
+    links=(
+        LinkIntent(
+            LinkSpec(b"m" * 16, "c", "dd" * 32, LinkOptions(), 2, resting=True), "c", "c:7411", "aa" * 32, "e"
+        ),
+    ),
     hops=(
         HopIntent(b"n" * 16, "d", "dd" * 32, "c", "c", "ee" * 32, "d", LinkOptions(mode=Mode.SYNC, rpo=7.0)),
     ),
@@ -49,7 +53,7 @@ def test_a_document_from_before_there_were_chains() -> None:
         old["hops"],
         old["upstream"]["above"],
         old["links"][0]["asked_by"],
-        old["links"][0]["spec"]["left_for"],
+        old["links"][0]["left_for"],
     )
     found = from_json(old)
     assert found.hops == ()

@@ -88,5 +88,5 @@ def test_a_chain_never_passes_a_node_twice() -> None:
     for far, way in (("a", "a -> b -> c"), ("b", "b -> c")):
         with pytest.raises(FarshoreError) as caught:
             chains.refuse_ring("orders", chain, Peer(far, far * 64, "x:1", ""))
-        assert caught.value.code.name == "wrong-state"
+        assert caught.value.code.name == "ring"
         assert f"({way})" in caught.value.what

@@ -34,6 +34,7 @@ links = st.builds(
     paused_for=st.text(max_size=40),
     stopped_at=st.none() | positions,
     stopped_time=st.none() | st.floats(0, 1e12),
+    once=st.booleans(),
     queue_whole=st.booleans(),
 )
 headers = st.builds(
@@ -99,7 +100,7 @@ GOLDEN = (
     f'{{"boot":"b","ceiling":8,"clean":false,"copy":{h(2)},"doubtful_until":9,"fault":"io-error","format":1,'
     f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"journaling":true,'
     f'"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
-    f'"ever_replicated":true,"link":{h(4)},"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
+    f'"ever_replicated":true,"link":{h(4)},"once":false,"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
     f'"paused":true,"paused_for":"EIO","peer_copy":{h(5)},"queue_whole":true,"stopped_at":[{h(3)},7],'
     f'"stopped_time":1.5}}],'
     f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary",'

@@ -68,42 +68,57 @@ writes = st.lists(
 @given(writes)
 def test_many_writes_take_effect_in_order(volume: Volume, drawn: list[tuple[int, int, bool, int]]) -> None:
     image = bytearray(volume.read(0, 65536))
-    batch: list[tuple[int, memoryview]] = []
+    offsets: list[int] = []
+    pieces: list[memoryview] = []
     end = 0
     for block, length, adjoining, value in drawn:
         offset = end if adjoining and end < 60_000 else block * 1000
         data = bytes([value]) * (length * 100)
         end = offset + len(data)
-        batch.append((offset, view(data)))
+        offsets.append(offset)
+        pieces.append(view(data))
         image[offset:end] = data
-    assert volume.write_many(batch) == {}
+    assert volume.write_many(offsets, pieces) == {}
     assert volume.read(0, 65536) == image[:65536]
 
 
 def test_more_neighbours_than_one_call_takes(volume: Volume) -> None:
     data = os.urandom(2500 * 64)
-    assert volume.write_many([(at, view(data)[at : at + 64]) for at in range(0, len(data), 64)]) == {}
+    offsets = range(0, len(data), 64)
+    assert volume.write_many(offsets, [view(data)[at : at + 64] for at in offsets]) == {}
     assert volume.read(0, len(data)) == data
 
 
-def test_of_many_writes_those_that_fail_are_named_and_the_others_done(volume: Volume) -> None:
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1), (1, 2, 3, 0)])
+def test_of_many_writes_those_that_fail_are_named_and_the_others_done(
+    volume: Volume, order: tuple[int, ...]
+) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    batch = [
-        (0, view(b"a" * 512)),
-        (SIZE - 512, view(b"b" * 512)),
-        (SIZE, view(b"c" * 512)),
-        (512, view(b"d")),
-    ]
+    batch = [(0, b"a" * 512), (SIZE - 512, b"b" * 512), (SIZE, b"c" * 512), (512, b"d")]
+    offsets = [batch[index][0] for index in order]
+    pieces = [view(batch[index][1]) for index in order]
     resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE, hard))
     try:
-        failed = volume.write_many(batch)
+        failed = volume.write_many(offsets, pieces)
         with pytest.raises(OSError):
             volume.write(b"e", SIZE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert failed == {2: errno.EFBIG}
+    assert failed == {order.index(2): errno.EFBIG}
     assert volume.read(SIZE - 512, 512) == b"b" * 512
     assert volume.read(0, 513) == b"a" * 512 + b"d"
+
+
+def test_a_write_that_the_system_takes_in_part_is_finished_or_named(volume: Volume) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE, hard))
+    try:
+        failed = volume.write_many([SIZE - 512, 0], [view(b"p" * 1024), view(b"q")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert failed == {0: errno.EFBIG}
+    assert volume.read(SIZE - 512, 512) == b"p" * 512
+    assert volume.read(0, 1) == b"q"
 
 
 @pytest.mark.parametrize("may_unmap", [True, False])
