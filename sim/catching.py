@@ -10,14 +10,17 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from farshore.model.options import Apply, Mode, OnOutage
-from sim import scenes
+from sim import chain_scenes, scenes
+from sim.chain_scenes import chained
 from sim.cluster import Cluster
 from sim.run import any_life
 from sim.scene import directed
-from sim.storms import DEATHS, storm
+from sim.storms import DEATHS, chained_storm, storm
 
 _JOURNALED: Final = storm(DEATHS, apply=Apply.JOURNAL)
 _DISK_QUEUE: Final[dict[str, Any]] = {"mode": Mode.ASYNC, "queue_disk": 64 << 10, "queue_memory": 12 << 10}
+_RELAYED: Final = chained_storm(f"{DEATHS} cut")
+_KEPT: Final = chained_storm(f"{DEATHS} cut", queue_disk=64 << 10)
 _ROLLED_BACK: Final = directed(scenes.a_peer_is_rolled_back)
 _ROLLED_BACK_IN_A_RESYNC: Final = directed(scenes.a_peer_is_rolled_back_in_a_resync)
 
@@ -64,6 +67,18 @@ SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
         scenes.a_resync_begins_while_the_journal_is_being_applied, apply=Apply.JOURNAL
     ),
     "what is appended counts as durable": _JOURNALED,
+    "frames are relayed before they are durable": chained_storm("cut"),
+    "frames beyond the end of the queue are drained": chained(
+        chain_scenes.a_far_copy_comes_back_while_frames_come, queue_disk=64 << 10
+    ),
+    "nothing is marked for hops in a resync": chained_storm("cut"),
+    "hops go on while their copy is being resynced": chained_storm("cut"),
+    "marks of a resync stay in memory": _RELAYED,
+    "the journal is trimmed beyond acknowledgements": _KEPT,
+    "frames go before their marks are durable": _RELAYED,
+    "a scoreboard is trusted without a journal": _RELAYED,
+    "a start forgets what was not relayed": _RELAYED,
+    "reads do not know of waiting frames": chained_storm("cut resync hold slow_disk"),
     "a cut counts during a resync": storm("cut resync kill", cuts=True),
     "messages of other sessions count": storm("replay cut resync hold"),
 }

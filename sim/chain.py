@@ -29,12 +29,10 @@ class Chain:
     def __init__(self, claims: Callable[[Feeder, Follower], bool]) -> None:
         self._claims = claims
         self._hops: dict[bytes, tuple[RelaySite, Follower]] = {}
-        self._feeder_of: dict[SecondarySite, RelaySite] = {}
 
     def follow(self, link: bytes, feeder: RelaySite, follower: Follower) -> None:
         """A hop from `feeder`."""
         self._hops[link] = feeder, follower
-        self._feeder_of[follower.site] = feeder
 
     def tampered_with(self, site: SecondarySite) -> None:
         """What somebody does to a copy is done to everything behind it."""
@@ -62,13 +60,10 @@ class Chain:
                     "A1", f"after a restart of a relay, clean on disk but differing: {dirt.listed(clean)}"
                 )
 
-    def applying(self, follower: Follower, sequence: int) -> None:
-        """A copy is about to apply a frame, by what feeds it (rule B6)."""
-        feeder = self._feeder_of.get(follower.site)
-        if feeder is None or follower.tampered:
-            return
-        if sequence > feeder.journal.replay.certain:
-            raise BrokenRule("B6", f"sequence {sequence} was relayed before it was durable at {feeder.name}")
+    def relaying(self, site: RelaySite, link: bytes, sequence: int) -> None:
+        """A frame leaves for the next copy (rule B6)."""
+        if not self._hops[link][1].tampered and sequence > site.journal.replay.certain:
+            raise BrokenRule("B6", f"sequence {sequence} is relayed before it is durable at {site.name}")
 
     def resumed(self, site: SecondarySite) -> None:
         """A process has started, and says where it stands: no earlier than any copy behind it."""

@@ -199,6 +199,9 @@ class Oracle(Witness, RelayWitness):
         if not follower.tampered:
             self.chain.recalling(site, setup)
 
+    def relaying(self, site: RelaySite, link: bytes, sequence: int) -> None:
+        self.chain.relaying(site, link, sequence)
+
     # -- secondaries ------------------------------------------------------------------------------
 
     def secondary_died(self, site: Site, machine: bool) -> None:
@@ -251,7 +254,6 @@ class Oracle(Witness, RelayWitness):
 
     def applying(self, site: SecondarySite, position: Position) -> None:
         follower = self._by_site[site]
-        self.chain.applying(follower, position.sequence)
         follower.highest = max(follower.highest, position.sequence)
 
     def applied(self, site: SecondarySite, position: Position) -> None:

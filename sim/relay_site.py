@@ -34,6 +34,9 @@ class RelayWitness(FollowerWitness):
     def heard_of(self, site: Site, link: bytes, message: object) -> None:
         """A message of a peer was handled."""
 
+    def relaying(self, site: RelaySite, link: bytes, sequence: int) -> None:
+        """A frame up to this sequence goes to a hop's channel."""
+
 
 class RelaySite(SecondarySite):
     """See the module."""
@@ -122,6 +125,8 @@ class RelaySite(SecondarySite):
 
     def _send_frames(self, action: a.SendFrames) -> None:
         frames: Sequence[Any] = action.frames
+        for each in frames:
+            self.witness.relaying(self, action.channel, each.head.last)
         self.outgoing.send_frames(action.channel, [each.data for each in frames])
 
     # -- as seen from above -----------------------------------------------------------------------

@@ -9,7 +9,7 @@ from farshore.core import relaying
 from farshore.core.actions import SendFrames, TrimJournal
 from farshore.core.draining import Draining
 from farshore.core.feeder import Feeder
-from farshore.core.relaying import Relay, Relayed
+from farshore.core.relaying import Relay
 from farshore.model.positions import Position
 from sim.variant import Variant
 
@@ -80,13 +80,6 @@ def _a_scoreboard_is_trusted_without_a_journal(restore: Any) -> Any:
     return trust
 
 
-def _any_journal_reaches_back(may_go_on: Any) -> Any:
-    def go_on(feeder: Feeder, start: Position, history: Any) -> bool:
-        return bool(may_go_on(feeder, start._replace(sequence=0), history))
-
-    return go_on
-
-
 def _a_start_forgets_what_was_not_relayed(_: Any) -> Any:
     def recall(self: Relay, _start: Position, then: Callable[[], None]) -> None:
         self.persist(then)
@@ -124,13 +117,10 @@ VARIANTS: Final[dict[str, Variant]] = {
     "a scoreboard is trusted without a journal": Variant(
         "A5", Relay, "restore", _a_scoreboard_is_trusted_without_a_journal
     ),
-    "any journal reaches back": Variant("D4", relaying, "_may_go_on", _any_journal_reaches_back),
     "a start forgets what was not relayed": Variant(
         "A1", Relay, "_recall", _a_start_forgets_what_was_not_relayed
     ),
     "reads do not know of waiting frames": Variant(
         "E5", Relay, "_relay", _reads_do_not_know_of_waiting_frames
     ),
-    "barriers hold nothing back": Variant("E4", Relayed, "barred", lambda _: lambda *_arguments: False),
-    "hops are not told of a new generation": Variant("D2", relaying, "_turn", _nothing),
 }

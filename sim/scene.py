@@ -40,7 +40,7 @@ class Scene(Cluster):
 
     def __init__(self, options: Options, script: Callable[[Scene], None]) -> None:
         super().__init__(options)
-        (self.link,) = self.secondaries
+        self.link = options.links[0].id
         self.app.stop()
         self._script = script
 

@@ -11,6 +11,7 @@ from farshore.core.feeder import Feeder
 from farshore.core.geometry import Geometry
 from farshore.model.options import LinkOptions, LinkSpec, LinkState, ResyncKind
 from sim.cluster import Cluster
+from sim.frame_journal import SEGMENT_BYTES
 from sim.options import Hop, drawn
 from sim.points import small_life
 from sim.relay_site import RelaySite
@@ -161,6 +162,32 @@ def test_a_far_copy_that_is_out_of_reach_holds_nobody_up() -> None:
     chain.write(list(range(20)))
     assert chain.cluster.world.now - before < 1.0
     assert chain.cluster.primary.core.feeders[chain.link].replicating
+
+
+def test_the_journal_gives_back_what_every_far_copy_has() -> None:
+    """D4, F1: it is kept for a hop, and no longer than that."""
+    chain = Chain(8)
+    chain.cut()
+    for _ in range(40):
+        chain.write(list(range(8)))
+    chain.relayed()
+    kept = chain.relay.journal.segments.bytes_used
+    assert kept > 40 * 8 * 512
+    chain.bytes_until_converged()
+    chain.until(lambda: chain.relay.journal.segments.bytes_used < kept // 4)
+
+
+def test_a_journal_is_kept_for_a_far_copy_within_the_bound_of_its_queue() -> None:
+    """F1: beyond it the hop logs, and what the journal had for it is given back."""
+    bound = 32 << 10
+    chain = Chain(9, queue_disk=bound)
+    chain.cut()
+    for _ in range(60):
+        chain.write(list(range(8)))
+    chain.relayed()
+    assert chain.feeder.state is LinkState.LOGGING
+    chain.until(lambda: chain.relay.journal.segments.bytes_used <= bound + 2 * SEGMENT_BYTES)
+    chain.bytes_until_converged()
 
 
 def test_an_operator_compares_a_far_copy_with_the_copy_that_feeds_it() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from farshore.model.options import Apply
-from sim import scenes
+from sim import chain_scenes, scenes
+from sim.chain_scenes import chained
 from sim.run import run_seed
 from sim.scene import Scene, directed
 
@@ -25,10 +26,22 @@ SCENES = (
     scenes.a_resync_begins_while_the_journal_is_being_applied,
     scenes.a_peer_is_killed_soon_after_its_link_got_a_journal,
 )
+CHAIN_SCENES = (
+    chain_scenes.a_far_copy_comes_back_while_frames_come,
+    chain_scenes.power_fails_at_a_relay_that_keeps_frames,
+    chain_scenes.power_fails_after_a_relay_was_resynced,
+)
 
 
 @pytest.mark.parametrize("apply", list(Apply))
 @pytest.mark.parametrize("script", SCENES, ids=lambda script: script.__name__)
 def test_a_scene_breaks_no_rule(script: Callable[[Scene], None], apply: Apply) -> None:
     make = directed(script, apply=apply)
+    assert [outcome.broken for seed in SEEDS if (outcome := run_seed(seed, make)).broken] == []
+
+
+@pytest.mark.parametrize("queue_disk", [0, 1 << 20])
+@pytest.mark.parametrize("script", CHAIN_SCENES, ids=lambda script: script.__name__)
+def test_a_scene_of_a_chain_breaks_no_rule(script: Callable[[Scene], None], queue_disk: int) -> None:
+    make = chained(script, queue_disk=queue_disk)
     assert [outcome.broken for seed in SEEDS if (outcome := run_seed(seed, make)).broken] == []
