@@ -1,0 +1,77 @@
+"""Where the scenarios take place: two nodes side by side, and two with a line of a given length between them.
+
+Both pairs are started when first asked for, live in a room of their own, and are gone after `stop`. Volumes
+lie in memory. The state directories of the distant pair lie on a real disk, since its disk queue does too.
+"""
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.contenders.base import Room
+from bench.contenders.sites import FAR, NEAR, Sites
+from tests.network.line import Line
+
+_LARGEST_VOLUME = 64 << 20
+"""So many copies lie in memory at a time that a volume cannot be large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distant:
+    """Two nodes; all that the near one sends to the far one passes the line."""
+
+    sites: Sites
+    line: Line
+
+    def shape(self, round_trip: float, rate: float | None = None) -> None:
+        """`round_trip` in seconds; `rate` in bytes per second each way, None for no bound."""
+        self.line.delay(round_trip * 500)
+        self.line.rate(rate)
+
+
+class Ground:
+    """See the module."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._stack = ExitStack()
+        self._beside: Sites | None = None
+        self._distant: Distant | None = None
+
+    @property
+    def volume_bytes(self) -> int:
+        """The size of every volume."""
+        return min(self._room.volume_bytes, _LARGEST_VOLUME)
+
+    def beside(self) -> Sites:
+        """Two nodes with nothing between them. Raises CannotStart."""
+        if self._beside is None:
+            sites = Sites(self._room_for("b"))
+            self._stack.callback(sites.stop)
+            sites.start()
+            self._beside = sites
+        return self._beside
+
+    def distant(self) -> Distant:
+        """Two nodes and the line between them. Raises CannotStart."""
+        if self._distant is None:
+            states = Path(tempfile.mkdtemp(prefix="fb-", dir="/var/tmp"))
+            self._stack.callback(shutil.rmtree, states)
+            sites = Sites(self._room_for("d"), states)
+            self._stack.callback(sites.stop)
+            sites.start()
+            line = self._stack.enter_context(Line(sites.document(FAR, "node", "show")["listen"]))
+            sites.run(NEAR, "node", "set", FAR, f"address={line.address}")
+            self._distant = Distant(sites, line)
+        return self._distant
+
+    def stop(self) -> None:
+        """End everything."""
+        self._stack.close()
+
+    def _room_for(self, name: str) -> Room:
+        path = self._room.path / name
+        path.mkdir()
+        return Room(path, self.volume_bytes)
