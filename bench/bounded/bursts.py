@@ -3,7 +3,8 @@
 The load is 85 % of the line's rate on average and comes in the first third of each second, so that each burst
 overruns the line and the queue has until the next one to empty. The same load on a group without links says
 what the application would see anyway. One group has a memory queue that a fraction of a burst fills, so
-every burst goes through the disk queue and back.
+every burst goes through the disk queue and back. The near side with the application, and the far side with
+the line, have processors of their own where there are two.
 """
 
 import json
@@ -20,6 +21,7 @@ from typing import Any, Self
 from bench.bounded.ground import Distant, Ground
 from bench.bounded.outcome import Outcome, Row
 from bench.bounded.plan import Sample, used_while_queued, written_at
+from bench.bounded.processors import held_to
 from bench.bounded.replicated import Replicated
 from bench.bounded.turns import Turns, play
 from bench.bounded.writer import BLOCK
@@ -51,7 +53,7 @@ _SPARE = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """One round. Latencies in microseconds; `use` is None where no queue formed."""
+    """One round. Latencies in microseconds; `use` is None without a link."""
 
     p50_us: float
     p99_us: float
@@ -71,7 +73,7 @@ class _Load:
         self._distant: Distant | None = None
 
     def start(self) -> None:
-        self._distant = self._ground.distant()
+        self._distant = self._ground.distant(apart=True)
         self._distant.shape(0.0)
         named = f"s6-{list(_LINKS).index(self._name)}"
         self._group = Replicated(self._distant.sites, Group(named, _LINKS[self._name]))
@@ -83,9 +85,13 @@ class _Load:
         assert self._distant is not None
         whole = max(1, round(seconds))
         with _Watch(self._distant, self._group.wanted.name) as watch:
-            said = _written(self._group.uri, whole)
+            with held_to(self._distant.near):
+                said = _written(self._group.uri, whole)
             self._group.settle()
-        return _found(said, watch)
+        found = _found(said, watch)
+        if self._group.wanted.link is not None and found.use is None:
+            raise Unfair("no queue formed: nothing can be said of the line")
+        return found
 
 
 class _Watch:

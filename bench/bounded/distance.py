@@ -29,7 +29,7 @@ class _Far:
         self._group: Replicated | None = None
 
     def start(self) -> None:
-        distant = self._ground.distant()
+        distant = self._ground.distant(apart=False)
         distant.shape(0.0)
         options = ("--mode", "sync", "--wire", self._wire)
         self._group = Replicated(distant.sites, Group(f"s7-{self._wire}", options))

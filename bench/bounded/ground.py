@@ -1,15 +1,17 @@
-"""Where the scenarios take place: two nodes side by side, and two with a line of a given length between them.
+"""Where the scenarios take place: nodes side by side, and nodes with a line of a given length between them.
 
-Both pairs are started when first asked for, live in a room of their own, and are gone after `stop`. Volumes
-lie in memory. The state directories of the distant pair lie on a real disk, since its disk queue does too.
+Each pair is started when first asked for, lives in a room of its own, and is gone after `stop`. Volumes lie
+in memory; the state directories of distant pairs lie on a real disk, since their disk queue does too.
 """
 
+import os
 import shutil
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.bounded.processors import halves, held_to
 from bench.contenders.base import Room
 from bench.contenders.sites import FAR, NEAR, Sites
 from tests.network.line import Line
@@ -24,6 +26,8 @@ class Distant:
 
     sites: Sites
     line: Line
+    near: frozenset[int]
+    """The processors of the near side, where the application belongs too."""
 
     def shape(self, round_trip: float, rate: float | None = None) -> None:
         """`round_trip` in seconds; `rate` in bytes per second each way, None for no bound."""
@@ -38,7 +42,7 @@ class Ground:
         self._room = room
         self._stack = ExitStack()
         self._beside: Sites | None = None
-        self._distant: Distant | None = None
+        self._distant: dict[bool, Distant] = {}
 
     @property
     def volume_bytes(self) -> int:
@@ -48,24 +52,30 @@ class Ground:
     def beside(self) -> Sites:
         """Two nodes with nothing between them. Raises CannotStart."""
         if self._beside is None:
-            sites = Sites(self._room_for("b"))
+            sites = Sites(self._room_for("beside"))
             self._stack.callback(sites.stop)
             sites.start()
             self._beside = sites
         return self._beside
 
-    def distant(self) -> Distant:
-        """Two nodes and the line between them. Raises CannotStart."""
-        if self._distant is None:
+    def distant(self, *, apart: bool) -> Distant:
+        """Two nodes and the line between them; `apart`: on processors of their own. Raises CannotStart."""
+        if apart not in self._distant:
+            name = "apart" if apart else "far"
             states = Path(tempfile.mkdtemp(prefix="fb-", dir="/var/tmp"))
             self._stack.callback(shutil.rmtree, states)
-            sites = Sites(self._room_for("d"), states)
+            sites = Sites(self._room_for(name), states)
             self._stack.callback(sites.stop)
-            sites.start()
-            line = self._stack.enter_context(Line(sites.document(FAR, "node", "show")["listen"]))
+            every = os.sched_getaffinity(0)
+            near, far = halves(every) if apart else (every, every)
+            with held_to(far):
+                sites.start_node(FAR)
+                line = self._stack.enter_context(Line(sites.document(FAR, "node", "show")["listen"]))
+            with held_to(near):
+                sites.start()
             sites.run(NEAR, "node", "set", FAR, f"address={line.address}")
-            self._distant = Distant(sites, line)
-        return self._distant
+            self._distant[apart] = Distant(sites, line, frozenset(near))
+        return self._distant[apart]
 
     def stop(self) -> None:
         """End everything."""

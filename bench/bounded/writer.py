@@ -142,10 +142,10 @@ def main() -> int:
     parser.add_argument("--per-second", type=int, required=True)
     parser.add_argument("--seconds", type=int, required=True, help="each with one burst")
     given = parser.parse_args()
-    conn, size = connected(given.uri)
-    writer = Writer(conn, size, Bursts(given.per_second), given.per_second * given.seconds)
     gc.disable()
     try:
+        conn, size = connected(given.uri)
+        writer = Writer(conn, size, Bursts(given.per_second), given.per_second * given.seconds)
         writer.run()
         conn.sendall(_REQUEST.pack(_REQUEST_MAGIC, 0, _DISCONNECT, 0, 0, 0))
     except (Broken, OSError) as broken:

@@ -43,20 +43,26 @@ class Sites:
         self._room = room
         self._states = states or room.path
         self._command = ""
-        self._started = False
+        self._started: set[str] = set()
 
     def start(self) -> None:
         """Start and pair both nodes; again is no work. Raises CannotStart."""
-        if self._started:
+        if self._started == {NEAR, FAR}:
             return
-        self._command = _installed()
         for site in (NEAR, FAR):
-            places = ("--state", self._state(site), "--api", self._api(site))
-            self.run(site, "node", "start", *places, "--listen", f"127.0.0.1:{free_port()}", "--name", site)
-        self._started = True
+            self.start_node(site)
         invitation = self.document(FAR, "node", "invite")
         self.run(NEAR, "node", "join", invitation["address"], secret=invitation["token"])
         self.run(FAR, "node", "allow", NEAR, "--path", f"{self._room.path}/*")
+
+    def start_node(self, site: str) -> None:
+        """Start one, on the processors that this thread may use; again is no work. Raises CannotStart."""
+        if site in self._started:
+            return
+        self._command = _installed()
+        places = ("--state", self._state(site), "--api", self._api(site))
+        self.run(site, "node", "start", *places, "--listen", f"127.0.0.1:{free_port()}", "--name", site)
+        self._started.add(site)
 
     def group(self, wanted: Group) -> str:
         """Make a group of one volume, wait until its copies are in step; the URI of its export."""
