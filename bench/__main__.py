@@ -7,15 +7,22 @@ something could not be measured; 2 for wrong arguments.
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from bench import machine, report, rounds, scenarios
+from bench.bounded import page
+from bench.bounded.ground import Ground
+from bench.bounded.known import BOUNDED, Bounded
+from bench.bounded.outcome import Outcome
 from bench.contenders.base import Room
 from bench.contenders.known import contenders
 from bench.contenders.sites import Sites
 
 _RESULTS = Path(__file__).parent / "results"
 _MEBIBYTE = 1 << 20
+_EVERY: tuple[scenarios.Scenario | Bounded, ...] = (*scenarios.SCENARIOS, *BOUNDED)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -54,19 +61,45 @@ def _lane(room: Room, sites: Sites, names: str | None) -> rounds.Lane:
 
 
 def _measure(given: argparse.Namespace) -> report.Session:
-    wanted, effort = scenarios.chosen(given.only), _effort(given)
-    here = machine.look()
-    results = []
+    wanted = scenarios.chosen(given.only, _EVERY)
+    here, effort = machine.look(), _effort(given)
+    beside = [each for each in wanted if isinstance(each, scenarios.Scenario)]
+    bounded = [each for each in wanted if isinstance(each, Bounded)]
     with Room.make(effort.volume_bytes) as room:
-        sites = Sites(room)
-        try:
-            with _lane(room, sites, given.contenders).open() as lane:
-                for scenario in wanted:
-                    results.append(rounds.play(scenario, lane, effort, _say))
-                    print(report.text(results[-1]), flush=True)
-        finally:
-            sites.stop()
-    return report.Session(here, effort, tuple(results))
+        results = _compared(beside, room, effort, given.contenders)
+        outcomes = _bounded(bounded, room, effort)
+    return report.Session(here, effort, results, outcomes)
+
+
+def _compared(
+    wanted: Sequence[scenarios.Scenario], room: Room, effort: rounds.Effort, contenders: str | None
+) -> tuple[rounds.Result, ...]:
+    """The scenarios in which we stand beside others."""
+    results, sites = [], Sites(room)
+    try:
+        with _lane(room, sites, contenders).open() as lane:
+            for scenario in wanted:
+                results.append(rounds.play(scenario, lane, effort, _say))
+                print(report.text(results[-1]), flush=True)
+    finally:
+        sites.stop()
+    return tuple(results)
+
+
+def _bounded(wanted: Sequence[Bounded], room: Room, effort: rounds.Effort) -> tuple[Outcome, ...]:
+    """The scenarios that are held against a bound."""
+    outcomes, ground = [], Ground(room)
+    try:
+        for each in wanted:
+            outcomes.append(each.run(ground, effort, partial(_tell, each.name)))
+            print(page.text(outcomes[-1]), flush=True)
+    finally:
+        ground.stop()
+    return tuple(outcomes)
+
+
+def _tell(name: str, words: str) -> None:
+    _say(f"{name}: {words}")
 
 
 def _say(words: str) -> None:
@@ -81,10 +114,7 @@ def main() -> int:
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if given.list:
-        print(
-            *(f"{each.name:9} {each.title}: {', '.join(each.contenders)}" for each in scenarios.SCENARIOS),
-            sep="\n",
-        )
+        print(*map(_shown, _EVERY), sep="\n")
         return 0
     try:
         session = _measure(given)
@@ -94,7 +124,13 @@ def main() -> int:
     verdicts = [
         verdict for result in session.results for verdict in result.verdicts if verdict.comparison.bound
     ]
-    return int(given.strict and not all(verdict.met for verdict in verdicts))
+    met = all(verdict.met for verdict in verdicts) and all(outcome.met for outcome in session.outcomes)
+    return int(given.strict and not met)
+
+
+def _shown(each: scenarios.Scenario | Bounded) -> str:
+    who = f": {', '.join(each.contenders)}" if isinstance(each, scenarios.Scenario) else ""
+    return f"{each.name:9} {each.title}{who}"
 
 
 if __name__ == "__main__":

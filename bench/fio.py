@@ -46,6 +46,8 @@ class Measure:
     queued_early: int | None = None
     """Bytes queued for an asynchronous copy at a third of the run, and near its end."""
     queued_late: int | None = None
+    writes: int = 0
+    """How many were answered."""
 
     @property
     def steady(self) -> bool | None:
@@ -122,6 +124,7 @@ def figures(output: str, queue: tuple[int | None, int | None] = (None, None)) ->
             p999_us=percentiles["99.900000"] / 1000,
             queued_early=queue[0],
             queued_late=queue[1],
+            writes=write["total_ios"],
         )
     except (ValueError, KeyError, IndexError) as broken:
         raise FioFailed(f"fio's output has no figures: {output.strip()[:200]}") from broken

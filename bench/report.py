@@ -5,13 +5,15 @@ the reason; a median never stands without the smallest and the largest value bes
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.bounded import page as bounded
+from bench.bounded.outcome import Outcome
 from bench.machine import Machine
 from bench.rounds import Effort, Entry, Result, Verdict
+from bench.tables import aligned, markdown, short, spread
 
 _FIGURES = {
     "iops": "IOPS",
@@ -30,6 +32,8 @@ class Session:
     machine: Machine
     effort: Effort
     results: tuple[Result, ...]
+    outcomes: tuple[Outcome, ...] = ()
+    """Of the scenarios that are held against a bound."""
 
     @property
     def stem(self) -> str:
@@ -46,6 +50,7 @@ def document(session: Session) -> dict[str, Any]:
         "machine": machine,
         "effort": asdict(session.effort),
         "scenarios": [_scenario(result) for result in session.results],
+        "bounded": [bounded.document(outcome) for outcome in session.outcomes],
     }
 
 
@@ -66,19 +71,21 @@ def page(session: Session) -> str:
     ]
     for result in session.results:
         lines += ["", f"## {result.scenario.name}: {result.scenario.title}", ""]
-        lines += _markdown(_HEAD, [_row(entry) for entry in result.entries])
+        lines += markdown(_HEAD, [_row(entry) for entry in result.entries])
         missing = [f"- {entry.label}: {entry.reason}" for entry in result.entries if entry.reason]
         lines += ["", "Missing runs:", *missing] if missing else []
-        lines += ["", *_markdown(_JUDGED, [_judged(verdict) for verdict in result.verdicts])]
+        lines += ["", *markdown(_JUDGED, [_judged(verdict) for verdict in result.verdicts])]
+    for outcome in session.outcomes:
+        lines += ["", *bounded.markdown_page(outcome)]
     return "\n".join(lines) + "\n"
 
 
 def text(result: Result) -> str:
     """One scenario for a terminal."""
     lines = [f"{result.scenario.name}: {result.scenario.title}"]
-    lines += _aligned([_HEAD, *(_row(entry) for entry in result.entries)])
+    lines += aligned([_HEAD, *(_row(entry) for entry in result.entries)])
     lines += [f"  {entry.label}: {entry.reason}" for entry in result.entries if entry.reason]
-    lines += _aligned([_JUDGED, *(_judged(verdict) for verdict in result.verdicts)])
+    lines += aligned([_JUDGED, *(_judged(verdict) for verdict in result.verdicts)])
     return "\n".join(lines) + "\n"
 
 
@@ -122,11 +129,11 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
     def median(figure: str, scale: float = 1.0) -> str:
         value = entry.median(lambda each: float(getattr(each, figure)))
-        return "" if value is None else _short(value / scale)
+        return "" if value is None else short(value / scale)
 
-    spread = _spread([each.iops for each in found])
+    extremes = spread([each.iops for each in found])
     latencies = (median(name) for name in ("mean_us", "p50_us", "p99_us", "p999_us"))
-    return (entry.label, median("iops"), spread, median("bytes_per_second", 1e6), *latencies)
+    return (entry.label, median("iops"), extremes, median("bytes_per_second", 1e6), *latencies)
 
 
 def _judged(verdict: Verdict) -> tuple[str, ...]:
@@ -138,27 +145,4 @@ def _judged(verdict: Verdict) -> tuple[str, ...]:
         return (name, figure, comparison.bound, why, "", "")
     met = {True: "yes", False: "NO", None: ""}[verdict.met]
     note = f" ({verdict.unsteady} unsteady rounds left out)" if verdict.unsteady else ""
-    return (name, figure, comparison.bound, f"{verdict.median:.2f}{note}", _spread(verdict.ratios), met)
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{_short(min(values))}–{_short(max(values))}"
-
-
-def _short(value: float) -> str:
-    """Three digits that mean something."""
-    if value >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return (name, figure, comparison.bound, f"{verdict.median:.2f}{note}", spread(verdict.ratios), met)

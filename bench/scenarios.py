@@ -4,8 +4,9 @@ A ratio is left over right, of one figure, in rounds that lie next to each other
 without a bound is shown and not judged: some figures have no target and still belong on the table.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from bench.fio import Job
 
@@ -145,14 +146,27 @@ SCENARIOS = (
 """In the order in which they run."""
 
 
-def chosen(only: str | None) -> tuple[Scenario, ...]:
-    """The scenarios named in `only`: families or full names, with commas between. None means all."""
+class Named(Protocol):
+    """What can be chosen by name."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def family(self) -> str: ...
+
+
+_Choice = TypeVar("_Choice", bound=Named)
+
+
+def chosen(only: str | None, known: Sequence[_Choice]) -> tuple[_Choice, ...]:
+    """Those of `known` named in `only`: families or full names, with commas between. None means all."""
     if only is None:
-        return SCENARIOS
+        return tuple(known)
     wanted = [word.strip().lower() for word in only.split(",") if word.strip()]
-    known = {name.lower() for each in SCENARIOS for name in (each.name, each.family)}
-    strangers = [word for word in wanted if word not in known]
+    names = {name.lower() for each in known for name in (each.name, each.family)}
+    strangers = [word for word in wanted if word not in names]
     if strangers or not wanted:
-        names = ", ".join(each.name for each in SCENARIOS)
-        raise ValueError(f"no scenario {', '.join(strangers) or repr(only)}; there are {names}")
-    return tuple(each for each in SCENARIOS if {each.name.lower(), each.family.lower()} & set(wanted))
+        every = ", ".join(each.name for each in known)
+        raise ValueError(f"no scenario {', '.join(strangers) or repr(only)}; there are {every}")
+    return tuple(each for each in known if {each.name.lower(), each.family.lower()} & set(wanted))

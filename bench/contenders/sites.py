@@ -1,6 +1,6 @@
 """Two Farshore nodes on this machine, set up with the command line as a user would.
 
-Each has a state directory of its own in the room and listens on a free port of the loopback
+Each has a state directory of its own and listens on a free port of the loopback
 interface; the first is paired with the second and may place copies in the room. stop() leaves no
 process that was started with one of these state directories, even if its node no longer answers.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contenders.base import CannotStart, Room, free_port
+from farshore.client.node import Node
 
 _COMMAND_LIMIT = 180.0
 _END_MS = 10_000
@@ -26,42 +27,53 @@ NEAR, FAR = "near", "far"
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What one contender wants: a name that is free, and the options of its link; None for no link."""
+    """What one contender wants: a name that is free, and the options of its links; None for no link."""
 
     name: str
     link: Sequence[str] | None
+    copies: int = 1
+    """How many links, each to a copy of its own at the far node."""
 
 
 class Sites:
     """Both nodes. Started when the first contender needs them, stopped once."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, states: Path | None = None) -> None:
+        """Volumes lie in the room; state directories too, unless `states` is another place for them."""
         self._room = room
+        self._states = states or room.path
         self._command = ""
-        self._started = False
+        self._started: set[str] = set()
 
     def start(self) -> None:
         """Start and pair both nodes; again is no work. Raises CannotStart."""
-        if self._started:
+        if self._started == {NEAR, FAR}:
             return
-        self._command = _installed()
         for site in (NEAR, FAR):
-            places = ("--state", self._state(site), "--api", self._api(site))
-            self.run(site, "node", "start", *places, "--listen", f"127.0.0.1:{free_port()}", "--name", site)
-        self._started = True
+            self.start_node(site)
         invitation = self.document(FAR, "node", "invite")
         self.run(NEAR, "node", "join", invitation["address"], secret=invitation["token"])
         self.run(FAR, "node", "allow", NEAR, "--path", f"{self._room.path}/*")
 
+    def start_node(self, site: str) -> None:
+        """Start one, on the processors that this thread may use; again is no work. Raises CannotStart."""
+        if site in self._started:
+            return
+        self._command = _installed()
+        places = ("--state", self._state(site), "--api", self._api(site))
+        self.run(site, "node", "start", *places, "--listen", f"127.0.0.1:{free_port()}", "--name", site)
+        self._started.add(site)
+
     def group(self, wanted: Group) -> str:
-        """Make a group of one volume, wait until its copy is in step; the URI of its export."""
+        """Make a group of one volume, wait until its copies are in step; the URI of its export."""
         self.start()
         near = self._room.filled(f"{wanted.name}-near")
         self.run(NEAR, "group", "create", wanted.name, "--volume", f"volume={near}")
         if wanted.link is not None:
-            far = self._room.blank(f"{wanted.name}-far")
-            place = ("--place", f"volume={far}")
-            self.run(NEAR, "link", "create", wanted.name, FAR, *place, *wanted.link)
+            for number in range(1, wanted.copies + 1):
+                far = self._room.blank(f"{wanted.name}-far-{number}")
+                place = ("--name", f"{FAR}-{number}", "--place", f"volume={far}")
+                self.run(NEAR, "link", "create", wanted.name, FAR, *place, *wanted.link)
             self.run(NEAR, "wait", wanted.name, "--timeout", "120s")
         exported = self.run(NEAR, "export", wanted.name).split()
         if not exported:
@@ -72,6 +84,10 @@ class Sites:
         """The group as `farshore status GROUP --json` shows it at the near site."""
         found: dict[str, Any] = self.document(NEAR, "status", group)["groups"][0]
         return found
+
+    def node(self, site: str) -> Node:
+        """The node at a site as an object, for whoever asks too often for a command each time."""
+        return Node(self._state(site), self._api(site))
 
     def stop(self) -> None:
         """Stop nodes and engines, and kill what is left of them."""
@@ -126,7 +142,7 @@ class Sites:
             raise CannotStart(f"`{' '.join(command)}` took longer than {_COMMAND_LIMIT:.0f} s") from late
 
     def _state(self, site: str) -> str:
-        return str(self._room.path / site)
+        return str(self._states / site)
 
     def _api(self, site: str) -> str:
         return f"unix:{self._room.path / site}.api"

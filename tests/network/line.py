@@ -75,7 +75,7 @@ class Line:
         self._order("heal")
 
     def delay(self, ms: float, direction: Direction = "both") -> None:
-        """Let every byte from now on take `ms` milliseconds one way, to about 1 ms."""
+        """Let every byte from now on take `ms` milliseconds one way, to about 0.1 ms."""
         self._order("delay", ms=ms, direction=direction)
 
     def rate(self, bytes_per_s: float | None, direction: Direction = "both") -> None:

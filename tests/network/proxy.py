@@ -12,6 +12,7 @@ It does not delay the handshake of TCP, and the kernel's own buffers on both sid
 
 import argparse
 import errno
+import select
 import selectors
 import signal
 import socket
@@ -69,7 +70,7 @@ class Proxy:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.EpollSelector()
         self._connections: list[Connection] = []
         self._listener: socket.socket | None = None
         self._reserved = _bound(places.listen)
@@ -91,7 +92,9 @@ class Proxy:
     def run(self) -> None:
         """Until killed, or until the standard input ends where that was asked for."""
         while True:
-            for key, mask in self._selector.select(self._timeout()):
+            # Not the selector's own timeout: epoll takes whole milliseconds, which adds up on a short line.
+            select.select([self._selector], [], [], self._timeout())
+            for key, mask in self._selector.select(0):
                 key.data(mask)
             now = time.monotonic()
             for connection in tuple(self._connections):

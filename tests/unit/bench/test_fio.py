@@ -5,7 +5,8 @@ import pytest
 from bench.fio import FioFailed, Job, figures
 
 GOOD = """fio: some warning first
-{"jobs": [{"error": %d, "write": {"iops": 1000.5, "bw_bytes": 4098048, "lat_ns": {"mean": 31000.0},
+{"jobs": [{"error": %d, "write": {"iops": 1000.5, "total_ios": 3002, "bw_bytes": 4098048,
+"lat_ns": {"mean": 31000.0},
 "clat_ns": {"percentile": {"50.000000": 30000, "99.000000": 50000, "99.900000": 70000}}}}]}"""
 
 
@@ -13,6 +14,7 @@ def test_figures_come_out_in_the_units_that_they_are_named_after() -> None:
     found = figures(GOOD % 0)
     assert (found.iops, found.bytes_per_second) == (1000.5, 4098048)
     assert (found.mean_us, found.p50_us, found.p99_us, found.p999_us) == (31, 30, 50, 70)
+    assert found.writes == 3002
     assert found.steady is None
 
 
