@@ -41,6 +41,8 @@ def start(copy: Secondary) -> None:
         durable = setup.durable
         known = durable is not None and durable.generation == head.generation
         copy.standing.move_to(head, durable.sequence if durable is not None and known else 0)
+    # Said from now on, also while what follows takes its time.
+    copy.keeper.header = replace(header, doubtful_until=doubtful)
     # Without a clean stop nobody knows what was changed outside of a journal, for the hops.
     lost = bool(header.fault) or not header.clean
 
