@@ -253,6 +253,12 @@ class Stream:
         """What stands at `position`, under whatever generation, becomes durable, and the journal ready for
         what follows if one is wanted; then `adopt`."""
         copy, journal, current = self._copy, self._copy.journal, self._if_current
+
+        def record() -> None:
+            # A start looks for its mark in the generation of the header's head: there has to be one, for the
+            # head may move on with the next session, long before the mark does.
+            copy.standing.record(position, adopt)
+
         if not self._journal_wanted:
             journal.leave(adopt)
         elif journal.active and position.generation == copy.standing.generation:
@@ -260,10 +266,10 @@ class Stream:
         else:
             if copy.keeper.header.journaling:
                 # It is whole, and goes on: a hop may have to read in it still.
-                journal.leave(current(lambda: journal.go_on_at(position, adopt)))
+                journal.leave(current(lambda: journal.go_on_at(position, current(record))))
             else:
                 # A journal that begins behind the recorded position would have lost its front, to a start.
-                copy.standing.make_durable(current(lambda: journal.begin(position, adopt)))
+                copy.standing.make_durable(current(lambda: journal.begin(position, current(record))))
 
     def _begin(self, message: m.ResyncBegin) -> None:
         """Rule E1: everything so far synced, then durably inconsistent, before the first fill."""

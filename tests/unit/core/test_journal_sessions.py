@@ -66,6 +66,26 @@ class TestSessions:
         pair.replicating()
         assert pair.far.core.journal.active
 
+    def test_b2_a_loss_of_power_soon_after_the_primary_began_a_generation_loses_nothing_durable(self) -> None:
+        """The header's head moves on with each session; the mark of the new generation is there before that."""
+        pair = journaled()
+        pair.write(0)
+        pair.turn(15)
+        pair.stop_near()
+        pair.start_near("boot-1")
+        pair.replicating()
+        pair.write(8192)
+        pair.flush()
+        pair.turn(15)
+        assert pair.far.core.durable == pair.near.core.sequence
+        pair.cut()
+        pair.turn(2)
+        pair.mend()
+        pair.replicating()
+        pair.restart_far("boot-2")
+        pair.replicating()
+        assert pair.equal()
+
     def test_a_journal_that_begins_behind_unrecorded_frames_is_whole_to_a_start(self) -> None:
         pair = running(replace(JOURNALED, apply=Apply.DIRECT))
         setup = pair.far.core.setup
