@@ -144,7 +144,7 @@ class Faults:
         phase = random.choice(list(Phase))
         doom = Doom(lane, random.choice((1, 1, 2, 4)), phase, machine=self.world.chance(0.5))
         self.world.note(site.name, "doom", doom)
-        if lane in ("open", "replay"):
+        if lane in ("open", "replay", "recall"):
             site.next_doom = doom
             site.die(self.world.chance(0.3))
         else:
