@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from farshore.core import actions as a
-from farshore.model.options import LinkOptions, ResyncKind
+from farshore.model.options import LinkOptions, Mode, ResyncKind
 from tests.unit.core.pair import ASYNC, KIB, SYNC, Pair, Wish
 from tests.unit.core.scenes import CONTENT, FREEZE
 
