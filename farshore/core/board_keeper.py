@@ -27,6 +27,7 @@ class BoardKeeper:
         self._fault = fault
         self.cooling = False
         """True while a cooling is under way."""
+        self._again: int | None = None
         self.barren: int | None = None
         """What was written when a cooling ended that could let nothing go; the next one waits for more."""
 
@@ -86,7 +87,9 @@ class BoardKeeper:
             # What asked for extents meanwhile, and has to wait, has stamped those that it found hot: the next
             # cooling knows better than that stamp.
             waited_for = any(stamp > path.sequence for stamp in activity.hot.values())
-            self.barren = None if activity.finish_cooling(settled) or waited_for else settled
+            again = waited_for and self._again != settled  # once: what it waits for may be a local write
+            self._again = settled if waited_for else None
+            self.barren = None if activity.finish_cooling(settled) or again else settled
             path.admit_cold()
 
         done = after(2, cooled)

@@ -99,11 +99,12 @@ class Relay(Links):
         return history.cut_at(self.path.position) if history.holds(self.path.position) else history
 
     def fed_as_of(self, wall: float) -> float | None:
-        """While its feeder is away this copy stands still, and with it whoever is behind it."""
+        """While its feeder is away this copy stands still, and with it whoever is behind it. While it is
+        there, what came last was as old as it was, and nothing better is known of what comes next."""
         copy = self._copy
         if copy.session is not None and copy.session.ready:
-            return wall
-        return copy.since or None
+            return wall - copy.late
+        return copy.since - copy.late if copy.since else None
 
     def _feeds(self) -> bool:
         """Whether a hop may be met: the volumes are a prefix, and stand where `path` says."""
@@ -203,10 +204,11 @@ class Relay(Links):
 
     def changes(self, operations: Iterable[Operation]) -> None:
         """These ranges are about to be written outside of the order of frames."""
-        if self.feeders:
-            changed = list(operations)
-            for feeder in self.feeders.values():
-                feeder.board.dirty.mark_operations(changed)
+        changed = list(operations) if self.feeders else []
+        for feeder in self.feeders.values():
+            feeder.board.dirty.mark_operations(changed)
+            if feeder.filling is not None:
+                feeder.filling.cursor.live(changed, False)
 
     def persist(self, then: Callable[[], None], *, exactly: bool = False) -> None:
         """Make every hop's marks durable, then go on."""

@@ -69,6 +69,8 @@ class Secondary:
         """When a feeder came or went last, wall seconds."""
         self.newest_write = 0
         """When the newest frame that came was made, by the primary's clock; nanoseconds since the epoch."""
+        self.late = 0.0
+        """How old the newest frame was when it came, seconds by the primary's clock."""
         self.stopping = False
         self._pointing: int | None = None
         """The epoch of a new upstream that is not durable yet."""
@@ -268,6 +270,8 @@ class Secondary:
         session = self._current(channel)
         if session is not None:
             self.newest_write = head.timestamp
+            ahead = session.liveness.clock_difference or 0.0
+            self.late = max(0.0, self.outbox.wall + ahead - head.timestamp / 1e9) if head.timestamp else 0.0
             session.frame(head, frame)
         return self.outbox.take()
 

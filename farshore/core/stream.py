@@ -234,10 +234,13 @@ class Stream:
 
         def begin(done: Callable[[], None]) -> None:
             def adopt() -> None:
-                header = copy.keeper.header
-                copy.keeper.put(
-                    replace(header, history=message.history, journaling=self._journal_wanted), done
-                )
+                fresh = replace(copy.keeper.header, history=message.history)
+                copy.keeper.put(replace(fresh, journaling=self._journal_wanted), record)
+
+            def record() -> None:
+                """Before a frame comes: a start looks for its mark in the generation of the header's head."""
+                kept = self._over or copy.journal.active or not self._journal_wanted
+                done() if kept else copy.standing.record(position, done)
 
             self._prepare(position, self._if_current(adopt))
 
@@ -253,12 +256,6 @@ class Stream:
         """What stands at `position`, under whatever generation, becomes durable, and the journal ready for
         what follows if one is wanted; then `adopt`."""
         copy, journal, current = self._copy, self._copy.journal, self._if_current
-
-        def record() -> None:
-            # A start looks for its mark in the generation of the header's head: there has to be one, for the
-            # head may move on with the next session, long before the mark does.
-            copy.standing.record(position, adopt)
-
         if not self._journal_wanted:
             journal.leave(adopt)
         elif journal.active and position.generation == copy.standing.generation:
@@ -266,10 +263,10 @@ class Stream:
         else:
             if copy.keeper.header.journaling:
                 # It is whole, and goes on: a hop may have to read in it still.
-                journal.leave(current(lambda: journal.go_on_at(position, current(record))))
+                journal.leave(current(lambda: journal.go_on_at(position, adopt)))
             else:
                 # A journal that begins behind the recorded position would have lost its front, to a start.
-                copy.standing.make_durable(current(lambda: journal.begin(position, current(record))))
+                copy.standing.make_durable(current(lambda: journal.begin(position, adopt)))
 
     def _begin(self, message: m.ResyncBegin) -> None:
         """Rule E1: everything so far synced, then durably inconsistent, before the first fill."""

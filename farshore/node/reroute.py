@@ -173,8 +173,9 @@ async def _point(node: Node, routed: Routed, point: Pointing, held: dict[str, An
         await taking.leave(node, point.group, routed.link, point.epoch, where)
     try:
         await ask(node.identity, routed.far, "point-copy", point.to_json(), ASK_SECONDS * 3)
-    except FarshoreError:
-        if ours:
+    except FarshoreError as error:
+        # Only what the far node has said itself proves that it did not do it.
+        if ours and error.code.name not in ("unreachable", "timeout", "protocol", "internal"):
             await taking.stay(node, point.group, routed.link)
         raise
 

@@ -67,7 +67,7 @@ class TestSessions:
         assert pair.far.core.journal.active
 
     def test_b2_a_loss_of_power_soon_after_the_primary_began_a_generation_loses_nothing_durable(self) -> None:
-        """The header's head moves on with each session; the mark of the new generation is there before that."""
+        """The header's head moves on with each session; the mark of the generation is there first."""
         pair = journaled()
         pair.write(0)
         pair.turn(15)
@@ -84,6 +84,26 @@ class TestSessions:
         pair.replicating()
         pair.restart_far("boot-2")
         pair.replicating()
+        assert pair.equal()
+
+    @pytest.mark.parametrize("held", [a.WriteHeader, a.WriteDurable, a.ContinueJournal])
+    @pytest.mark.parametrize("boot", ["boot-1", "boot-2"])
+    def test_d3_a_death_at_any_step_into_a_generation_leaves_a_copy_that_is_known(
+        self, held: type, boot: str
+    ) -> None:
+        pair = journaled()
+        pair.far.core.journal.limits = JournalLimits(mark_every=0.0)
+        pair.write(0)
+        pair.write(512)
+        pair.turn(60)
+        assert pair.far.core.journal.marked == 2  # the journal begins there, and the header's head is older
+        pair.stop_near()
+        pair.far.hold.add(held)
+        pair.start_near("boot-1")
+        pair.until(lambda: pair.far.held(held) > 0)
+        pair.restart_far(boot)
+        pair.replicating()
+        assert not pair.far.noted("journal-damaged")
         assert pair.equal()
 
     def test_a_journal_that_begins_behind_unrecorded_frames_is_whole_to_a_start(self) -> None:

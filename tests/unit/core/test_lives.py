@@ -3,11 +3,11 @@ is answered once, and when the faults stop everybody converges (rule F2)."""
 
 from dataclasses import dataclass, replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from farshore.core import actions as a
-from farshore.model.options import LinkOptions, ResyncKind
+from farshore.model.options import LinkOptions, Mode, ResyncKind
 from tests.unit.core.pair import ASYNC, KIB, SYNC, Pair, Wish
 from tests.unit.core.scenes import CONTENT, FREEZE
 
@@ -129,6 +129,7 @@ class Life:
     st.sampled_from((2, 4, 16)),
     st.lists(STEPS, min_size=1, max_size=30),
 )
+@example((LinkOptions(mode=Mode.SYNC),), 2, [Step("hold near", 0, 5), Step("write", 5, 0)])
 def test_f2_every_life_ends_in_equal_copies(
     links: tuple[LinkOptions, ...], capacity: int, steps: list[Step]
 ) -> None:
