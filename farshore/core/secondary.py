@@ -161,7 +161,7 @@ class Secondary:
             self.outbox.emit(Close(channel, code, text))
             return self.outbox.take()
         self.end_session("", "the same feeder connected again")
-        header = self.keeper.header
+        header, settled = self.keeper.header, self.keeper.idle
         nonce = int.from_bytes(self.setup.new_id()[:8], "little") >> 1
         liveness = Liveness(self.setup.timing, self.outbox.now)
         self.session = Stream(self, channel, nonce, hello, liveness)
@@ -169,18 +169,34 @@ class Secondary:
         upstream = header.upstream
         if upstream is not None and upstream.copy is None:
             self.keeper.put(replace(header, upstream=replace(upstream, copy=hello.copy)))
-        self.session.send(
-            m.Welcome(
-                nonce,
-                header.copy,
-                self.setup.instance,
-                self.history(),
-                header.resync,
-                self.standing.doubtful,
-                self.setup.empty,
-            )
-        )
+        if settled:
+            self._greet()
+        else:
+            self._greet_when_durable(self.session)
         return self.outbox.take()
+
+    def _greet_when_durable(self, session: Stream) -> None:
+        """A crash must not take back what is said now: an earlier session's header may be on its way still."""
+
+        def durable() -> None:
+            if self.session is session:
+                self._greet()
+
+        self.keeper.put(self.keeper.header, durable)
+
+    def _greet(self) -> None:
+        assert self.session is not None
+        header, standing = self.keeper.header, self.standing
+        welcome = m.Welcome(
+            self.session.nonce,
+            header.copy,
+            self.setup.instance,
+            self.history(),
+            header.resync,
+            standing.doubtful,
+            self.setup.empty,
+        )
+        self.session.send(welcome)
 
     def point_at(self, link: bytes, epoch: int) -> list[Action]:
         """Rule B8: another feeder from now on, or the same one anew. Whoever feeds under a lower epoch is

@@ -210,6 +210,9 @@ class Chain(Pair):
         """The hop's line is gone."""
         hop = self.hop
         was_open, key = hop.open, hop.key
+        if hop.connecting:
+            hop.connecting = False
+            self.middle.run(self.middle.core.relay.disconnected(self.hop_id, "unreachable"))
         hop.up = hop.open = hop.connecting = False
         hop.to_far.clear()
         hop.to_near.clear()

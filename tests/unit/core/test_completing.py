@@ -232,3 +232,25 @@ class TestLostAnswer:
         stopped = pair.near.header.links[0].stopped_at
         assert stopped is not None
         assert stopped.sequence == told == pair.far.core.applied
+
+
+@pytest.mark.parametrize("boot", ["boot-1", "boot-2"])
+def test_a5_an_end_that_the_peer_has_not_made_durable_is_not_taken_from_its_next_greeting(boot: str) -> None:
+    """The line broke while the header with the end was being written, and the process died before it was."""
+    pair = Pair()
+    pair.replicating()
+    pair.cut()
+    pair.write(0)
+    pair.turn(5)
+    pair.line.stops = lambda unit: isinstance(unit, m.ResyncEnd)
+    pair.mend()
+    pair.until(lambda: bool(pair.line.to_far) and isinstance(pair.line.to_far[0][1], m.ResyncEnd))
+    pair.far.hold.add(a.WriteHeader)
+    pair.line.stops = lambda unit: False
+    pair.until(lambda: pair.far.held(a.WriteHeader) > 0)
+    pair.cut()
+    pair.mend()
+    pair.turn(100)
+    pair.restart_far(boot)
+    pair.replicating()
+    assert pair.equal()
