@@ -176,7 +176,7 @@ class Secondary:
         return self.outbox.take()
 
     def _greet_when_durable(self, session: Stream) -> None:
-        """A crash must not take back what is said now: an earlier session's header may be on its way still."""
+        """A crash must not take back what is said now: an earlier session's header may be on its way."""
 
         def durable() -> None:
             if self.session is session:

@@ -2,6 +2,7 @@
 faults stop all three copies are equal (rule F2)."""
 
 import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -14,7 +15,7 @@ from tests.unit.core.chain import HOP, Chain
 from tests.unit.core.pair import KIB
 from tests.unit.core.shells import Shell
 
-LIVES = 120
+LIVES = 20_000 if "FARSHORE_SOAK" in os.environ else 120
 _STEPS = 60
 _HELD = (
     a.SyncJournal,
