@@ -82,6 +82,6 @@ class Ground:
         self._stack.close()
 
     def _room_for(self, name: str) -> Room:
-        path = self._room.path / name
+        path = self._room.path / f"ground-{name}"  # no name that a contender uses for its state
         path.mkdir()
         return Room(path, self.volume_bytes)

@@ -28,9 +28,9 @@ def test_the_application_waits_for_the_near_site_only(chain: ChainSites) -> None
 
 @pytest.mark.timeout(300)
 def test_the_last_copy_is_a_prefix_while_the_middle_dies_again_and_again(chain: ChainSites) -> None:
-    seen = besiege(chain, rounds=9, seed=11)
+    seen = besiege(chain, rounds=6, seed=11)
     print(seen)
-    assert seen.images >= 5
+    assert seen.images >= 4
     assert seen.behind  # else the far line was none
 
 

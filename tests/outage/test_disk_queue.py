@@ -42,7 +42,7 @@ def test_an_outage_is_queued_and_drained_in_order(pair: MakePair) -> None:
         made.wait("queuing")
         assert made.a.group(made.group).health == "behind"
         client.write_all((offset, data) for offset, data in records(8 * MIB) if offset >= MIB)
-        assert made.link()["queue"]["disk_bytes"] > 6 * MIB
+        wait_until(lambda: made.link()["queue"]["disk_bytes"] > 6 * MIB, what="the writes to be on disk")
         assert made.link()["dirty_bytes"] >= 7 * MIB
         made.line.rate(8 * MIB, "forward")
         made.line.heal()
