@@ -15,6 +15,9 @@ def _chain(sites: Sites, size: int = 8) -> str:
     sites.link(group, sites.b, mode="sync")
     sites.a.done("link", "create", group, "c", "--via", "b", "--mode", "async")
     _replicates(sites, group)
+    # A copy that gets its first hop meets its feeder anew, to have a journal from then on.
+    wait_until(lambda: sites.a.link(group, "b").state == "replicating", 40.0, what="b to follow again")
+    _replicates(sites, group)
     return group
 
 
