@@ -27,9 +27,10 @@ class BoardKeeper:
         self._fault = fault
         self.cooling = False
         """True while a cooling is under way."""
-        self._again: int | None = None
         self.barren: int | None = None
         """What was written when a cooling ended that could let nothing go; the next one waits for more."""
+        self._again: int | None = None
+        """What was written when such a one was tried again all the same."""
 
     def write(self, feeder: Feeder, then: Then, exact: bool = False) -> None:
         """Write what has changed of one scoreboard, then run `then`."""

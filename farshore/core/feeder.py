@@ -15,7 +15,7 @@ import errno as errnos
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from farshore.core import completing
+from farshore.core import completing, refusals
 from farshore.core.actions import Close, Send
 from farshore.core.feeder_session import FeederSession, Phase
 from farshore.core.filling import Filling
@@ -23,7 +23,6 @@ from farshore.core.gate import Acknowledged, LinkGate
 from farshore.core.handshake import Course
 from farshore.core.journal_queue import JournalQueue
 from farshore.core.link import LinkEvent, Standing, step
-from farshore.core.outbox import after
 from farshore.core.pausing import Pause
 from farshore.core.queueing import LinkQueue, position_of
 from farshore.core.scoreboard import Scoreboard
@@ -44,22 +43,7 @@ from farshore.model.options import (
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
-_NOT_PROMOTED = ("faulted", "io-error", "disk-full", "size-mismatch")
-"""Refusals by a peer that still follows us: it has answered, as far as rule D5 is concerned."""
 _ASKED_IN_VAIN = (LinkEvent.LOST, LinkEvent.REFUSED, LinkEvent.PEER_ERROR)
-_LEFT_US = ("wrong-feeder", "wrong-role")
-"""Refusals by a copy that was pointed at another feeder (rule B8), or has become a primary."""
-
-_REMEDIES = {
-    "io-error": "replace or free the disk at the peer, then restart the engine there",
-    "faulted": "replace or free the disk at the peer, then restart the engine there",
-    "disk-full": "free space at the peer; the link then goes on by itself",
-    "size-mismatch": "give the peer's volumes the size of ours, or farshore link delete and create",
-    "wrong-feeder": "farshore status at the peer shows which link that copy follows",
-    "ring": "farshore topology shows who follows whom; farshore link reroute or delete",
-    "protocol": "run the same version of Farshore on both nodes",
-}
-"""What an operator can do about a refusal; the link tries again all the while."""
 
 
 class Feeder:
@@ -307,7 +291,7 @@ class Feeder:
             case m.Welcome():
                 self.session.welcome(message)
             case m.Refusal(code=code, text=text):
-                self._refused(code, text)
+                refusals.take(self, code, text)
             case m.Ready(session=session) if session == self.session.nonce:
                 self.session.ready()
             case m.DigestReply(session=session, ordinal=ordinal, differing=differing) if (
@@ -355,26 +339,6 @@ class Feeder:
         about to count, so that an acknowledgement need not touch it."""
         if self.replicating or self.pause is not None or self.disk.live:
             self.board.base = position_of(self.shared.history(), self.acked.durable)
-
-    def _refused(self, code: str, text: str) -> None:
-        self.close("", "")
-        self.session.met = self.session.met or code in _NOT_PROMOTED
-        known, held = self.record.peer_copy is not None, self.shared.opening()
-        if code in ("identity-changed", "diverged") or (code in _LEFT_US and known and held):
-            # Rules D5, D6: where writes do not flow yet, a peer that follows somebody else by now, or
-            # nobody, may have a promoted copy beside it or be one: nothing is written next to that.
-            if held:
-                self.shared.fence(text)
-            self.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
-        elif code in _LEFT_US:
-            self.disk.abandon(text)  # whoever feeds it now has what lies in our queue
-            self.stop(LinkEvent.REFUSED, text)
-        elif code in ("io-error", "faulted", "disk-full"):
-            self.stop(LinkEvent.PEER_ERROR, text)
-            self.session.retry.slow(self.shared.outbox.now)
-        else:
-            self.stop(LinkEvent.LOST if code == "session-live" else LinkEvent.REFUSED, text)
-        self.next_step = _REMEDIES.get(code, "")
 
     # -- stopping ---------------------------------------------------------------------------
 
@@ -458,69 +422,10 @@ class Feeder:
 
     # -- operator ---------------------------------------------------------------------------
 
-    def resync(self, kind: ResyncKind, once: bool) -> None:
-        """Bring the peer up to date; `once` logs again at the completion cut."""
-        if self.state in (LinkState.DIVERGED, LinkState.FAILED):
-            self.enter(LinkEvent.RETRY)
-        asked = after(
-            2, lambda: self.shared.outbox.note("resync-asked", link=self.spec.name, resync=kind.value)
-        )
-        self.remember(asked, paused=False, paused_for="", once=once)
-        streams = (self.streaming or self.disk.behind) and self.session.phase in (Phase.PREPARING, Phase.LIVE)
-        if streams and kind is ResyncKind.UPDATE and not once:
-            asked()
-            return
-        self.wanted = kind
-        if self.session.phase in (Phase.LIVE, Phase.PREPARING):
-            self.close("", "a resync was asked for")
-            self.stop(LinkEvent.STOP, "a resync was asked for")
-        completing.require(self, kind, asked)
-        self.peer_back()
-
     def peer_back(self) -> None:
         """The peer, or the host's network, says that the line is back: try at once."""
         self.session.retry.at_once()
         self.session.connect()
-
-    def change(self, spec: LinkSpec) -> None:
-        """Take new options; a link that becomes sync waits for its peer, or records that it is alone."""
-        if spec.resting and not self.spec.resting:
-            self._rest(spec)
-            return
-        was_sync, rested = self.sync, self.spec.resting
-        self.spec = spec
-        self.gate.closed = False
-        if rested:
-            self.wanted = ResyncKind.UPDATE
-            self.gate.alone = self.record.alone_since is not None
-            self.session.retry.at_once()
-        if self.sync and not was_sync and self.acked.applied < self.shared.path.sequence:
-            # Rule C4: the application was told of these writes while nobody waited for the peer.
-            self.gate.alone = True
-            since = self.record.alone_since or position_of(self.shared.history(), self.acked.durable)
-            self.remember(alone_since=since)
-        if self.sync and (self.replicating or (self.filling is not None and self.filling.cursor.ending)):
-            self.gate.close(replicating=True)
-        else:
-            self.gate.open()
-        self.disk.changed()
-
-    def _rest(self, spec: LinkSpec) -> None:
-        """The far copy was pointed at another feeder. What its peer may lack from now on is recorded before
-        the application is told of it (rule C4)."""
-
-        def rest() -> None:
-            self.spec = spec
-            self.gate.closed = False
-            self.remember(paused=False)
-            self.close("", "the far copy was pointed at another feeder")
-            self.stop(LinkEvent.STOP, "the far copy was pointed at another feeder")
-
-        if self.sync and self.record.alone_since is None:
-            self.gate.alone = True
-            self.remember(rest, alone_since=position_of(self.shared.history(), self.acked.durable))
-        else:
-            rest()
 
     def retire(self) -> None:
         """The link was removed: nothing of it goes on."""

@@ -176,9 +176,7 @@ class Journaling:
         self._copy.relay.forgotten(standing.applied)
         if errno in FULL:
             self._copy.relay.no_room()
-            self._copy.end_session("disk-full", "no space is left for the copy's journal")
-        else:
-            self._copy.fail(errno)
+        self._unwritable(errno)
 
     # -- the three steps --------------------------------------------------------------------
 
@@ -257,9 +255,8 @@ class Journaling:
         """The volumes are full: what could not be written is tried again later."""
         self.stuck = self._outbox.now + self.limits.retry_every
 
-    @property
-    def room_due(self) -> bool:
-        """Whether a full disk is to be tried again; asked once."""
+    def take_room_due(self) -> bool:
+        """Whether a full disk is to be tried again; true once for each wait."""
         due = bool(self.stuck) and self._outbox.now >= self.stuck
         if due:
             self.stuck = 0.0
@@ -340,29 +337,29 @@ class Journaling:
     def begin(self, position: Position, then: Callable[[], None]) -> None:
         """An empty journal at `position`, which the volumes durably hold. The header does not say that there
         is one: for a moment there is none."""
-
-        def begun(errno: int) -> None:
-            if errno in FULL:
-                self._copy.end_session("disk-full", "no space is left for the copy's journal")
-            elif errno:
-                self._copy.fail(errno)
-            else:
-                then()
-
-        self._outbox.emit(BeginJournal(self._outbox.ticket(begun), position))
+        self._outbox.emit(BeginJournal(self._outbox.ticket(self._if_written(then)), position))
 
     def go_on_at(self, position: Position, then: Callable[[], None]) -> None:
         """The same for a journal that is there and whole, and that hops may still need: it is kept."""
+        self._outbox.emit(ContinueJournal(self._outbox.ticket(self._if_written(then)), position))
 
-        def kept(errno: int) -> None:
-            if errno in FULL:
-                self._copy.end_session("disk-full", "no space is left for the copy's journal")
-            elif errno:
-                self._copy.fail(errno)
+    def _if_written(self, then: Callable[[], None]) -> Callable[[int], None]:
+        """Goes on with `then` unless the journal could not be written."""
+
+        def written(errno: int) -> None:
+            if errno:
+                self._unwritable(errno)
             else:
                 then()
 
-        self._outbox.emit(ContinueJournal(self._outbox.ticket(kept), position))
+        return written
+
+    def _unwritable(self, errno: int) -> None:
+        """A full disk ends the session, and is tried again with the next one; anything else is a fault."""
+        if errno in FULL:
+            self._copy.end_session("disk-full", "no space is left for the copy's journal")
+        else:
+            self._copy.fail(errno)
 
     def activate(self, position: Position) -> None:
         """From now on frames go to the journal, which the header durably says."""
@@ -383,7 +380,7 @@ class Journaling:
         """Ten times a second or so: what was appended does not wait longer than that (rule B4)."""
         if not self.active:
             return
-        if self.room_due:
+        if self.take_room_due():
             self._write()
         self._asked |= self._unsynced > 0
         self._advance()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from farshore.core import pausing
+from farshore.core import orders, pausing
 from farshore.core.actions import Action
 from farshore.core.board_keeper import BoardKeeper
 from farshore.core.feeder import Feeder
@@ -18,7 +18,7 @@ from farshore.core.geometry import Geometry
 from farshore.core.lag import Timeline, Watch
 from farshore.core.ledger import Ledger
 from farshore.core.outbox import HeaderKeeper, Outbox
-from farshore.core.scoreboard import Scoreboard
+from farshore.core.scoreboard import BoardImage, Scoreboard
 from farshore.core.shared import Issuer, Shared
 from farshore.core.write_path import NO_LIMIT
 from farshore.errors import FarshoreError
@@ -28,6 +28,9 @@ from farshore.model.options import LinkSpec, Mode, OnOutage, ResyncKind
 
 FRAME_HEAD, RECORD = 96, 16
 """Bytes of a frame besides payload: fixed, and per record."""
+
+STALL = 1.0
+"""A gap between two turns beyond which our own loop counts as stalled, seconds."""
 
 
 class Links:
@@ -166,7 +169,7 @@ class Links:
         if once:
             _refuse_frozen(chosen, "its end")
         for feeder in chosen:
-            feeder.resync(kind, once)
+            orders.resync(feeder, kind, once)
         return self.outbox.take()
 
     def add_link(self, spec: LinkSpec) -> list[Action]:
@@ -187,7 +190,7 @@ class Links:
                 means="with on-outage=freeze it would hold every write of the application at once",
                 next_step="bring the peer up to date first (farshore resync), then set the option",
             )
-        feeder.change(spec)
+        orders.change(feeder, spec)
         return self.outbox.take()
 
     def remove_link(self, link: bytes) -> list[Action]:
@@ -226,6 +229,23 @@ class Links:
 
     def _persist(self, link: bytes, then: Callable[[], None]) -> None:
         self.boards.write(self.feeders[link], then)
+
+    def _restored(self, spec: LinkSpec, image: BoardImage | None, clean: bool) -> Feeder:
+        """A link as an earlier process left it; after an unclean end nothing that its resync did counts."""
+        board = Scoreboard(self.geometry, image)
+        feeder = self._attach(spec, board)
+        board.open = feeder.record.open_resync is not None
+        if not clean:
+            # `second` is merged and not cleared: the pages of one write reach the disk in any order.
+            board.dirty.merge(board.second)
+        board.every_page()
+        return feeder
+
+    def _time_passed(self, gap: float) -> None:
+        """So many seconds since the last turn: while our own loop stood still no peer could be heard."""
+        if gap > STALL and self.outbox.now:
+            for feeder in self.feeders.values():
+                feeder.session.liveness.stalled(gap)
 
     def _tick_links(self) -> None:
         for feeder in list(self.feeders.values()):

@@ -20,7 +20,7 @@ from farshore.core.links import FRAME_HEAD, RECORD, Links
 from farshore.core.opening import Opening
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.core.queueing import QueueImage
-from farshore.core.scoreboard import BoardImage, Scoreboard
+from farshore.core.scoreboard import BoardImage
 from farshore.core.shared import Shared
 from farshore.core.shutdown import Shutdown
 from farshore.core.write_path import Batch, Destinations, WritePath
@@ -32,8 +32,6 @@ from farshore.model.volumes import Operation
 RESERVE = 1 << 20
 """Sequences reserved ahead by one header write (rule D1)."""
 MIN_RESERVE = 16
-STALL = 1.0
-"""A gap between two turns beyond which our own loop counts as stalled, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +113,14 @@ class Primary(Links):
         self.keeper.put(self.keeper.header, self._begin)
 
     def _restore_link(self, spec: LinkSpec, clean: bool) -> None:
-        board = Scoreboard(self.geometry, self.setup.boards.get(spec.id))
-        feeder = self._attach(spec, board)
-        board.open = feeder.record.open_resync is not None
+        feeder = self._restored(spec, self.setup.boards.get(spec.id), clean)
         if not clean:
-            # `second` is merged and not cleared: the pages of one write reach the disk in any order.
-            board.dirty.merge(board.second)
-            board.suspect_extents(self._suspects())
+            feeder.board.suspect_extents(self._suspects())
         feeder.disk.restore(
             self.setup.queues.get(spec.id),
             self.setup.header.history.head,
             whole=clean and feeder.record.queue_whole,
         )
-        board.every_page()
 
     def _suspects(self) -> Iterable[tuple[int, int]]:
         if self.setup.hot is not None and not self.setup.header.fault:
@@ -223,9 +216,7 @@ class Primary(Links):
     def clock(self, now: float, wall: float) -> None:
         """The time of this turn; monotonic and wall seconds."""
         gap = now - self.outbox.now
-        if gap > STALL and self.outbox.now:
-            for feeder in self.feeders.values():
-                feeder.session.liveness.stalled(gap)
+        self._time_passed(gap)
         self.outbox.now, self.outbox.wall = now, wall
 
     def submit(self, batch: Batch) -> list[Action]:

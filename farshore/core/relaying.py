@@ -24,7 +24,6 @@ from farshore.core.journal_queue import JournalQueue
 from farshore.core.ledger import Entry
 from farshore.core.link import LinkEvent
 from farshore.core.links import FRAME_HEAD, RECORD, Links
-from farshore.core.scoreboard import Scoreboard
 from farshore.core.shared import Shared
 from farshore.core.write_path import Gate
 from farshore.model import messages as m
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
 _RECALL_BYTES: Final = 4 << 20
 """Bytes of the journal that are looked at in one go at a start."""
-_STALL: Final = 1.0
-"""A gap between two turns beyond which our own loop counts as stalled, seconds."""
 
 
 class Relayed:
@@ -255,16 +252,10 @@ class Relay(Links):
         standing, setup = copy.standing, copy.setup
         self.path.generation, self.path.sequence = standing.generation, standing.applied
         for spec in setup.links:
-            board = Scoreboard(self.geometry, setup.boards.get(spec.id))
+            board = self._restored(_as_hop(spec), setup.boards.get(spec.id), setup.header.clean).board
             board.spooled_on_disk = False
-            feeder = self._attach(_as_hop(spec), board)
-            board.open = feeder.record.open_resync is not None
-            if not setup.header.clean:
-                # `second` is merged and not cleared: the pages of one write reach the disk in any order.
-                board.dirty.merge(board.second)
             if lost:
                 board.require(ResyncKind.DIGEST)
-            board.every_page()
         journal = copy.setup.journal
         if self.feeders and not lost and copy.keeper.header.journaling and journal.start is not None:
             self._recall(journal.start, then)
@@ -331,9 +322,7 @@ class Relay(Links):
 
     def clock(self, gap: float) -> None:
         """So many seconds have passed since the last turn."""
-        if gap > _STALL:
-            for feeder in self.feeders.values():
-                feeder.session.liveness.stalled(gap)
+        self._time_passed(gap)
 
     def tick(self) -> None:
         """Timers."""

@@ -375,7 +375,7 @@ class Secondary:
                 self.end_session("", f"no sign of life for {timing.limit:g} s")
             elif (beat := session.liveness.beat(now)) is not None:
                 session.send(beat)
-        if self.replaying and self.journal.room_due:
+        if self.replaying and self.journal.take_room_due():
             starting.again(self)
         self.journal.tick()
         self.relay.tick()

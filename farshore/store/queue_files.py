@@ -15,7 +15,8 @@ from farshore.errors import FarshoreError
 from farshore.model.messages import Buffer
 from farshore.model.positions import Position
 from farshore.store.platform import FileLayer
-from farshore.store.segments import DEFAULT_BYTES, Cursor, Entry, Segments
+from farshore.store.segment_reader import SegmentReader
+from farshore.store.segments import DEFAULT_BYTES, Entry, Segments
 
 PIECES: Final = 16
 """A segment is at most 1/PIECES of the queue's bound: room comes back in whole segments."""
@@ -60,14 +61,13 @@ class Shelf:
 class QueueFiles:
     """See the module."""
 
-    __slots__ = ("_cursor", "_read_to", "_segments", "shelf")
+    __slots__ = ("_reader", "_segments", "shelf")
 
     def __init__(self, shelf: Shelf, segments: Segments | None = None) -> None:
         """`segments` if somebody has opened them already."""
         self.shelf = shelf
         self._segments = segments
-        self._cursor: Cursor | None = None
-        self._read_to = 0
+        self._reader: SegmentReader | None = None
 
     # -- facts ----------------------------------------------------------------------------------
 
@@ -115,23 +115,9 @@ class QueueFiles:
     def read(self, after: int, most: int) -> list[Buffer]:
         """Frames behind a sequence, about `most` bytes of them but at least one; none at the end."""
         segments = self.open()
-        cursor = self._cursor if self._read_to == after else None
-        if cursor is None:
-            cursor = segments.cursor_at(Position(b"", after))
-        found: list[Buffer] = []
-        try:
-            while not found:
-                entries, cursor = segments.read(cursor, most)
-                if not entries:
-                    break
-                found = [body for reaches, body in entries if body and reaches.sequence > after]
-                self._read_to = entries[-1][0].sequence
-        except FarshoreError as error:
-            raise OSError(errno.EIO, error.what) from error
-        except ValueError as error:
-            raise OSError(errno.EIO, str(error)) from error
-        self._cursor = cursor
-        return found
+        if self._reader is None:
+            self._reader = SegmentReader(segments)
+        return self._reader.begin(after, None, most)()
 
     def trim(self, durable: int) -> bool:
         """The peer has everything up to here durable; True if something was given back for it. What is
@@ -149,7 +135,7 @@ class QueueFiles:
 
     def clear(self) -> None:
         """Nothing is here any more, durably."""
-        self._cursor, self._read_to = None, 0
+        self._reader = None
         segments = self.open()
         if segments.start is None and not segments.damaged:
             return
@@ -162,6 +148,7 @@ class QueueFiles:
     def close(self) -> None:
         """Ends the use of the files."""
         segments, self._segments = self._segments, None
+        self._reader = None
         if segments is not None:
             segments.close()
 

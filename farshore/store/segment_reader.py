@@ -24,16 +24,16 @@ class SegmentReader:
         self._reached: tuple[int, Cursor] | None = None
         """The sequence of the last entry that was read, and the place behind it."""
 
-    def begin(self, after: int, through: int, most: int) -> Callable[[], list[Buffer]]:
-        """What reads the entries with bytes behind `after` and up to `through`, two sequences: about `most`
-        bytes of them but at least one, none where there is none. It raises OSError, also where an entry is
-        not whole any more."""
+    def begin(self, after: int, through: int | None, most: int) -> Callable[[], list[Buffer]]:
+        """What reads the entries with bytes behind `after` and up to `through`, two sequences (None: to the
+        end): about `most` bytes of them but at least one, none where there is none. It raises OSError, also
+        where an entry is not whole any more."""
         cursor, reached = self._segments.cursor_at(Position(b"", after)), self._reached
         if reached is not None and reached[0] == after:
             cursor = max(cursor, reached[1])  # segments may have gone since
         return partial(self._read, cursor, (after, through), most)
 
-    def _read(self, cursor: Cursor, between: tuple[int, int], most: int) -> list[Buffer]:
+    def _read(self, cursor: Cursor, between: tuple[int, int | None], most: int) -> list[Buffer]:
         after, through = between
         found: list[Buffer] = []
         last = after

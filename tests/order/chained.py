@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cluster import Cluster, Host, clusters, first_difference
+from tests.cluster import Host, OnCluster, clusters, first_difference
 from tests.command_line import pair
 from tests.fault.bench import ENGINE, Subject
 from tests.fault.connection import Connection
@@ -43,28 +43,12 @@ class Seen(Looks):
 
 
 @dataclass(slots=True)
-class ChainSites:
-    """Nodes a, b and c; `line_to_c` leads there from b."""
+class ChainSites(OnCluster):
+    """Nodes a (where the application writes), b in the middle and c; `line_to_c` leads there from b."""
 
-    cluster: Cluster
     line_to_c: Line
     subject: Subject = field(init=False)
     """The far copy, with what the application at a knows."""
-
-    @property
-    def a(self) -> Host:
-        """Where the application writes."""
-        return self.cluster.a
-
-    @property
-    def b(self) -> Host:
-        """The middle."""
-        return self.cluster.b
-
-    @property
-    def c(self) -> Host:
-        """The far end."""
-        return self.cluster.hosts["c"]
 
     def link(self) -> None:
         """The group and its two links, both replicating."""

@@ -62,10 +62,7 @@ class Middle(Far):
                 super().carry_out(action)
 
     def _board(self, action: a.WriteBoard) -> None:
-        board = self.boards.setdefault(action.link, BoardFile(None, None, {}))
-        board.base, board.peer_copy = action.base, action.peer_copy
-        for name, volume, number, data in action.pages:
-            board.pages[name, volume, number] = data
+        self.boards.setdefault(action.link, BoardFile(None, None, {})).write(action)
 
     def _read(self, action: a.ReadRegion, errno: int) -> list[a.Action]:
         data = bytes(self.disk.seen[action.volume][action.offset : action.offset + action.length])

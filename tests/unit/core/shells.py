@@ -174,6 +174,12 @@ class BoardFile:
     peer_copy: bytes | None
     pages: dict[tuple[str, int, int], bytes]
 
+    def write(self, action: a.WriteBoard) -> None:
+        """As the store would."""
+        self.base, self.peer_copy = action.base, action.peer_copy
+        for name, volume, number, data in action.pages:
+            self.pages[name, volume, number] = data
+
     def image(self) -> BoardImage:
         """As the store would read it."""
         maps: dict[tuple[str, int], bytes] = {}
@@ -318,10 +324,7 @@ class Near(Shell):
         return self.core.queue_read(action.ticket, frames, "EIO" if errno else "")
 
     def _board(self, action: a.WriteBoard) -> None:
-        board = self.boards.setdefault(action.link, BoardFile(None, None, {}))
-        board.base, board.peer_copy = action.base, action.peer_copy
-        for name, volume, number, data in action.pages:
-            board.pages[name, volume, number] = data
+        self.boards.setdefault(action.link, BoardFile(None, None, {})).write(action)
 
     def _read(self, action: a.ReadRegion, errno: int) -> list[a.Action]:
         if errno:

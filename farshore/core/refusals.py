@@ -1,0 +1,51 @@
+"""What a peer's refusal means to its feeder (rules B8, D5, D6): who has it now, and what can be done.
+
+It ends the session whatever it says. Where writes do not flow yet it may also be the sign of a newer primary.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from farshore.core.link import LinkEvent
+
+if TYPE_CHECKING:
+    from farshore.core.feeder import Feeder
+
+_NOT_PROMOTED = ("faulted", "io-error", "disk-full", "size-mismatch")
+"""Refusals by a peer that still follows us: it has answered, as far as rule D5 is concerned."""
+_LEFT_US = ("wrong-feeder", "wrong-role")
+"""Refusals by a copy that was pointed at another feeder (rule B8), or has become a primary."""
+
+_REMEDIES = {
+    "io-error": "replace or free the disk at the peer, then restart the engine there",
+    "faulted": "replace or free the disk at the peer, then restart the engine there",
+    "disk-full": "free space at the peer; the link then goes on by itself",
+    "size-mismatch": "give the peer's volumes the size of ours, or farshore link delete and create",
+    "wrong-feeder": "farshore status at the peer shows which link that copy follows",
+    "ring": "farshore topology shows who follows whom; farshore link reroute or delete",
+    "protocol": "run the same version of Farshore on both nodes",
+}
+"""What an operator can do about a refusal; the link tries again all the while."""
+
+
+def take(feeder: Feeder, code: str, text: str) -> None:
+    """The peer has refused the session, or ended it, with a code of the catalogue."""
+    feeder.close("", "")
+    feeder.session.met = feeder.session.met or code in _NOT_PROMOTED
+    known, held = feeder.record.peer_copy is not None, feeder.shared.opening()
+    if code in ("identity-changed", "diverged") or (code in _LEFT_US and known and held):
+        # Rules D5, D6: where writes do not flow yet, a peer that follows somebody else by now, or
+        # nobody, may have a promoted copy beside it or be one: nothing is written next to that.
+        if held:
+            feeder.shared.fence(text)
+        feeder.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
+    elif code in _LEFT_US:
+        feeder.disk.abandon(text)  # whoever feeds it now has what lies in our queue
+        feeder.stop(LinkEvent.REFUSED, text)
+    elif code in ("io-error", "faulted", "disk-full"):
+        feeder.stop(LinkEvent.PEER_ERROR, text)
+        feeder.session.retry.slow(feeder.shared.outbox.now)
+    else:
+        feeder.stop(LinkEvent.LOST if code == "session-live" else LinkEvent.REFUSED, text)
+    feeder.next_step = _REMEDIES.get(code, "")
