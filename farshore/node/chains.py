@@ -71,6 +71,18 @@ async def above(
     return found
 
 
+async def let_go(node: Node, stored: StoredCopy, feeder: Peer) -> bool:
+    """Whether the node that our copy takes for its feeder says that it has no such link (any more)."""
+    upstream = stored.config.upstream
+    assert upstream is not None
+    which = {"group": stored.config.group.hex(), "link": upstream.link.hex()}
+    try:
+        await ask(node.identity, feeder, "chain", {**which, "seconds": ASK_SECONDS, "most": 1}, ASK_SECONDS)
+    except FarshoreError as error:
+        return error.code.name == "not-found"
+    return False
+
+
 async def tell(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any]:
     """`chain`: our copy that feeds a copy of this peer by that link, and what is above it.
 
