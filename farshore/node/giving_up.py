@@ -52,7 +52,7 @@ async def _catch_up(node: Node, stored: StoredCopy) -> None:
         raise FarshoreError(
             "wrong-state",
             f"the journal of {stored.config.group_name} at {node.name} holds writes that its volumes lack,"
-            f" and they cannot be written there now{why}",
+            f" and they could not be written there in time{why}",
             means="nothing was changed; without the journal the volumes would be no state of the group",
             next_step=f"mend what farshore status {stored.config.group_name} says at {node.name}, then do it"
             f" again; if those volumes are lost for good: stop the node and its engines, and remove"
@@ -70,7 +70,12 @@ def _says_header(stored: StoredCopy) -> bool:
     layer = RealFiles()
     if not layer.exists(path):
         return False  # it never began
-    file = header.HeaderFile.open(layer, path)
+    try:
+        file = header.HeaderFile.open(layer, path)
+    except FarshoreError as error:
+        if error.code.name == "state-damaged":
+            return False  # no engine can do anything with such a copy, and with its journal
+        raise
     try:
         return file.header.journaling and not file.header.clean
     finally:
