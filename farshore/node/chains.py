@@ -86,7 +86,7 @@ async def let_go(node: Node, stored: StoredCopy, feeder: Peer) -> bool:
 async def tell(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any]:
     """`chain`: our copy that feeds a copy of this peer by that link, and what is above it.
 
-    Raises FarshoreError `not-found` where no copy here does.
+    Raises FarshoreError `not-found` where no copy here does, `wrong-state` where that is not known.
     """
     try:
         group, link = placement.identifier(args["group"]), placement.identifier(args["link"])
@@ -104,6 +104,10 @@ async def tell(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any
             left = max(_LEAST_SECONDS, min(seconds, ASK_SECONDS) - _LESS_SECONDS)
             chain = (own(node, stored), *await above(node, stored, left, min(most, MOST_ABOVE) - 1))
             return {"chain": [asdict(each) for each in chain]}
+    if node.copies.unreadable:
+        raise FarshoreError(
+            "wrong-state", f"{node.name} has a copy that it cannot read, and may feed others by it"
+        )
     raise FarshoreError("not-found", f"{node.name} feeds no copy of {peer.name} by that link")
 
 
