@@ -15,7 +15,15 @@ from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.model.positions import History, Position
 
 SYNC_BYTES = 16 << 20
-"""Bytes applied since the last fdatasync at which the next one begins (rule B4)."""
+"""Bytes applied since the last fdatasync at which the next one begins at the latest (rule B4)."""
+QUEUE_SHARE = 4
+"""It begins at 1/QUEUE_SHARE of what the feeder's queue may hold in memory, where that is less."""
+
+
+def gathered(most: int, queue: int) -> int:
+    """Bytes at which a follower makes itself durable (rule B4): `most`, or a quarter of the feeder's memory
+    queue, which keeps what is not durable here; 0 where the feeder has not told it."""
+    return min(most, max(1, queue // QUEUE_SHARE)) if queue else most
 
 
 class Durability:
@@ -35,6 +43,8 @@ class Durability:
         """Bytes applied since the last fdatasync began."""
         self.since = 0.0
         """When the last fdatasync began, monotonic seconds."""
+        self.sync_bytes = SYNC_BYTES
+        """Bytes at which the next one begins."""
 
     @property
     def position(self) -> Position:
@@ -58,7 +68,11 @@ class Durability:
     @property
     def overdue(self) -> bool:
         """Whether enough has gathered for an fdatasync."""
-        return self.unsynced >= SYNC_BYTES and self.sync.idle
+        return self.unsynced >= self.sync_bytes and self.sync.idle
+
+    def heed(self, queue: int) -> None:
+        """A feeder has said what its queue may hold in memory (rule B4)."""
+        self.sync_bytes = gathered(SYNC_BYTES, queue)
 
     def sync_volumes(self, then: Callable[[], None]) -> None:
         """fdatasync the volumes, then run `then`; a failure is a fault."""

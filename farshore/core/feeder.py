@@ -15,7 +15,7 @@ import errno as errnos
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from farshore.core import completing, refusals
+from farshore.core import completing, fed_until, refusals
 from farshore.core.actions import Close, Send
 from farshore.core.feeder_session import FeederSession, Phase
 from farshore.core.filling import Filling
@@ -287,7 +287,7 @@ class Feeder:
                 outbox = self.shared.outbox
                 echo = self.session.liveness.take(message, outbox.now, outbox.wall)
                 if echo is not None:
-                    self.send(echo)
+                    self.send(replace(echo, age=fed_until.age(self)))
             case m.Welcome():
                 self.session.welcome(message)
             case m.Refusal(code=code, text=text):

@@ -113,6 +113,7 @@ class FeederSession:
                 feeder.spec.options.first,
                 feeder.spec.options.apply is Apply.JOURNAL,
                 feeder.shared.chain(),
+                feeder.spec.options.queue_memory,
             )
         )
 

@@ -24,7 +24,7 @@ from farshore.core.actions import (
     Relayable,
     SyncJournal,
 )
-from farshore.core.durability import Durability
+from farshore.core.durability import Durability, gathered
 from farshore.core.outbox import GroupSync, Outbox
 from farshore.model.messages import FrameHead
 from farshore.model.positions import Position
@@ -41,7 +41,7 @@ class JournalLimits:
     """Bounds of a journal (rule F1). Bytes, seconds."""
 
     sync: int = 1 << 20
-    """Appended bytes at which an fdatasync of the journal begins."""
+    """Appended bytes at which an fdatasync of the journal begins at the latest."""
     waiting: int = 32 << 20
     """Frames in memory that are not written to the volumes; beyond it the line is not read."""
     mark: int = 64 << 20
@@ -105,6 +105,8 @@ class Journaling:
         self._standing = copy.standing
         self.limits = limits
         self.sync_group = GroupSync(copy.outbox, SyncJournal)
+        self.sync_bytes = limits.sync
+        """Appended bytes at which an fdatasync of the journal begins (rule B4)."""
         self.active = False
         self.taken = 0
         """The newest sequence that was handed to the shell."""
@@ -143,6 +145,10 @@ class Journaling:
     def full(self) -> bool:
         """Whether a bound is reached (F1): nothing more of the stream is taken until it is not."""
         return self.active and (self.waiting >= self.limits.waiting or self.size >= self.limits.size)
+
+    def heed(self, queue: int) -> None:
+        """A feeder has said what its queue may hold in memory (rule B4)."""
+        self.sync_bytes = gathered(self.limits.sync, queue)
 
     def take(self, head: FrameHead, frame: Relayable) -> None:
         """The next frame of the stream."""
@@ -205,7 +211,7 @@ class Journaling:
         """Begin whatever is due."""
         if not self.active:
             return
-        due = self._asked or self._unsynced >= self.limits.sync or self.full or bool(self._drains)
+        due = self._asked or self._unsynced >= self.sync_bytes or self.full or bool(self._drains)
         if due and self.sync_group.idle and self._standing.durable < self._standing.applied:
             self.sync(self.said)
         self._copy.relay.advance()

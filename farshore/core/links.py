@@ -66,9 +66,11 @@ class Links:
     def _settled(self) -> None:
         """Something that a link waited for has ended."""
 
-    def fed_as_of(self, wall: float) -> float | None:
-        """Until when this copy has all that it is to pass on, wall seconds; None where nobody knows."""
-        return wall
+    def age(self, sequence: int) -> float | None:
+        """How old a peer is that has everything up to `sequence`: the seconds for which the primary has had
+        what it lacks, never too few. None where nobody knows."""
+        outbox = self.outbox
+        return self.timeline.behind(sequence, self.path.sequence, outbox.now, outbox.wall).seconds
 
     # -- facts ------------------------------------------------------------------------------
 

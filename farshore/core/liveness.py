@@ -87,6 +87,10 @@ class Liveness:
         self._beat_at = now
         return Heartbeat(int(now * 1e9))
 
+    def hasten(self) -> None:
+        """The next heartbeat is due now."""
+        self._beat_at = -self._timing.beat
+
 
 class Retry:
     """When to connect next: at once after good news, else after a pause that doubles up to a bound."""

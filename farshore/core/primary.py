@@ -142,6 +142,7 @@ class Primary(Links):
             self._fence,
             self._persist,
             lambda: not self.opened,
+            self.age,
             self.setup.ignored,
         )
 

@@ -95,13 +95,9 @@ class Relay(Links):
             return history.extended_to(self.path.sequence)
         return history.cut_at(self.path.position) if history.holds(self.path.position) else history
 
-    def fed_as_of(self, wall: float) -> float | None:
-        """While its feeder is away this copy stands still, and with it whoever is behind it. While it is
-        there, what came last was as old as it was, and nothing better is known of what comes next."""
-        copy = self._copy
-        if copy.session is not None and copy.session.ready:
-            return wall - copy.late
-        return copy.since - copy.late if copy.since else None
+    def age(self, sequence: int) -> float | None:
+        """While its feeder is away, or does not feed it, this copy ages, and with it whoever is behind it."""
+        return self._copy.age(sequence)
 
     def _feeds(self) -> bool:
         """Whether a hop may be met: the volumes are a prefix, and stand where `path` says."""
@@ -132,6 +128,7 @@ class Relay(Links):
             lambda why: None,
             self._persist,
             lambda: False,
+            self.age,
             relaying=True,
             feeding=self._feeds,
             chain=lambda: self.chain,
@@ -191,8 +188,10 @@ class Relay(Links):
 
     # -- being resynced (B6) ----------------------------------------------------------------
 
-    def suspend(self) -> None:
-        """The copy is about to be resynced: the hops stop here."""
+    def suspend(self, history: History) -> None:
+        """The copy is about to be resynced, into this history: the hops stop here."""
+        if not history.holds(self._copy.standing.position):
+            self._copy.fed.forget()
         for feeder in self.feeders.values():
             if feeder.state in (LinkState.DIVERGED, LinkState.FAILED) or feeder.record.paused:
                 continue

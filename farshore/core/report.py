@@ -71,7 +71,7 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
     unacknowledged = links.ledger.bytes_after(acked.durable) if feeder.following else 0
     lag = of_link(links.timeline, links.outbox, feeder)
     seconds = lag.seconds if lag is not None else None
-    usable, as_of, why = peer_usable(links, feeder, seconds)
+    usable, as_of, why = peer_usable(links, feeder)
     stopped = record.stopped_at
     rates = filling.headway.rates if filling is not None else None
     return {
@@ -127,9 +127,9 @@ def _clocks(liveness: Liveness | None) -> dict[str, float | None]:
     }
 
 
-def peer_usable(links: Links, feeder: Feeder, lag: float | None) -> tuple[bool | None, str | None, str]:
+def peer_usable(links: Links, feeder: Feeder) -> tuple[bool | None, str | None, str]:
     """Whether the peer's copy could be used as it is, as of when, and why (or why not)."""
-    record, wall = feeder.record, links.outbox.wall
+    record = feeder.record
     if feeder.state is LinkState.DIVERGED:
         return None, None, "the two copies have conflicting histories"
     if record.open_resync is not None:
@@ -139,9 +139,7 @@ def peer_usable(links: Links, feeder: Feeder, lag: float | None) -> tuple[bool |
     if feeder.session.doubtful:
         return False, None, "its machine lost power: it may hold the newest writes in part"
     if feeder.state is LinkState.REPLICATING:
-        fed = links.fed_as_of(wall)
-        as_of = None if lag is None or fed is None else min(wall - lag, fed)
-        return True, moment(as_of), "every write is applied in order"
+        return True, moment(_as_of(links, feeder.acked.applied)), "every write is applied in order"
     return (
         True,
         moment(_newest_at_peer(links, feeder)),
@@ -149,14 +147,28 @@ def peer_usable(links: Links, feeder: Feeder, lag: float | None) -> tuple[bool |
     )
 
 
+def _as_of(links: Links, sequence: int) -> float | None:
+    """As of when a peer is that has everything up to `sequence`, by our clock."""
+    age = links.age(sequence)
+    return None if age is None else links.outbox.wall - age
+
+
 def _newest_at_peer(links: Links, feeder: Feeder) -> float | None:
     """As of when the copy of a peer is that is not followed now: never later than the newest write that it
     has. None where the oldest one that it lacks was written before this run began."""
     record, base = feeder.record, feeder.board.base
     has = feeder.acked.applied if feeder.counted else base.sequence if base is not None else 0
+    if feeder.shared.relaying:
+        return _as_of(links, has)  # when a hop stopped says nothing of how old its feeder was by then
     if record.stopped_at is not None and has >= record.stopped_at.sequence:
         return record.stopped_time
     return links.timeline.written_before(has)
+
+
+def _own_as_of(secondary: Secondary) -> float | None:
+    """As of when this copy is, by our clock; None also where it cannot be used."""
+    age = secondary.age(secondary.applied) if secondary.consistent else None
+    return None if age is None else secondary.outbox.wall - age
 
 
 def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
@@ -187,6 +199,7 @@ def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
         "fault": secondary.fault or None,
         "held_by": None,
         "usable": secondary.consistent,
+        "usable_as_of": moment(_own_as_of(secondary)),
         # By the primary's clock; by the second figure it differs from ours.
         "newest_write_at": moment(secondary.newest_write / 1e9 if secondary.newest_write else None),
         **_clocks(secondary.session.liveness if secondary.session is not None else None),

@@ -10,9 +10,10 @@ import errno as errnos
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from farshore.core import leaving, starting
+from farshore.core import fed_until, leaving, starting
 from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.durability import Durability
+from farshore.core.fed_until import FedUntil
 from farshore.core.geometry import Geometry
 from farshore.core.journaling import JournalImage, Journaling, JournalLimits
 from farshore.core.liveness import Liveness
@@ -69,8 +70,7 @@ class Secondary:
         """When a feeder came or went last, wall seconds."""
         self.newest_write = 0
         """When the newest frame that came was made, by the primary's clock; nanoseconds since the epoch."""
-        self.late = 0.0
-        """How old the newest frame was when it came, seconds by the primary's clock."""
+        self.fed = FedUntil()
         self.stopping = False
         self._pointing: int | None = None
         """The epoch of a new upstream that is not durable yet."""
@@ -127,6 +127,12 @@ class Secondary:
         whole = header.resync is None and not self.replaying
         return whole and not header.history.blank and not self.standing.doubtful
 
+    def age(self, sequence: int) -> float | None:
+        """How old a copy is that has everything up to `sequence`, in seconds: for so long at most the primary has
+        had what it lacks. None where nobody knows."""
+        moment = self.fed.at(sequence)
+        return None if moment is None else max(0.0, self.outbox.now - moment)
+
     def history(self) -> History:
         """What this copy certainly holds; while inconsistent, what it held before."""
         history = self.keeper.header.history
@@ -149,6 +155,8 @@ class Secondary:
         nonce = int.from_bytes(self.setup.new_id()[:8], "little") >> 1
         liveness = Liveness(self.setup.timing, self.outbox.now)
         self.session = Stream(self, channel, nonce, hello, liveness)
+        self.standing.heed(hello.queue)
+        self.journal.heed(hello.queue)
         self.relay.chain = (hello.copy, *hello.chain)[: m.MAX_CHAIN]
         upstream = header.upstream
         if upstream is not None and upstream.copy is None:
@@ -270,8 +278,6 @@ class Secondary:
         session = self._current(channel)
         if session is not None:
             self.newest_write = head.timestamp
-            ahead = session.liveness.clock_difference or 0.0
-            self.late = max(0.0, self.outbox.wall + ahead - head.timestamp / 1e9) if head.timestamp else 0.0
             session.frame(head, frame)
         return self.outbox.take()
 
@@ -280,6 +286,8 @@ class Secondary:
         session = self._current(channel)
         if session is not None:
             session.received(message)
+            if isinstance(message, m.Heartbeat):
+                fed_until.hear(self, message)
         return self.outbox.take()
 
     def applied_frame(self, errno: int) -> list[Action]:
@@ -364,7 +372,8 @@ class Secondary:
         self.journal.tick()
         self.relay.tick()
         standing = self.standing
-        if standing.unsynced and standing.sync.idle and now - standing.since >= timing.durable_every:
+        due = standing.overdue or now - standing.since >= timing.durable_every
+        if standing.unsynced and standing.sync.idle and due:
             if self.session is not None:
                 self.session.make_durable(lambda: None)
             else:

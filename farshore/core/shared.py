@@ -67,6 +67,8 @@ class Shared:
     """Write the scoreboard of this link, then go on."""
     opening: Callable[[], bool]
     """Whether writes have not flowed yet since the start (rule D5); a stop that holds them is none."""
+    age: Callable[[int], float | None]
+    """How old a peer is that has everything up to a sequence, in seconds; None where nobody knows."""
     ignored: frozenset[int] = frozenset()
     """Volumes with `outage=ignore` (rule A6)."""
     relaying: bool = False

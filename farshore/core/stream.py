@@ -272,7 +272,7 @@ class Stream:
         """Rule E1: everything so far synced, then durably inconsistent, before the first fill."""
         copy, position = self._copy, message.position
         self.resyncing = True
-        copy.relay.suspend()
+        copy.relay.suspend(message.history)
 
         def mark(done: Callable[[], None]) -> None:
             header = copy.keeper.header
@@ -293,8 +293,8 @@ class Stream:
         self._hold_until(begin, marked)
 
     def _say_ready(self) -> None:
-        self.ready = True
-        self.ack_due = True
+        self.ready = self.ack_due = True
+        self.liveness.hasten()  # how old this copy is, is asked at once
         self._copy.since = self._copy.outbox.wall
         self.send(m.Ready(self.nonce))
 

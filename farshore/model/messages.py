@@ -19,6 +19,7 @@ from farshore.model.positions import History, Position
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 PROTOCOL = 1
+UNKNOWN_AGE = (1 << 64) - 1
 MAX_CHAIN = 64
 """Copies that a hello may name as upstream of its sender."""
 
@@ -45,6 +46,8 @@ class Hello:
     """Frames are to go through the follower's journal (rule B2)."""
     chain: tuple[bytes, ...] = ()
     """The copies that the feeder itself follows, directly or through others, the nearest first."""
+    queue: int = 0
+    """Bytes that the link's queue may hold in memory (rule B4); 0 where the feeder does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +185,13 @@ class SyncNow:
 class Heartbeat:
     """Nothing but a sign of life; `clock` is the sender's monotonic clock in nanoseconds, `echo` the
     newest clock heard from the other end (0 when none), `wall` what the sender takes for the time, in
-    nanoseconds since the epoch (0 when it does not say)."""
+    nanoseconds since the epoch (0 when it does not say). In a feeder's echo `age` says that all that the
+    primary had so many nanoseconds before is in the frames ahead of it."""
 
     clock: int
     echo: int = 0
     wall: int = 0
+    age: int = UNKNOWN_AGE
 
 
 Message: TypeAlias = (

@@ -158,6 +158,7 @@ def _put_hello(m: Hello) -> bytes:
             fields.put_kind(m.first),
             bytes((m.journal,)),
             fields.put_ids(m.chain),
+            U64.pack(m.queue),
         )
     )
 
@@ -181,6 +182,7 @@ def _take_hello(body: memoryview) -> Hello:
         first=take.kind(),
         journal=take.flag(),
         chain=take.ids(),
+        queue=take.u64(),
     )
     take.done()
     return message
@@ -334,7 +336,7 @@ _TABLE: Final[tuple[tuple[int, type[Message], _Put, _Take], ...]] = (
     (12, ResyncDone, _put_done, _taking(lambda t: ResyncDone(t.u64(), t.id()))),
     (13, Ack, *_numbers(Ack, "session", "received", "applied", "durable", "fills_durable")),
     (14, SyncNow, *_numbers(SyncNow, "session")),
-    (15, Heartbeat, *_numbers(Heartbeat, "clock", "echo", "wall")),
+    (15, Heartbeat, *_numbers(Heartbeat, "clock", "echo", "wall", "age")),
 )
 _ENCODERS: Final = {cls: (number, put) for number, cls, put, _ in _TABLE}
 _DECODERS: Final = {number: take for number, _, _, take in _TABLE}

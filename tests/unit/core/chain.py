@@ -160,7 +160,7 @@ class Chain(Pair):
         """Time passes and the lines deliver."""
         for _ in range(times):
             super().turn(1, step)
-            self.last.core.clock(self.now, self.now)
+            self.last.core.clock(*self.clock("last"))
             relay = self.middle.core.relay
             if self.hop.connecting:
                 self._connect_hop()

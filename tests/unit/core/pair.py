@@ -55,6 +55,8 @@ class Pair:
         self.geometry = Geometry(wish.sizes, wish.region, wish.extent)
         self.group = new_id()
         self.now = 100.0
+        self.ahead: dict[str, float] = {}
+        """By how many seconds the clocks of `near`, `far` and `last` are ahead of the test's."""
         self.checked = True
         """Whether rule A1 is checked after each turn."""
         self._tokens = count(1)
@@ -157,10 +159,10 @@ class Pair:
         for _ in range(times):
             self.now += step
             if self.alive:
-                self.near.core.clock(self.now, self.now)
+                self.near.core.clock(*self.clock("near"))
             for link, line in self.lines.items():
                 far = self.fars[link]
-                far.core.clock(self.now, self.now)
+                far.core.clock(*self.clock("far"))
                 self._connect(link, line)
                 self._deliver_far(line, far)
                 far.run(far.core.turn_end())
@@ -175,6 +177,11 @@ class Pair:
                     self.near.run(self.near.core.backlog(link, line.backlog))
             if self.checked and self.alive:
                 assert self.unmarked() == set()
+
+    def clock(self, of: str) -> tuple[float, float]:
+        """What somebody's clocks show, the monotonic one and the time of day."""
+        shown = self.now + self.ahead.get(of, 0.0)
+        return shown, shown
 
     def until(self, condition: Callable[[], bool], turns: int = 600) -> None:
         """Turns until it holds; fails when it does not come true."""
@@ -268,7 +275,7 @@ class Pair:
         """The primary's next process."""
         self.near.start(boot, on_start)
         self.alive = True
-        self.near.core.clock(self.now, self.now)
+        self.near.core.clock(*self.clock("near"))
         self.near.run(self.near.core.start())
 
     def stop_near(self) -> None:
@@ -286,7 +293,7 @@ class Pair:
         if boot != far.boot:
             far.lose_power()
         far.start(boot)
-        far.core.clock(self.now, self.now)
+        far.core.clock(*self.clock("far"))
         far.run(far.core.start())
         if self.alive:
             self.near.run(self.near.core.disconnected(link, "reset"))

@@ -139,6 +139,7 @@ def test_a_stop_is_not_held_up_by_a_region_that_a_resync_was_about_to_read() -> 
 
 def test_a_far_copy_is_no_newer_than_the_middle_that_nobody_feeds() -> None:
     chain = running()
+    chain.turn(20)
     chain.cut()
     cut_at = report.moment(chain.now)
     assert cut_at is not None

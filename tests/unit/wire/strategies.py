@@ -72,6 +72,8 @@ hellos = st.builds(
     peer_copy=st.none() | ids,
     first=kinds,
     journal=st.booleans(),
+    chain=st.lists(ids, max_size=3).map(tuple),
+    queue=u64,
 )
 messages: st.SearchStrategy[Message] = st.one_of(
     hellos,
@@ -88,7 +90,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(ResyncDone, u64, ids),
     st.builds(Ack, u64, u64, u64, u64, u64),
     st.builds(SyncNow, u64),
-    st.builds(Heartbeat, u64, u64),
+    st.builds(Heartbeat, u64, u64, u64, u64),
 )
 
 
