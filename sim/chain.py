@@ -15,6 +15,7 @@ from farshore.core.feeder import Feeder
 from farshore.core.secondary import SecondarySetup
 from farshore.model.options import LinkState
 from sim import dirt
+from sim.ages import Ages
 from sim.relay_site import RelaySite
 from sim.secondary_site import SecondarySite
 from sim.world import BrokenRule
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 class Chain:
     """See the module."""
 
-    def __init__(self, claims: Callable[[Feeder, Follower], bool]) -> None:
+    def __init__(self, claims: Callable[[Feeder, Follower], bool], ages: Ages) -> None:
         self._claims = claims
+        self._ages = ages
         self._hops: dict[bytes, tuple[RelaySite, Follower]] = {}
 
     def follow(self, link: bytes, feeder: RelaySite, follower: Follower) -> None:
@@ -92,6 +94,8 @@ class Chain:
                 continue
             if not self._claims(feeder, follower):
                 continue
+            if not follower.tampered:
+                self._ages.of_peer(site, relay, feeder)
             clean = dirt.differing(site, follower.site, relay.geometry)
             if clean:
                 clean -= dirt.dirty_now(relay, feeder)

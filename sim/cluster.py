@@ -108,7 +108,7 @@ class Cluster:
         site.create(self.world.random.randbytes(16))
         self.net.lines[link.id] = Line(link.id)
         self.secondaries[link.id] = site
-        self.oracle.follow(link.id, site, self._fed_by.get(link.id))
+        self.oracle.follow(link, site, self._fed_by.get(link.id))
 
     def _content(self) -> dict[int, bytes]:
         """What stands on the primary's volumes at first: nothing, or older writes with gaps."""

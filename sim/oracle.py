@@ -13,9 +13,10 @@ from farshore.core.primary import PrimarySetup
 from farshore.core.secondary import SecondarySetup
 from farshore.model.header import Header
 from farshore.model.messages import Ack, DigestQuery, Fill, Welcome
-from farshore.model.options import AckLevel, LinkState, Mode, OnOutage
+from farshore.model.options import AckLevel, LinkSpec, LinkState, Mode, OnOutage
 from farshore.model.positions import Position
 from sim import dirt
+from sim.ages import Ages
 from sim.app import Request
 from sim.chain import Chain
 from sim.prefix import Prefix
@@ -23,15 +24,18 @@ from sim.primary_site import PrimarySite, Witness
 from sim.relay_site import RelaySite, RelayWitness
 from sim.secondary_site import SecondarySite
 from sim.site import Site
+from sim.stops import Stops
 from sim.truth import Standing, Truth, raise_floors
+from sim.upkeep import Upkeep
 from sim.world import BrokenRule, World
 
 
 class Follower:
     """What the oracle remembers of one link's peer."""
 
-    def __init__(self, truth: Truth, site: SecondarySite) -> None:
+    def __init__(self, truth: Truth, site: SecondarySite, queue: int) -> None:
         self.site = site
+        self.upkeep = Upkeep(queue)
         self.prefix = Prefix(truth)
         self.highest = 0
         """The last sequence of any frame that it began to apply."""
@@ -72,18 +76,21 @@ class Oracle(Witness, RelayWitness):
         self.followers: dict[bytes, Follower] = {}
         self.direct: dict[bytes, Follower] = {}
         """Those that the primary feeds itself."""
-        self.chain = Chain(self._claims)
+        self.ages = Ages()
+        self.stops = Stops()
+        self.chain = Chain(self._claims, self.ages)
         self._by_site: dict[Site, Follower] = {}
         self._alone_recorded: set[bytes] = set()
         self._covered = 0
 
-    def follow(self, link: bytes, site: SecondarySite, feeder: RelaySite | None = None) -> None:
+    def follow(self, spec: LinkSpec, site: SecondarySite, feeder: RelaySite | None = None) -> None:
         """A link's peer; `feeder` where that is not the primary."""
-        follower = self.followers[link] = self._by_site[site] = Follower(self.truth, site)
+        follower = Follower(self.truth, site, spec.options.queue_memory)
+        self.followers[spec.id] = self._by_site[site] = follower
         if feeder is None:
-            self.direct[link] = follower
+            self.direct[spec.id] = follower
         else:
-            self.chain.follow(link, feeder, follower)
+            self.chain.follow(spec.id, feeder, follower)
 
     def tamper(self, link: bytes) -> Follower:
         """Somebody is about to tamper with a link's peer."""
@@ -160,6 +167,8 @@ class Oracle(Witness, RelayWitness):
             for extent in geometry.extents_of(offset, length):
                 if logged is None or (volume, extent) not in logged:
                     raise BrokenRule("A2", f"extent {extent} of volume {volume} is not in the activity log")
+        self.ages.issued(action.first + len(action.operations) - 1, self.world.now)
+        self.stops.issued(sum(len(each) for each in action.payloads if each is not None))
         self.truth.issued(
             site.core.generation, action.first, action.follows, action.operations, action.payloads
         )
@@ -170,6 +179,7 @@ class Oracle(Witness, RelayWitness):
     def heard_of(self, site: Site, link: bytes, message: object) -> None:
         if isinstance(message, Welcome):
             self.followers[link].session = message.session
+            self.stops.met(link)
         self._watch_alone()
 
     def _watch_alone(self) -> None:
@@ -253,10 +263,27 @@ class Oracle(Witness, RelayWitness):
             raise BrokenRule("H", f"a follower that is no prefix says that it has the cut at {cut.sequence}")
 
     def applying(self, site: SecondarySite, position: Position) -> None:
-        follower = self._by_site[site]
+        follower, upstream = self._by_site[site], site.header_file.header.upstream
+        if upstream is None or upstream.link != site.plan.link:
+            raise BrokenRule("B8", f"{site.name} was pointed elsewhere, and is fed by its former feeder")
+        self._known(site, position)
         follower.highest = max(follower.highest, position.sequence)
 
+    def _known(self, site: SecondarySite, position: Position | None) -> None:
+        if position is not None and position.generation not in self.truth.stretches:
+            raise BrokenRule("B8", f"{site.name} follows somebody who is not the primary")
+
+    def carrying(self, site: SecondarySite, action: a.Action) -> None:
+        self._by_site[site].upkeep.carrying(site, action)
+
+    def ticked(self, site: SecondarySite) -> None:
+        follower = self._by_site[site]
+        follower.upkeep.ticked(site)
+        if not follower.tampered and not follower.cut_off:
+            self.ages.of_itself(site)
+
     def applied(self, site: SecondarySite, position: Position) -> None:
+        self._by_site[site].upkeep.applied(site)
         self._by_site[site].prefix.applied(position)
 
     def apply_failed(self, site: SecondarySite, position: Position) -> None:
@@ -270,6 +297,7 @@ class Oracle(Witness, RelayWitness):
 
     def recorded(self, site: SecondarySite, header: Header) -> None:
         follower, head = self._by_site[site], header.history.head
+        self._known(site, head)
         if header.resync is not None:
             follower.prefix.lost()
         elif follower.prefix.position is None and head is not None and not follower.tampered:
@@ -302,6 +330,9 @@ class Oracle(Witness, RelayWitness):
             feeder = core.feeders.get(link)
             if feeder is None or not self._claims(feeder, follower):
                 continue
+            if not follower.tampered:
+                self.stops.check(self.primary, feeder, follower.site)
+                self.ages.of_peer(self.primary, core, feeder)
             clean = dirt.differing(self.primary, follower.site, core.geometry)
             if clean:
                 clean -= dirt.dirty_now(core, feeder)

@@ -19,9 +19,10 @@ from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 from farshore.wire import frame
 from sim.files import SimFiles
+from sim.follower_witness import FollowerWitness
 from sim.journal_reading import JournalReading
 from sim.outgoing import Outgoing, create_boards
-from sim.secondary_site import FollowerWitness, SecondaryPlan, SecondarySite
+from sim.secondary_site import SecondaryPlan, SecondarySite
 from sim.site import Place, Site
 
 

@@ -29,6 +29,7 @@ from farshore.wire import frame, session
 from sim.channel import Channel, decode
 from sim.disk import Node
 from sim.files import SimFiles
+from sim.follower_witness import FollowerWitness
 from sim.frame_journal import JOURNAL, POSITION, SEGMENT_BYTES, apply
 from sim.journal_shell import JournalShell
 from sim.net import End
@@ -45,37 +46,6 @@ class SecondaryPlan:
     timing: Timing
     group: bytes
     limits: JournalLimits = field(default_factory=JournalLimits)
-
-
-class FollowerWitness:
-    """Sees what a secondary does; the oracle is one. Does nothing by itself."""
-
-    def lost_cache(self, site: SecondarySite) -> None:
-        """A sync had failed; the volumes show now what it left of them."""
-
-    def resumed(self, site: SecondarySite) -> None:
-        """A process has started; the core has said where it stands."""
-
-    def applying(self, site: SecondarySite, position: Position) -> None:
-        """A frame is about to be applied."""
-
-    def applied(self, site: SecondarySite, position: Position) -> None:
-        """A frame was applied."""
-
-    def apply_failed(self, site: SecondarySite, position: Position) -> None:
-        """A frame was applied in part."""
-
-    def passed(self, site: SecondarySite, cut: Position) -> None:
-        """The core says that a cut has passed."""
-
-    def said(self, site: SecondarySite, message: object) -> None:
-        """A message to a feeder was queued."""
-
-    def recorded(self, site: SecondarySite, header: Header) -> None:
-        """A header has become durable."""
-
-    def stopped(self, site: SecondarySite) -> None:
-        """A process ends after a stop that it calls clean, or not."""
 
 
 class SecondarySite(Site):
@@ -184,6 +154,8 @@ class SecondarySite(Site):
     def _tick(self) -> None:
         self.world.after(TICK, self.life, self._tick)
         self.turn(self.core.tick)
+        if self.life.alive:
+            self.witness.ticked(self)
 
     def cache_lost(self) -> None:
         self.witness.lost_cache(self)
@@ -222,6 +194,7 @@ class SecondarySite(Site):
         self._queue.extend(actions)
 
     def carry_out(self, action: a.Action) -> None:
+        self.witness.carrying(self, action)
         self._carry[type(action)](action)
 
     # -- the stream -------------------------------------------------------------------------------
