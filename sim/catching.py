@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from farshore.model.options import Apply, Mode, OnOutage
-from sim import chain_scenes, scenes
+from sim import bounds_scenes, chain_scenes, feeder_scenes, scenes
 from sim.chain_scenes import chained
 from sim.cluster import Cluster
 from sim.run import any_life
@@ -19,6 +19,7 @@ from sim.storms import DEATHS, chained_storm, storm
 
 _JOURNALED: Final = storm(DEATHS, apply=Apply.JOURNAL)
 _DISK_QUEUE: Final[dict[str, Any]] = {"mode": Mode.ASYNC, "queue_disk": 64 << 10, "queue_memory": 12 << 10}
+_ASYNC: Final[dict[str, Any]] = {"mode": Mode.ASYNC}
 _RELAYED: Final = chained_storm(f"{DEATHS} cut")
 _KEPT: Final = chained_storm(f"{DEATHS} cut", queue_disk=64 << 10)
 _ROLLED_BACK: Final = directed(scenes.a_peer_is_rolled_back)
@@ -79,6 +80,27 @@ SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
     "a scoreboard is trusted without a journal": _RELAYED,
     "a start forgets what was not relayed": _RELAYED,
     "reads do not know of waiting frames": chained_storm("cut resync hold slow_disk"),
+    "what is applied does not gather": storm("cut"),
+    "a follower does not heed its feeder's queue": storm("cut", queue_memory=12 << 10),
+    "a journal waits for a flush": storm("cut", apply=Apply.JOURNAL),
+    "a stop leaves no record": storm("cut hold"),
+    "a stop is where the peer was durable": storm("cut hold"),
+    "a second instance of a feeder is let in": directed(feeder_scenes.a_state_directory_was_cloned),
+    "a former feeder is let in": directed(feeder_scenes.a_copy_follows_another_feeder_for_a_while),
+    "order does not come back in a resync": directed(
+        bounds_scenes.a_queue_overflows_in_a_resync, queue_memory=12 << 10, **_ASYNC
+    ),
+    "writes are never held for a read": directed(bounds_scenes.one_region_is_written_all_the_time, **_ASYNC),
+    "a resync makes its link sync": directed(bounds_scenes.a_line_is_late_when_a_resync_ends, **_ASYNC),
+    "a memory queue has no bound": directed(
+        bounds_scenes.a_line_stands_still_under_load, queue_memory=12 << 10, **_ASYNC
+    ),
+    "a disk queue has no bound": directed(
+        bounds_scenes.a_line_is_gone_for_longer_than_its_queue_lasts,
+        **(_DISK_QUEUE | {"queue_disk": 16 << 10}),
+    ),
+    "a hop is as old as its own lag": chained_storm("cut"),
+    "a copy that is fed is as of now": chained_storm("cut hold"),
     "a cut counts during a resync": storm("cut resync kill", cuts=True),
     "messages of other sessions count": storm("replay cut resync hold"),
 }

@@ -73,6 +73,11 @@ class Scene(Cluster):
             if self.world.steps % _STEPS_BETWEEN_CHECKS == 0:
                 self.oracle.check()
 
+    def let_pass(self, seconds: float) -> None:
+        """Time, and whatever happens in it."""
+        later = self.world.now + seconds
+        self.until(lambda: self.world.now >= later)
+
     def in_step(self) -> None:
         """Until every site runs and nothing is dirty; a peer that was tampered with may have diverged."""
         self.pass_time(lambda: self.settled, self.options.calm, "convergence")

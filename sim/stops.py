@@ -54,7 +54,9 @@ class Stops:
         if record is None or where is None or record.stopped_time is None:
             raise BrokenRule("B5", f"link {feeder.spec.name} stopped, and nobody has recorded where")
         if where.sequence > site.core.sequence:
-            raise BrokenRule("B5", f"link {feeder.spec.name} is to have stopped at {where.sequence}, unissued")
+            raise BrokenRule(
+                "B5", f"link {feeder.spec.name} is to have stopped at {where.sequence}, unissued"
+            )
         if peer.running and peer.core.generation == where.generation and peer.core.applied > where.sequence:
             raise BrokenRule(
                 "B5",

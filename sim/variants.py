@@ -31,7 +31,7 @@ from farshore.core.unlogged import Unlogged
 from farshore.core.write_path import WritePath
 from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH
-from sim import journal_variants, relay_variants
+from sim import journal_variants, link_variants, relay_variants
 from sim.variant import Variant
 
 
@@ -384,6 +384,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     "a power loss is not doubted": Variant("B3", Durability, "doubtful", _a_power_loss_is_not_doubted),
     **journal_variants.VARIANTS,
     **relay_variants.VARIANTS,
+    **link_variants.VARIANTS,
     "a cut counts during a resync": Variant("H", cutting, "note", _a_cut_counts_during_a_resync),
     "messages of other sessions count": Variant("B7", Stream, "received", _messages_of_other_sessions_count),
 }
