@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from farshore.model.options import LinkState
+from sim.net import WINDOW
 from sim.scene import REGION, REGIONS, Scene
 from sim.world import BrokenRule
 
@@ -10,6 +11,8 @@ _ROUNDS = 3
 _WRITES = 60
 _NARROW = 2 << 10
 """Bytes that the line takes: the rest waits at the primary."""
+_QUICK = 0.005
+"""The longest ordinary delay of a line that carries any load."""
 _ENOUGH = 3.0
 """Seconds in which a resync of a few regions has ended, whatever is written meanwhile."""
 _UNDER_WAY = 6
@@ -57,7 +60,8 @@ def _written_for_ever(scene: Scene, *, until: float) -> None:
 
 
 def one_region_is_written_all_the_time(scene: Scene) -> None:
-    """A resync ends beside a load that never leaves a region alone (E4)."""
+    """A resync ends beside a load that never leaves a region alone and that the line carries (E4)."""
+    scene.net.window, scene.net.slow = WINDOW, _QUICK
     for _ in range(_ROUNDS):
         scene.cut()
         scene.write(4, range(1, REGIONS))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from farshore.model.options import Apply
-from sim import chain_scenes, scenes
+from farshore.model.options import Apply, Mode
+from sim import bounds_scenes, chain_scenes, feeder_scenes, scenes
 from sim.chain_scenes import chained
 from sim.run import run_seed
 from sim.scene import Scene, directed
@@ -26,6 +26,19 @@ SCENES = (
     scenes.a_resync_begins_while_the_journal_is_being_applied,
     scenes.a_peer_is_killed_soon_after_its_link_got_a_journal,
 )
+FEEDER_SCENES = (
+    feeder_scenes.a_state_directory_was_cloned,
+    feeder_scenes.a_copy_follows_another_feeder_for_a_while,
+)
+_SMALL = {"queue_memory": 12 << 10}
+BOUNDS_SCENES: tuple[tuple[Callable[[Scene], None], dict[str, int]], ...] = (
+    (bounds_scenes.a_line_stands_still_under_load, _SMALL),
+    (bounds_scenes.a_line_stands_still_under_load, _SMALL | {"queue_disk": 16 << 10}),
+    (bounds_scenes.a_line_is_gone_for_longer_than_its_queue_lasts, _SMALL | {"queue_disk": 16 << 10}),
+    (bounds_scenes.a_queue_overflows_in_a_resync, _SMALL),
+    (bounds_scenes.one_region_is_written_all_the_time, {}),
+    (bounds_scenes.a_line_is_late_when_a_resync_ends, {}),
+)
 CHAIN_SCENES = (
     chain_scenes.a_far_copy_comes_back_while_frames_come,
     chain_scenes.power_fails_at_a_relay_that_keeps_frames,
@@ -37,6 +50,22 @@ CHAIN_SCENES = (
 @pytest.mark.parametrize("script", SCENES, ids=lambda script: script.__name__)
 def test_a_scene_breaks_no_rule(script: Callable[[Scene], None], apply: Apply) -> None:
     make = directed(script, apply=apply)
+    assert [outcome.broken for seed in SEEDS if (outcome := run_seed(seed, make)).broken] == []
+
+
+@pytest.mark.parametrize("script", FEEDER_SCENES, ids=lambda script: script.__name__)
+def test_a_scene_of_two_feeders_breaks_no_rule(script: Callable[[Scene], None]) -> None:
+    make = directed(script)
+    assert [outcome.broken for seed in SEEDS if (outcome := run_seed(seed, make)).broken] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "link"), BOUNDS_SCENES, ids=lambda given: getattr(given, "__name__", None)
+)
+def test_a_scene_of_a_full_queue_breaks_no_rule(
+    script: Callable[[Scene], None], link: dict[str, int]
+) -> None:
+    make = directed(script, mode=Mode.ASYNC, **link)
     assert [outcome.broken for seed in SEEDS if (outcome := run_seed(seed, make)).broken] == []
 
 
