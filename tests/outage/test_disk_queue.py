@@ -1,7 +1,7 @@
 """The disk queue of a link (F1, D4): what the line cannot take keeps its order, through a crash as well."""
 
 from tests.outage.conftest import MakePair, Pair
-from tests.outage.writing import anywhere, records, records_in, writing
+from tests.outage.writing import anywhere, records, records_in, seen_coming, writing
 from tests.waiting import wait_until
 
 MIB = 1 << 20
@@ -23,8 +23,7 @@ def test_a_burst_of_ten_times_the_memory_queue_stays_in_order(pair: MakePair) ->
     made.line.rate(_TEN_MBIT, "forward")
     assert queue["disk_bytes"] > 4 * MIB
     assert queue["disk_limit"] == 64 * MIB
-    for _ in range(20):
-        records_in(made.image(made.b))  # the first of them, without a gap
+    seen_coming(made.image(made.b), 10 * 1024)
     made.equal()
     assert records_in(made.image(made.b)) == 10 * 1024
     assert "logging" not in _states(made)
@@ -46,8 +45,7 @@ def test_an_outage_is_queued_and_drained_in_order(pair: MakePair) -> None:
         assert made.link()["dirty_bytes"] >= 7 * MIB
         made.line.rate(8 * MIB, "forward")
         made.line.heal()
-        for _ in range(20):
-            records_in(made.image(made.b))  # whatever has come is the first of them, without a gap
+        seen_coming(made.image(made.b), 8 * 1024)
         made.wait("protected")
     made.equal()
     assert records_in(made.image(made.b)) == 8 * 1024
@@ -86,8 +84,7 @@ def test_a_clean_stop_keeps_the_queue_and_its_order(pair: MakePair) -> None:
         client.write_all((offset, data) for offset, data in records(6 * MIB) if offset >= 4 * MIB)
     made.line.rate(4 * MIB, "forward")
     made.line.heal()
-    for _ in range(20):
-        records_in(made.image(made.b))
+    seen_coming(made.image(made.b), 6 * 1024)
     made.wait("protected")
     made.equal()
     assert made.link()["resent_bytes_total"] == 0  # since the start: nothing was copied

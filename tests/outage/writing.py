@@ -14,6 +14,8 @@ from tests.waiting import wait_until
 
 RECORD = 1024
 _END_S = 60.0
+_LOOKS = 5
+"""Different images that are seen at least while records come over a slow line."""
 _NUMBER = struct.Struct("<Q")
 
 
@@ -83,6 +85,22 @@ def records(size: int) -> Iterator[tuple[int, bytes]]:
     """Numbered records, in order, through a volume that is empty: see `records_in`."""
     for number in range(size // RECORD):
         yield number * RECORD, _NUMBER.pack(number + 1) * (RECORD // _NUMBER.size)
+
+
+def seen_coming(image: Path, total: int) -> None:
+    """Looks at an image again and again until it holds so many records. Whatever it holds by then is the first of
+    them, without a gap; and it was seen on its way, not only before and after it."""
+    found = [records_in(image)]
+
+    def whole() -> bool:
+        here = records_in(image)
+        if here != found[-1]:
+            found.append(here)
+        return here >= total
+
+    wait_until(whole, _END_S, what=f"{total} records")
+    assert found == sorted(found)
+    assert len(found) >= _LOOKS, f"it was seen only at {found}"
 
 
 def records_in(image: Path) -> int:
