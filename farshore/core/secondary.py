@@ -128,8 +128,8 @@ class Secondary:
         return whole and not header.history.blank and not self.standing.doubtful
 
     def age(self, sequence: int) -> float | None:
-        """How old a copy is that has everything up to `sequence`: the seconds for which the primary has had what
-        it lacks, never too few. None where nobody knows."""
+        """How old a copy is that has everything up to `sequence`: the seconds for which the primary has had
+        what it lacks, never too few. None where nobody knows."""
         moment = self.fed.at(sequence)
         return None if moment is None else max(0.0, self.outbox.now - moment)
 

@@ -88,8 +88,8 @@ def records(size: int) -> Iterator[tuple[int, bytes]]:
 
 
 def seen_coming(image: Path, total: int) -> None:
-    """Looks at an image again and again until it holds so many records. Whatever it holds by then is the first
-    of them, without a gap; and it was seen on its way, not only before and after it."""
+    """Looks at an image again and again until it holds so many records. Whatever it holds by then is the
+    first of them, without a gap; and it was seen on its way, not only before and after it."""
     found = [records_in(image)]
 
     def whole() -> bool:
