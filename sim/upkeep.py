@@ -65,7 +65,8 @@ class Upkeep:
         if not gathered.bytes or not site.steps.idle(lane):
             return
         late = site.world.now - gathered.since
-        if gathered.bytes >= self._quarter or late > every + TICK:
+        resyncing = core.keeper.header.resync is not None  # then nothing of it waits in the feeder's queue
+        if (gathered.bytes >= self._quarter and not resyncing) or late > every + TICK:
             raise BrokenRule(
                 "B4", f"{site.name} has not begun to sync {gathered.bytes} bytes, after {late:.3f} s"
             )

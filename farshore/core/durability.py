@@ -67,8 +67,10 @@ class Durability:
 
     @property
     def overdue(self) -> bool:
-        """Whether enough has gathered for an fdatasync."""
-        return self.unsynced >= self.sync_bytes and self.sync.idle
+        """Whether enough has gathered for an fdatasync. While a resync is open nothing of it waits in the
+        feeder's queue."""
+        resyncing = self._keeper.header.resync is not None
+        return self.unsynced >= (SYNC_BYTES if resyncing else self.sync_bytes) and self.sync.idle
 
     def heed(self, queue: int) -> None:
         """A feeder has said what its queue may hold in memory (rule B4)."""

@@ -48,6 +48,25 @@ def test_both_ends_know_how_their_clocks_differ_and_when_the_newest_write_was_ma
     )
 
 
+def test_a_copy_knows_as_of_when_it_is_and_ages_while_nobody_feeds_it(pair: MakePair) -> None:
+    made = pair(mode="async")
+    with made.client() as client:
+        client.write(0, b"x" * 512)
+    made.equal()
+    written = made.b.json(made.group)["newest_write_at"]
+    wait_until(
+        lambda: (made.b.json(made.group)["usable_as_of"] or "") > written, what="told that it is current"
+    )
+    made.line.cut()
+    wait_until(lambda: made.b.json(made.group)["health"] == "unprotected", what="the loss seen at b")
+    stands = made.b.json(made.group)["usable_as_of"]
+    with made.client() as client:
+        client.write(0, b"y" * 512)
+    made.line.heal()
+    made.equal()
+    wait_until(lambda: made.b.json(made.group)["usable_as_of"] > stands, what="told that it goes on")
+
+
 def test_lag_grows_while_writes_wait_in_the_disk_queue(pair: MakePair) -> None:
     made = pair(mode="async", queue_disk="64MiB", rpo="1s")
     made.line.cut()
