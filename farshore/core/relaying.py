@@ -194,7 +194,8 @@ class Relay(Links):
     def suspend(self) -> None:
         """The copy is about to be resynced: the hops stop here."""
         for feeder in self.feeders.values():
-            if feeder.state in (LinkState.DIVERGED, LinkState.FAILED) or feeder.record.paused:
+            quiet = feeder.record.paused or feeder.spec.resting
+            if quiet or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
                 continue
             feeder.close("", "this copy is being resynced")
             feeder.stop(LinkEvent.UPSTREAM, "this copy is being resynced")
