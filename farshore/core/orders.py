@@ -62,8 +62,8 @@ def change(feeder: Feeder, spec: LinkSpec) -> None:
 
 
 def _rest(feeder: Feeder) -> None:
-    """The far copy is to follow another feeder. For the application that is the loss of a peer that it may go on
-    without: the gate records since when before it opens (rule C4). What the operator or a fault stopped
+    """The far copy is to follow another feeder. For the application that is the loss of a peer that it may
+    go on without: the gate records since when before it opens (rule C4). What the operator or a fault stopped
     stays stopped (rule C3): to rest is not to be paused, and ends without a trace."""
     if feeder.pause is not None:
         feeder.pause.advance(ended=True)
