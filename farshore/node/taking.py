@@ -161,8 +161,8 @@ async def take(node: Node, stored: StoredCopy, wish: Taking, *, asked_by: str = 
 
 
 async def rest(node: Node, group: bytes, link: bytes, epoch: int, name: str) -> list[LinkIntent]:
-    """Rests every link here that fed the far copy under a lower epoch, in favour of the node `name`, if it did
-    not rest for it yet; which. For whoever holds the lock of the group."""
+    """Rests every link here that fed the far copy under a lower epoch, in favour of the node `name`; those
+    that did not rest for it before. For whoever holds the lock of the group."""
     rested = []
     for stored in with_link(node, group, link):
         known = _known(stored, link)
