@@ -2,8 +2,7 @@
 to go on; and what was refused leaves all as it was."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from farshore.errors import FarshoreError
 from farshore.model.options import ResyncKind
 from farshore.node import commands, hops, links, membership, reroute, status, taking, topology
 from farshore.node.links import LinkWish
-from tests.integration.chain_of_nodes import Nodes, chain, everything, refused, several
+from tests.integration.chain_of_nodes import Nodes, busy, chain, everything, refused, several
 from tests.integration.live_nodes import kinds, until
 
 AGAIN = "farshore link reroute orders c --via b"
@@ -31,16 +30,6 @@ def run(tmp_path: Path, scenario: Callable[[Nodes], Awaitable[None]]) -> None:
             await scenario(nodes)
 
     asyncio.run(whole())
-
-
-@contextlib.asynccontextmanager
-async def busy(nodes: Nodes, name: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """That node changes its copy of the group all the while, and answers nobody who wants to do so too."""
-    with monkeypatch.context() as shorter:
-        for each in ("ASK_SECONDS", "TAKE_SECONDS"):
-            shorter.setattr(reroute, each, 0.3)
-        async with nodes.opened[name].node.changing("orders"):
-            yield
 
 
 async def shown(nodes: Nodes, link: str = "c", name: str = "a") -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,9 +1,9 @@
 """A chain whose last copy may be fed by the primary in place of the middle, by the same link (rule B8).
 
 What the nodes would do is done here by hand: `near.links`, `middle.links` and `points_at` are their intent,
-which outlives every process, and each process that is there is told of it. Rule A1 is checked on the primary's
-link to the last copy as on any other of its links, also while it rests; on the hop while the last copy follows
-it and the two have found out what the other feeder had left there.
+which outlives every process, and each process that is there is told of it. Rule A1 is checked on the
+primary's link to the last copy as on any other of its links, also while it rests; on the hop while the last
+copy follows it and the two have found out what the other feeder had left there.
 """
 
 from dataclasses import replace
@@ -106,8 +106,9 @@ class Rerouted(Chain):
 
     def check_hop(self) -> None:
         """See the module."""
-        spec = self.hop.spec
-        if not spec.resting and spec.epoch == self.points_at == self.hop_feeder.record.epoch:
+        spec, record = self.hop.spec, self.hop_feeder.record
+        met = record.peer_copy is not None and record.epoch == spec.epoch == self.points_at
+        if met and not spec.resting:
             super().check_hop()
 
     def equal(self) -> bool:

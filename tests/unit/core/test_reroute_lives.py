@@ -59,15 +59,15 @@ class RerouteLife(Life):
         chain, near = self.routed, self.chain.near
         return (
             *super().things(),
-            (30, self._go_on),
+            (90, self._go_on),
             (5, lambda: chain.cut(chain.hop_id)),
             (9, lambda: chain.mend(chain.hop_id)),
-            (6, lambda: near.hold.add(self.random.choice((a.WriteHeader, a.WriteBoard)))),
-            (6, near.let_all),
+            (18, lambda: near.hold.add(self.random.choice((a.WriteHeader, a.WriteBoard)))),
+            (10, near.let_all),
             (3, lambda: chain.last.hold.add(a.WriteHeader)),
             (4, chain.last.let_all),
-            (4, self._pause),
-            (3, self._resync_direct),
+            (10, self._pause),
+            (20, lambda: self._wanted(self.follows)),
             (2, self._kill_near),
         )
 
@@ -134,12 +134,14 @@ class RerouteLife(Life):
             return
         self.goal, self.done = goal, Done.RESTED
         if self.follows is Feeds.PRIMARY and goal is Feeds.MIDDLE:
+            if self.random.random() < 0.4:
+                self.chain.near.hold.add(a.WriteHeader)  # what resting records takes its time
             self.routed.near_rests()
 
     def _refused(self) -> bool:
         """The far node refuses: whoever fed it feeds it as before."""
         chain = self.routed
-        if self.random.random() > 0.25:
+        if self.random.random() > 0.4:
             return False
         spec = chain.near_spec
         if self.follows is Feeds.PRIMARY and spec is not None and spec.epoch == chain.points_at:
@@ -199,9 +201,6 @@ class RerouteLife(Life):
             chain.near.run(chain.near.core.resync(chain.hop_id, ResyncKind.UPDATE, False))
         else:
             self._resync_hop(ResyncKind.UPDATE, once=False)
-
-    def _resync_direct(self) -> None:
-        self._wanted(Feeds.PRIMARY)
 
     def _resync_hop(self, kind: ResyncKind, *, once: bool | None = None) -> None:
         if not self.chain.hop.spec.resting:
