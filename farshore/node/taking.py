@@ -166,10 +166,11 @@ async def rest(node: Node, group: bytes, link: bytes, epoch: int, name: str) -> 
     rested = []
     for stored in with_link(node, group, link):
         known = _known(stored, link)
-        if known is None or known.spec.epoch >= epoch or known.left_for == name:
+        if known is None or known.spec.epoch >= epoch:
             continue
-        await _set_left(node, stored, known, name)
-        rested.append(known)
+        await _set_left(node, stored, known, name)  # once more does no harm: its engine may not have heard
+        if known.left_for != name:
+            rested.append(known)
     return rested
 
 

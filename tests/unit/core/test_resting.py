@@ -12,7 +12,8 @@ from tests.unit.core.pair import ASYNC, KIB, SYNC, Pair, Wish
 
 
 def rest(pair: Pair, *, resting: bool = True, epoch: int = 1) -> None:
-    pair.near.links = (replace(pair.feeder.spec, resting=resting, epoch=epoch),)
+    first, *others = pair.near.links
+    pair.near.links = (replace(first, resting=resting, epoch=epoch), *others)
     pair.near.run(pair.near.core.change_link(pair.near.links[0]))
 
 
@@ -188,3 +189,17 @@ def test_a_start_says_that_it_rests_and_a_later_word_that_it_feeds() -> None:
     rest(pair, resting=False)
     pair.replicating()
     assert pair.equal()
+
+
+def test_a_word_to_the_whole_group_is_none_to_a_link_that_rests() -> None:
+    pair = Pair(Wish(links=(ASYNC, SYNC)))
+    pair.replicating()
+    rest(pair)
+    core = pair.near.core
+    pair.near.run(core.pause(None, False, 1.0))
+    assert [each.record.paused for each in core.feeders.values()] == [False, True]
+    pair.near.run(core.resync(None, ResyncKind.FULL, False))
+    rest(pair, resting=False)
+    pair.replicating()
+    full = [each["link"] for each in pair.near.noted("link-state") if each["reason"] == "full"]
+    assert full.count("l0") == full.count("l1") - 1  # the other one was copied once more
