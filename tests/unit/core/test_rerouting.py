@@ -7,7 +7,7 @@ import pytest
 
 from farshore.core import actions as a
 from farshore.model import messages as m
-from farshore.model.options import LinkOptions, LinkState
+from farshore.model.options import LinkOptions, LinkState, ResyncKind
 from tests.unit.core.pair import KIB, REGION
 from tests.unit.core.rerouted import Rerouted
 
@@ -79,6 +79,52 @@ def test_a_feeder_that_is_behind_the_far_copy_waits_until_it_has_caught_up(chain
     assert "catch up" in chain.hop_feeder.why
     assert chain.last.disk.seen == chain.near.disk.seen  # it has lost nothing of what it had
     chain.mend()
+    chain.in_order()
+
+
+def test_a_start_keeps_no_journal_for_a_copy_that_another_feeder_has(chain: Rerouted) -> None:
+    """It would be given up when this copy is resynced itself, and the marks of what it held with it."""
+    taken(chain, 2)
+    chain.middle_is_told(epoch=1, resting=True)
+    chain.near_rests()
+    chain.write(0, 16 * KIB)
+    chain.turn(20)
+    chain.restart_middle(chain.middle.boot)
+    chain.turn(20)
+    assert chain.hop_feeder.state is LinkState.LOGGING
+    assert chain.hop_feeder.board.dirty.count() == 2
+    chain.cut()
+    chain.write(32 * KIB)
+    chain.near.run(chain.near.core.resync(chain.link, ResyncKind.DIGEST, False))
+    chain.mend()
+    chain.turn(100)
+    chain.restart_middle(chain.middle.boot)
+    chain.point_last(3)
+    chain.middle_is_told(epoch=3, resting=False)
+    chain.in_order()
+
+
+def test_a_start_keeps_no_disk_queue_for_a_copy_that_another_feeder_has() -> None:
+    """The primary died between writing down that its link rests and telling its engine of it."""
+    chain = Rerouted(LinkOptions())
+    chain.in_order()
+    taken(chain, 2)
+    chain.cut(chain.hop_id)
+    chain.write(0, 8 * KIB)
+    chain.turn(5)
+    assert chain.direct_feeder is not None
+    assert chain.direct_feeder.state is LinkState.QUEUING
+    spec = chain.near_spec
+    assert spec is not None
+    chain.kill_near()
+    chain.near.links = tuple(replace(e, resting=True) if e is spec else e for e in chain.near.links)
+    chain.start_near("boot-1")
+    chain.turn(20)
+    assert chain.direct_feeder.state is LinkState.LOGGING
+    assert chain.near.queues[chain.hop_id].image() is None
+    chain.mend(chain.hop_id)
+    chain.point_last(3)
+    chain.middle_is_told(epoch=3, resting=False)
     chain.in_order()
 
 
