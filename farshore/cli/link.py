@@ -122,9 +122,16 @@ def list_links(group: str | None, as_json: bool) -> None:
     if as_json:
         output.emit({"links": found})
         return
-    left = {(each["group"], each.get("name")): each.get("left_for") for each in found}
+    routed = {(each["group"], each.get("name")): _routed(each) for each in found}
     rows = [
-        (each.name, one.name, one.peer, one.mode, _state(one.state, left.get((each.name, one.name))), "-")
+        (
+            each.name,
+            one.name,
+            one.peer,
+            one.mode,
+            _state(one.state) + routed.get((each.name, one.name), ""),
+            "-",
+        )
         for each in status.groups
         for one in each.links
     ]
@@ -135,7 +142,7 @@ def list_links(group: str | None, as_json: bool) -> None:
             each["name"],
             each["peer"],
             each["options"]["mode"],
-            _state(each["state"]),
+            _state(each["state"]) + _routed(each),
             each["via"],
         )
         for each in hops
@@ -145,9 +152,16 @@ def list_links(group: str | None, as_json: bool) -> None:
     output.table(head[:shown], [row[:shown] for row in rows], empty="no links")
 
 
-def _state(state: str | None, left_for: str | None = None) -> str:
-    shown = status_text.paint(state, output.colour())
-    return f"{shown}, rerouted: fed by {left_for}" if left_for else shown
+def _state(state: str | None) -> str:
+    return status_text.paint(state, output.colour())
+
+
+def _routed(link: Mapping[str, Any]) -> str:
+    """What a state is to be followed by."""
+    if link.get("rerouting"):
+        return f", being rerouted to {link['rerouting']}"
+    begins_here = not link.get("via")
+    return f", rerouted: fed by {link['left_for']}" if begins_here and link.get("left_for") else ""
 
 
 @link.command()

@@ -119,6 +119,8 @@ def _link(link: Mapping[str, Any], colour: bool) -> tuple[str, ...]:
         state += f" ({link['reason']})"
     if link.get("left_for"):
         state += f", fed by {link['left_for']}"
+    if link.get("rerouting"):
+        state += f", being rerouted to {link['rerouting']}"
     return (
         link["name"],
         link.get("peer") or _UNKNOWN,

@@ -152,6 +152,8 @@ class Link:
     rtt_seconds: float | None = None
     left_for: str | None = None
     """The node that feeds the far copy in place of this link, which rests since it was rerouted."""
+    rerouting: str | None = None
+    """The node that is to feed it: a reroute has begun, and until it is done nobody feeds the far copy."""
 
 
 @dataclass(frozen=True, slots=True)

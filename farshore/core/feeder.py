@@ -37,6 +37,7 @@ from farshore.model.options import (
     LinkState,
     Mode,
     OnFull,
+    OnOutage,
     Reason,
     ResyncKind,
 )
@@ -78,6 +79,8 @@ class Feeder:
 
     def _first_reason(self) -> Reason:
         record = self.record
+        if self.spec.resting:
+            return Reason.REROUTED
         if record.paused:
             return Reason.OPERATOR
         return Reason.NEW if record.peer_copy is None else Reason.RESTARTED
@@ -103,8 +106,7 @@ class Feeder:
     @property
     def sync(self) -> bool:
         """Whether acknowledgements wait for this link's peer."""
-        apart = self.shared.relaying or self.spec.resting
-        return self.spec.options.mode is Mode.SYNC and not apart
+        return self.spec.options.mode is Mode.SYNC and not self.shared.relaying
 
     @property
     def freezing(self) -> bool:
@@ -113,7 +115,11 @@ class Feeder:
 
     def _gate_facts(self) -> tuple[LinkRecord, LinkOptions, Acknowledged]:
         options = self.spec.options
-        return self.record, options if self.sync else replace(options, mode=Mode.ASYNC), self.acked
+        if not self.sync:
+            options = replace(options, mode=Mode.ASYNC)
+        elif self.spec.resting:
+            options = replace(options, on_outage=OnOutage.CONTINUE)  # the operator sent its peer elsewhere
+        return self.record, options, self.acked
 
     def _remember_alone(self, since: Position, then: Callable[[], None]) -> None:
         if self.record.alone_since == since and self.shared.keeper.idle:

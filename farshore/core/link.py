@@ -44,6 +44,8 @@ class LinkEvent(StrEnum):
     LOCAL_ERROR = "local-error"
     UPSTREAM = "upstream"
     """The copy at this end is being resynced itself (rule B6)."""
+    LEAVE = "leave"
+    """The far copy is to follow another feeder: the link rests until it is to feed it again (rule B8)."""
     DIVERGE = "diverge"
     IDENTITY = "identity"
     REFUSED = "refused"
@@ -71,6 +73,7 @@ _STOPS = {
     LinkEvent.LOCAL_ERROR: Standing(_LOGGING, Reason.LOCAL_ERROR),
     LinkEvent.REFUSED: Standing(_LOGGING, Reason.REFUSED),
     LinkEvent.UPSTREAM: Standing(_LOGGING, Reason.UPSTREAM_RESYNCING),
+    LinkEvent.LEAVE: Standing(_LOGGING, Reason.REROUTED),
     LinkEvent.DIVERGE: Standing(_DIVERGED, Reason.HISTORIES_CONFLICT),
     LinkEvent.IDENTITY: Standing(_DIVERGED, Reason.IDENTITY_CHANGED),
 }

@@ -79,9 +79,13 @@ class Links:
         """True while any link may have frames unacknowledged."""
         return any(each.following for each in self.feeders.values())
 
-    def _chosen(self, link: bytes | None) -> list[Feeder]:
+    def chosen(self, link: bytes | None) -> list[Feeder]:
+        """One link, or all but those that rest: a word to the whole group is none about them.
+
+        Raises FarshoreError `not-found`.
+        """
         if link is None:
-            return list(self.feeders.values())
+            return [each for each in self.feeders.values() if not each.spec.resting]
         if link not in self.feeders:
             raise FarshoreError("not-found", "no such link")
         return [self.feeders[link]]
@@ -159,7 +163,7 @@ class Links:
 
         Raises FarshoreError `plan-needed` for a freeze link.
         """
-        chosen = self._chosen(link)
+        chosen = self.chosen(link)
         _refuse_frozen(chosen, "a pause")
         for feeder in chosen:
             pausing.begin(feeder, drain, timeout)
@@ -167,7 +171,7 @@ class Links:
 
     def resync(self, link: bytes | None, kind: ResyncKind, once: bool) -> list[Action]:
         """Bring one peer, or all, up to date."""
-        chosen = self._chosen(link)
+        chosen = self.chosen(link)
         if once:
             _refuse_frozen(chosen, "its end")
         for feeder in chosen:
@@ -183,7 +187,7 @@ class Links:
 
         Raises FarshoreError `plan-needed` where they would hold every write at once (rule C4).
         """
-        feeder = self._chosen(spec.id)[0]
+        feeder = self.chosen(spec.id)[0]
         freezes = spec.options.mode is Mode.SYNC and spec.options.on_outage is OnOutage.FREEZE
         if freezes and not feeder.freezing and feeder.record.ever_replicated and not feeder.replicating:
             raise FarshoreError(
@@ -197,7 +201,7 @@ class Links:
 
     def remove_link(self, link: bytes) -> list[Action]:
         """Forget a link; its scoreboard file is the shell's to delete."""
-        self._chosen(link)[0].retire()
+        self.chosen(link)[0].retire()
         del self.feeders[link]
         self.path.gates.pop(link, None)
         header = self.keeper.header

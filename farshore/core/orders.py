@@ -12,7 +12,7 @@ from farshore.core.feeder_session import Phase
 from farshore.core.link import LinkEvent
 from farshore.core.outbox import after
 from farshore.core.queueing import position_of
-from farshore.model.options import LinkSpec, LinkState, ResyncKind
+from farshore.model.options import LinkSpec, LinkState, Mode, ResyncKind
 
 if TYPE_CHECKING:
     from farshore.core.feeder import Feeder
@@ -41,17 +41,15 @@ def resync(feeder: Feeder, kind: ResyncKind, once: bool) -> None:
 
 def change(feeder: Feeder, spec: LinkSpec) -> None:
     """Take new options; a link that becomes sync waits for its peer, or records that it is alone."""
-    if spec.resting and not feeder.spec.resting:
-        _rest(feeder, spec)
-        return
-    was_sync, rested = feeder.sync, feeder.spec.resting
-    feeder.spec = spec
+    before, feeder.spec = feeder.spec, spec
+    if spec.resting:
+        if not before.resting:
+            _rest(feeder)
+    elif before.resting:
+        _feed_again(feeder, pointed=spec.epoch != before.epoch)
     feeder.gate.closed = False
-    if rested:
-        feeder.wanted = ResyncKind.UPDATE
-        feeder.gate.alone = feeder.record.alone_since is not None
-        feeder.session.retry.at_once()
-    if feeder.sync and not was_sync and feeder.acked.applied < feeder.shared.path.sequence:
+    becomes_sync = feeder.sync and before.options.mode is not Mode.SYNC
+    if becomes_sync and feeder.acked.applied < feeder.shared.path.sequence:
         # Rule C4: the application was told of these writes while nobody waited for the peer.
         feeder.gate.alone = True
         since = feeder.record.alone_since or position_of(feeder.shared.history(), feeder.acked.durable)
@@ -63,19 +61,27 @@ def change(feeder: Feeder, spec: LinkSpec) -> None:
     feeder.disk.changed()
 
 
-def _rest(feeder: Feeder, spec: LinkSpec) -> None:
-    """The far copy was pointed at another feeder. What its peer may lack from now on is recorded before
-    the application is told of it (rule C4)."""
+def _rest(feeder: Feeder) -> None:
+    """The far copy is to follow another feeder. For the application that is the loss of a peer that it may
+    go on without: the gate records since when before it opens (rule C4). What the operator or a fault stopped
+    stays stopped (rule C3): to rest is not to be paused, and ends without a trace."""
+    if feeder.pause is not None:
+        feeder.pause.advance(ended=True)
+    sends = feeder.state in (LinkState.REPLICATING, LinkState.RESYNCING, LinkState.QUEUING)
+    if sends and feeder.wanted is None:
+        feeder.wanted = ResyncKind.UPDATE  # also without autosync, should it feed again
+    why = "its far copy was to follow another feeder"
+    feeder.close("", why)
+    feeder.stop(LinkEvent.LEAVE, why)
 
-    def rest() -> None:
-        feeder.spec = spec
-        feeder.gate.closed = False
-        feeder.remember(paused=False)
-        feeder.close("", "the far copy was pointed at another feeder")
-        feeder.stop(LinkEvent.STOP, "the far copy was pointed at another feeder")
 
-    if feeder.sync and feeder.record.alone_since is None:
-        feeder.gate.alone = True
-        feeder.remember(rest, alone_since=position_of(feeder.shared.history(), feeder.acked.durable))
+def _feed_again(feeder: Feeder, *, pointed: bool) -> None:
+    """The far copy follows us, as before or anew: a link that is paused stays so, any other one asks."""
+    if pointed:
+        feeder.wanted = feeder.wanted or ResyncKind.UPDATE
+    if feeder.record.paused:
+        feeder.wanted = None
+        feeder.stop(LinkEvent.STOP, feeder.record.paused_for or "paused by the operator")
     else:
-        rest()
+        feeder.stop(LinkEvent.LOST, "its far copy has not been met since it follows this one again")
+    feeder.session.retry.at_once()

@@ -128,7 +128,8 @@ class LinkQueue:
     def restore(self, image: QueueImage | None, head: Position | None, *, whole: bool) -> None:
         """What an earlier process left, whose history ended at `head`; `whole` if its clean stop said so."""
         feeder, board = self._feeder, self._feeder.board
-        if image is None or head is None or feeder.record.paused or not self.configured:
+        quiet = feeder.record.paused or feeder.spec.resting  # nothing is kept for a link that does not send
+        if image is None or head is None or quiet or not self.configured:
             self._drop_disk(image is not None)
             return
         self.base, self.end = image.start.sequence, image.end.sequence

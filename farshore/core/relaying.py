@@ -193,7 +193,8 @@ class Relay(Links):
         if not history.holds(self._copy.standing.position):
             self._copy.fed.forget()
         for feeder in self.feeders.values():
-            if feeder.state in (LinkState.DIVERGED, LinkState.FAILED) or feeder.record.paused:
+            quiet = feeder.record.paused or feeder.spec.resting
+            if quiet or feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
                 continue
             feeder.close("", "this copy is being resynced")
             feeder.stop(LinkEvent.UPSTREAM, "this copy is being resynced")
@@ -370,7 +371,8 @@ def _may_go_on(feeder: Feeder, start: Position, history: History) -> bool:
     """Whether the journal, which begins behind `start`, accounts for all that the peer may lack."""
     board, record = feeder.board, feeder.record
     base = board.base
-    if base is None or not board.clean or record.open_resync is not None or record.paused:
+    quiet = record.paused or feeder.spec.resting  # nothing is kept for a link that does not send
+    if quiet or base is None or not board.clean or record.open_resync is not None:
         return False
     return feeder.disk.configured and start.sequence <= base.sequence and history.holds(base)
 

@@ -169,10 +169,10 @@ class OutgoingLinks:
         return {link.hex(): (runner.sent_total, runner.backlog) for link, runner in self.runners.items()}
 
     def _chosen(self, link: str | None) -> list[bytes]:
-        chosen = [
-            each for each, feeder in self.core.feeders.items() if link is None or feeder.spec.name == link
-        ]
-        if not chosen and link is not None:
+        if link is None:
+            return [each.id for each in self.core.chosen(None)]
+        chosen = [each for each, feeder in self.core.feeders.items() if feeder.spec.name == link]
+        if not chosen:
             raise FarshoreError("not-found", f"the group has no link {link}", next_step="farshore link list")
         return chosen
 

@@ -42,8 +42,9 @@ class LinkIntent:
     asked_by: str = ""
     """Fingerprint of the node at whose wish this hop was made; empty where it was made here."""
     left_for: str = ""
-    """Name of the node that feeds the far copy in place of this one since it was pointed there; empty while
-    this link may feed it. Such a link logs and knocks nowhere, and the group's health does not hang on it."""
+    """Name of the node that feeds the far copy in place of this one, or is to, as long as a `RerouteIntent`
+    says that this is under way; empty while this link may feed it. Such a link logs and knocks nowhere, and
+    the group's health does not hang on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,22 @@ class HopIntent:
     peer: str
     """Fingerprint of the node of the far copy."""
     peer_name: str
+    options: LinkOptions = field(default_factory=LinkOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class RerouteIntent:
+    """A far copy is being pointed at another feeder at our wish, and is not known to be fed by it."""
+
+    link: bytes
+    name: str
+    peer: str
+    """Fingerprint of the node of the far copy."""
+    peer_name: str
+    feeder: str
+    """Name of the node that fed it."""
+    via: str
+    """Who is to feed it, NODE or NODE/COPY."""
     options: LinkOptions = field(default_factory=LinkOptions)
 
 
@@ -111,6 +128,8 @@ class CopyConfig:
     links: tuple[LinkIntent, ...] = ()
     hops: tuple[HopIntent, ...] = ()
     """Links of copies at other nodes, which are fed from here; of no concern to the engine."""
+    reroutes: tuple[RerouteIntent, ...] = ()
+    """Those that have begun and are not known to be done; likewise."""
     upstream: UpstreamIntent | None = None
     exports: tuple[ExportIntent, ...] = ()
     next_volume: int = 0
@@ -179,6 +198,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             on_start=document["on_start"],
             links=tuple(_link(each) for each in document["links"]),
             hops=tuple(_hop(each) for each in document.get("hops", ())),
+            reroutes=tuple(_reroute(each) for each in document.get("reroutes", ())),
             upstream=_upstream(document.get("upstream")),
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
             next_volume=int(document.get("next_volume", 0)),
@@ -228,6 +248,12 @@ def _link(value: dict[str, Any]) -> LinkIntent:
 def _hop(value: dict[str, Any]) -> HopIntent:
     words = {name: str(value[name]) for name in ("name", "via", "via_name", "via_copy", "peer", "peer_name")}
     return HopIntent(link=bytes.fromhex(value["link"]), **words, options=options_from_json(value["options"]))
+
+
+def _reroute(value: dict[str, Any]) -> RerouteIntent:
+    words = {name: str(value[name]) for name in ("name", "peer", "peer_name", "feeder", "via")}
+    options = options_from_json(value["options"])
+    return RerouteIntent(link=bytes.fromhex(value["link"]), **words, options=options)
 
 
 def _upstream(value: dict[str, Any] | None) -> UpstreamIntent | None:

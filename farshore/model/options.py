@@ -89,6 +89,7 @@ class Reason(StrEnum):
     HISTORIES_CONFLICT = "histories-conflict"
     IDENTITY_CHANGED = "identity-changed"
     REFUSED = "refused"
+    REROUTED = "rerouted"
 
 
 class ResyncKind(StrEnum):
@@ -155,7 +156,7 @@ class LinkSpec:
     options: LinkOptions
     epoch: int = 1
     resting: bool = False
-    """The far copy was pointed at another feeder: the link only logs, until it is pointed here again."""
+    """The far copy follows another feeder, or is about to: the link logs until it is to feed it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.copy_config import UpstreamIntent
-from farshore.node import placement
+from farshore.node import placement, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
@@ -97,7 +97,9 @@ async def tell(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any
         raise ProtocolError(f"a malformed question for a chain: {error!r}") from error
     for stored in node.copies.all():
         fed = any(
-            each.spec.id == link and each.spec.peer == peer.id and not each.left_for
+            each.spec.id == link
+            and each.spec.peer == peer.id
+            and not reroutes.replaced_by(stored.config, each)
             for each in stored.config.links
         )
         if stored.config.group == group and fed:

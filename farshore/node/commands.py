@@ -6,7 +6,7 @@ from typing import Any
 
 from farshore.errors import FarshoreError
 from farshore.model.options import ResyncKind
-from farshore.node import groups, links
+from farshore.node import groups, links, reroutes
 from farshore.node.node import Node
 
 _SLACK_SECONDS = 10.0
@@ -29,6 +29,14 @@ async def resync(node: Node, group: str, link: str | None, kind: ResyncKind, *, 
     """Starts a resync; of all links, those that rest are left alone. Raises FarshoreError."""
     stored = groups.feeding(node, group, link)
     left = links.find(stored.config, link) if link is not None else None
+    under_way = reroutes.under_way(stored.config, left.spec.id) if left is not None else None
+    if left is not None and under_way is not None:
+        raise FarshoreError(
+            "wrong-feeder",
+            reroutes.why(under_way),
+            means="nothing was changed",
+            next_step=reroutes.next_step(group, under_way),
+        )
     if left is not None and left.left_for:
         raise FarshoreError(
             "wrong-feeder",

@@ -17,7 +17,7 @@ from typing import Any
 
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.copy_config import CopyConfig, HopIntent, LinkIntent, options_from_json
-from farshore.node import chains, groups, intent, links, names, placement, status, taking
+from farshore.node import chains, groups, intent, links, names, placement, reroutes, status, taking
 from farshore.node.copies import StoredCopy
 from farshore.node.links import LinkWish
 from farshore.node.node import Node
@@ -98,6 +98,7 @@ async def delete(node: Node, group: str, name: str) -> bool:
         stored, hop = _held(node, group, name)
         told = await _have_it_ended(node, stored.config, hop)
         config = stored.config
+        config = reroutes.without(config, hop.link)
         fresh = replace(config, hops=tuple(each for each in config.hops if each is not hop))
         stored = node.put(replace(stored, config=fresh))
         for link in fresh.links:  # ours from before the copy was pointed at that node
@@ -364,7 +365,7 @@ async def _heard(node: Node, config: CopyConfig, hops: list[HopIntent]) -> dict[
 def _document(config: CopyConfig, hop: HopIntent, heard: Mapping[str, Any] | None) -> dict[str, Any]:
     """As `links.document`, with the state where the node at which it begins was heard."""
     said = heard or {}
-    options = said.get("options")
+    options, under_way = said.get("options"), reroutes.under_way(config, hop.link)
     return {
         "group": config.group_name,
         "name": hop.name,
@@ -379,5 +380,6 @@ def _document(config: CopyConfig, hop: HopIntent, heard: Mapping[str, Any] | Non
         "via_copy": hop.via_copy,
         "asked_by": None,
         "left_for": said.get("left_for"),
+        "rerouting": None if under_way is None else under_way.via,
         **{key: said.get(key) for key in _STATE},
     }

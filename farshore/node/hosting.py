@@ -17,7 +17,7 @@ from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, UpstreamIntent
 from farshore.model.options import ResyncKind, Role
 from farshore.model.volumes import VolumeSpec
-from farshore.node import documents, giving_up, intent, placement, places
+from farshore.node import documents, giving_up, intent, placement, places, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.groups import give_back, start_or_take_back
 from farshore.node.node import Node
@@ -78,7 +78,7 @@ async def remove(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, A
         # Two copies of one node may have fed it in turn, by the same link: then the epoch tells (rule B8).
         if upstream is None or upstream.peer != peer.id or 0 < epoch < upstream.epoch:
             raise FarshoreError("wrong-feeder", f"the copy is not fed by {peer.name} by that link any more")
-        if any(not each.left_for for each in stored.config.links):
+        if any(not reroutes.replaced_by(stored.config, each) for each in stored.config.links):
             raise FarshoreError("wrong-state", f"the copy of {stored.config.group_name} feeds others itself")
         await giving_up.give_up(node, stored)
     name = stored.config.group_name

@@ -16,7 +16,7 @@ from typing import Any
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, LinkIntent
 from farshore.model.options import LinkOptions, LinkSpec, Role
-from farshore.node import chains, groups, intent
+from farshore.node import chains, groups, intent, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
@@ -120,12 +120,14 @@ async def delete(node: Node, group: str, name: str) -> bool:
 async def end(node: Node, stored: StoredCopy, link: LinkIntent) -> bool:
     """`delete`, for whoever holds the group's lock and has found the link."""
     group, name = stored.config.group_name, link.spec.name
-    if not link.left_for:
+    replaced = reroutes.replaced_by(stored.config, link)
+    if not replaced:
         await _refuse_needed(node, stored.config, link)
     links = tuple(each for each in stored.config.links if each is not link)
-    await apply(node, stored, replace(stored.config, links=links))
-    # A copy that was pointed at another feeder is no longer ours to remove.
-    told = bool(link.left_for) or await _tell_removed(node, stored.config, link)
+    fresh = replace(reroutes.without(stored.config, link.spec.id), links=links)
+    await apply(node, stored, fresh)
+    # A copy that was pointed at another feeder is no longer ours to remove; it refuses where we do not know.
+    told = bool(replaced) or await _tell_removed(node, stored.config, link)
     node.journal.add("link-deleted", f"link {name} to {link.peer_name} was deleted", group=group, link=name)
     return told
 
@@ -169,6 +171,7 @@ def find(config: CopyConfig, name: str) -> LinkIntent:
 
 def document(config: CopyConfig, link: LinkIntent) -> dict[str, Any]:
     """A link as `link show --json` prints it."""
+    under_way = reroutes.under_way(config, link.spec.id)
     return {
         "group": config.group_name,
         "name": link.spec.name,
@@ -181,7 +184,8 @@ def document(config: CopyConfig, link: LinkIntent) -> dict[str, Any]:
         "copy": config.copy_name,
         "via": None,
         "asked_by": link.asked_by or None,
-        "left_for": link.left_for or None,
+        "left_for": reroutes.replaced_by(config, link) or None,
+        "rerouting": None if under_way is None else under_way.via,
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.copy_config import UpstreamIntent
-from farshore.node import placement
+from farshore.node import placement, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
@@ -81,7 +81,9 @@ async def whose(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, An
         "wire": upstream.wire,
         "region": stored.config.region,
         "volumes": [{"id": each.id, "name": each.name, "size": each.size} for each in stored.config.volumes],
-        "feeds": [each.spec.name for each in stored.config.links if not each.left_for],
+        "feeds": [
+            each.spec.name for each in stored.config.links if not reroutes.replaced_by(stored.config, each)
+        ],
     }
 
 
@@ -194,7 +196,7 @@ def _tell_below(node: Node, stored: StoredCopy) -> None:
     above = [upstream.peer, *upstream.above][: placement.MOST_ABOVE]
     for link in stored.config.links:
         peer = node.peers.by_id(link.spec.peer)
-        if peer is not None and not link.left_for:
+        if peer is not None and not reroutes.replaced_by(stored.config, link):
             args = {"group": stored.config.group.hex(), "link": link.spec.id.hex(), "above": above}
             node.background.start(_tell(node, peer, args), f"chain above {peer.name}")
 

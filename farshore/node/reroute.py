@@ -1,12 +1,14 @@
 """`link reroute`: a far copy gets another feeder, this node or one that it feeds.
 
 Order, and why it is safe to die anywhere in it: (1) everything that could be refused is looked at, nothing is
-changed; (2) a link of this node that feeds the far copy rests; (3) the far copy is pointed at the new feeder
-under a higher epoch, durably, and the old feeder's session ends there: from now on nobody else can feed it,
-whoever comes back (rule B8); (4) the new feeder takes the link; (5) what this node remembers follows; (6) the
-old feeder is told to rest, if it answers. Cut off after (2) the far copy waits, and the same command again
-goes on from there, with the next epoch. No data is moved: the new feeder and the far copy find out what is
-lacking when they meet.
+changed; (2) what is about to happen is written down (`reroutes`), and counts as unprotected from here on;
+(3) a link of this node that feeds the far copy rests; (4) the far copy is pointed at the new feeder under a
+higher epoch, durably, and the old feeder's session ends there: from now on nobody else can feed it, whoever
+comes back (rule B8); (5) the new feeder takes the link; (6) what this node remembers follows; (7) the old
+feeder is told to rest, if it answers; (8) what was written down is crossed out. Cut off after (2) the far
+copy waits, and the same command again goes on from there, with the next epoch; so does one that leads
+back. Where the far node itself refuses, and says that it follows whom it followed, all is as before. No data
+is moved: the new feeder and the far copy find out what is lacking when they meet.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from farshore.errors import FarshoreError, ProtocolError
-from farshore.model.copy_config import HopIntent
+from farshore.model.copy_config import HopIntent, RerouteIntent
 from farshore.model.options import LinkOptions
-from farshore.node import groups, hops, links, placement, taking, topology
+from farshore.node import groups, hops, links, placement, reroutes, taking, topology
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
@@ -28,6 +30,8 @@ from farshore.node.taking import Taking
 
 ASK_SECONDS = 10.0
 TAKE_SECONDS = 30.0
+_NO_WORD = ("unreachable", "timeout", "protocol", "internal")
+"""Errors of a question whose answer was lost, or never given: it may be carried out yet."""
 _log = logging.getLogger(__name__)
 
 
@@ -42,52 +46,86 @@ class Routed:
     options: LinkOptions
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A link as it is, and who is to feed by it from now on."""
+
+    routed: Routed
+    held: dict[str, Any]
+    """What the far node said of its copy before."""
+    goal: Peer | None
+    """The new feeder's node, None for this one."""
+    via: str
+    """The new feeder as the operator names it."""
+    wish: Taking
+    point: Pointing
+    copy: str
+    """Name of the copy that is to be the feeder."""
+
+
 async def reroute(node: Node, group: str, name: str, via: str) -> dict[str, Any]:
     """Points the far copy of a link at another feeder, NODE or NODE/COPY; what it is then.
 
-    Raises FarshoreError; nothing was changed then unless the error says so.
+    Raises FarshoreError, which says what stands where it is not known that all is as before.
     """
-    where, copy = hops.split(via)
     async with node.changing(group):
-        routed = await _routed(node, group, name)
+        try:
+            return await _reroute(node, group, name, via)
+        except FarshoreError as error:
+            raise reroutes.explained(node, group, name, error) from error
+
+
+async def _reroute(node: Node, group: str, name: str, via: str) -> dict[str, Any]:
+    where, copy = hops.split(via)
+    routed = await _routed(node, group, name)
+    try:
         held = await _held(node, routed)
-        options = replace(routed.options, wire=held["wire"])
-        config = routed.stored.config
-        wish = Taking(
-            group=config.group,
-            link=routed.link,
-            epoch=held["epoch"] + 1,
-            name=name,
-            far=routed.far.id,
-            far_name=routed.far.name,
-            options=options,
-            volumes=held["volumes"],
-            copy=copy,
-        )
-        goal = None if where == node.name else node.peers.named(where)
-        if goal is not None and goal.id == routed.far.id:
-            raise FarshoreError("usage", f"{where} cannot feed itself", next_step="name another node")
-        seen = await _look(node, group, goal, wish)
-        feeder = node.identity.fingerprint if goal is None else goal.id
-        stands = held["feeder"] == feeder and seen["stands"] == held["epoch"]
-        if stands and _is_remembered(routed, goal):
+    except FarshoreError as error:
+        rests = any(each.spec.id == routed.link for each in routed.stored.config.links)
+        if error.code.name == "not-found" and not rests:
+            reroutes.end(node, routed.stored, routed.link)  # of a copy that is gone
+        raise
+    wish = _wish(routed, held, copy)
+    goal = None if where == node.name else node.peers.named(where)
+    if goal is not None and goal.id == routed.far.id:
+        raise FarshoreError("usage", f"{where} cannot feed itself", next_step="name another node")
+    seen = await _look(node, group, goal, wish)
+    feeder = node.identity.fingerprint if goal is None else goal.id
+    stands = held["feeder"] == feeder and seen["stands"] == held["epoch"]
+    if stands:  # all was done but for what this node knows of it
+        if _is_remembered(routed, goal):
             raise FarshoreError(
                 "wrong-state",
                 f"{where} feeds the copy of {group} at {routed.far.name} already",
                 means="nothing was changed",
                 next_step=f"farshore topology {group}",
             )
-        if stands:  # all was done but for what this node knows of it
-            wish = replace(wish, epoch=held["epoch"])
-        else:
-            point = Pointing(config.group, routed.link, wish.epoch, feeder, seen["above"])
-            await _point(node, routed, point, held, where)
-            await _take(node, group, goal, wish)
-        _remember(node, routed, goal, wish, seen["copy"])
-        rested = await _leave(node, routed, held["feeder"], wish.epoch, where)
+        wish = replace(wish, epoch=held["epoch"])
+    point = Pointing(wish.group, routed.link, wish.epoch, feeder, seen["above"])
+    plan = Plan(routed, held, goal, via, wish, point, seen["copy"])
+    if not stands:
+        await _point(node, plan)
+        await _take(node, group, goal, wish)
+    _remember(node, plan)
+    rested = await _leave(node, plan, where)
+    reroutes.end(node, routed.stored, routed.link)
     text = f"link {name} of {group} to {routed.far.name} begins at {where} now (epoch {wish.epoch})"
     node.journal.add("link-rerouted", text, group=group, link=name, peer=routed.far.name, via=where)
     return {"group": group, "name": name, "via": where, "epoch": wish.epoch, "old_feeder_told": rested}
+
+
+def _wish(routed: Routed, held: dict[str, Any], copy: str | None) -> Taking:
+    return Taking(
+        group=routed.stored.config.group,
+        link=routed.link,
+        epoch=held["epoch"] + 1,
+        name=routed.name,
+        far=routed.far.id,
+        far_name=routed.far.name,
+        options=replace(routed.options, wire=held["wire"]),
+        volumes=held["volumes"],
+        copy=copy,
+    )
 
 
 async def _routed(node: Node, group: str, name: str) -> Routed:
@@ -99,9 +137,13 @@ async def _routed(node: Node, group: str, name: str) -> Routed:
                 return Routed(stored, hop.link, name, _peer(node, hop.peer, hop.peer_name), hop.options)
     for stored in copies:
         for link in stored.config.links:
-            if link.spec.name == name and not link.left_for:
+            if link.spec.name == name and not reroutes.replaced_by(stored.config, link):
                 far = _peer(node, link.spec.peer, link.peer_name)
                 return Routed(stored, link.spec.id, name, far, link.spec.options)
+    begun = reroutes.named(node, group, name)
+    if begun is not None:
+        stored, known = begun
+        return Routed(stored, known.link, name, _peer(node, known.peer, known.peer_name), known.options)
     others = await topology.copies_named(node, copies[0], name)
     if len(others) == 1:
         (number, far, options) = others[0]
@@ -144,6 +186,7 @@ async def _held(node: Node, routed: Routed) -> dict[str, Any]:
         return {
             "epoch": int(answer["epoch"]),
             "feeder": str(answer["feeder"]),
+            "feeder_name": str(answer["feeder_name"])[:64],
             "wire": str(answer["wire"]),
             "volumes": placement.shapes(answer["volumes"]),
         }
@@ -165,19 +208,61 @@ async def _look(node: Node, group: str, goal: Peer | None, wish: Taking) -> dict
         raise ProtocolError(f"{wish.name}: a malformed answer about a link: {error!r}") from error
 
 
-async def _point(node: Node, routed: Routed, point: Pointing, held: dict[str, Any], where: str) -> None:
+async def _point(node: Node, plan: Plan) -> None:
     """A link of ours rests before its far copy is told: a primary that starts again in between would take a
     copy that it believes to feed, and that follows somebody else, for a sign of a newer primary (rule D6)."""
+    routed, held, point = plan.routed, plan.held, plan.point
+    earlier = _begin(node, plan)
     ours = held["feeder"] == node.identity.fingerprint and point.feeder != held["feeder"]
-    if ours:
-        await taking.leave(node, point.group, routed.link, point.epoch, where)
     try:
+        if ours:
+            where, _ = hops.split(plan.via)
+            await taking.rest(node, point.group, routed.link, point.epoch, where)
         await ask(node.identity, routed.far, "point-copy", point.to_json(), ASK_SECONDS * 3)
     except FarshoreError as error:
-        # Only what the far node has said itself proves that it did not do it.
-        if ours and error.code.name not in ("unreachable", "timeout", "protocol", "internal"):
-            await taking.stay(node, point.group, routed.link)
+        if not await _follows_as_before(node, plan, error):
+            raise FarshoreError(
+                error.code.name,
+                f"whether {routed.far.name} follows {plan.via} now is not known: {error.what}",
+                means=error.means,
+                next_step=error.next_step,
+            ) from error
+        fed = await taking.stay(node, point.group, routed.link, held["epoch"]) if ours else earlier is None
+        if fed:
+            reroutes.end(node, routed.stored, routed.link)
+        elif earlier is not None:
+            reroutes.begin(node, routed.stored, earlier)
         raise
+
+
+def _begin(node: Node, plan: Plan) -> RerouteIntent | None:
+    """Writes down what is about to happen; what was written down before, if that is not done."""
+    routed, via = plan.routed, plan.via
+    earlier = reroutes.under_way(routed.stored.config, routed.link)
+    peer = node.peers.by_id(plan.held["feeder"])
+    feeder = plan.held["feeder_name"] if peer is None else peer.name
+    if plan.held["feeder"] == node.identity.fingerprint:
+        feeder = node.name
+    if earlier is not None:
+        feeder = earlier.feeder
+    far = routed.far
+    begun = RerouteIntent(routed.link, routed.name, far.id, far.name, feeder, via, plan.wish.options)
+    stored = reroutes.begin(node, routed.stored, begun)
+    group = stored.config.group_name
+    node.journal.add("link-rerouting", reroutes.why(begun), group=group, link=routed.name, via=via)
+    return earlier
+
+
+async def _follows_as_before(node: Node, plan: Plan, error: FarshoreError) -> bool:
+    """Whether the far copy was not told, and will not be: only what its node says itself proves that."""
+    if error.code.name in _NO_WORD:
+        return False
+    try:
+        now = await _held(node, plan.routed)
+    except FarshoreError as silent:
+        _log.info("%s does not say whom its copy follows: %s", plan.routed.far.name, silent)
+        return False
+    return (now["feeder"], now["epoch"]) == (plan.held["feeder"], plan.held["epoch"])
 
 
 async def _take(node: Node, group: str, goal: Peer | None, wish: Taking) -> None:
@@ -192,35 +277,40 @@ async def _take(node: Node, group: str, goal: Peer | None, wish: Taking) -> None
             error.code.name,
             f"{where} was to feed {wish.far_name} and did not take the link: {error.what}",
             means=f"{wish.far_name} waits for {where} and takes nothing from anybody else until this is done",
-            next_step="run the same command again, or name another node with --via",
+            next_step=error.next_step,
         ) from error
 
 
 def _is_remembered(routed: Routed, goal: Peer | None) -> bool:
     """Whether this node knows already who feeds the far copy."""
+    if reroutes.under_way(routed.stored.config, routed.link):
+        return False
     at = [hop.via for hop in routed.stored.config.hops if hop.link == routed.link]
     return at == ([] if goal is None else [goal.id])
 
 
-def _remember(node: Node, routed: Routed, goal: Peer | None, wish: Taking, copy: str) -> None:
+def _remember(node: Node, plan: Plan) -> None:
     """A hop begins elsewhere now, or a link of ours became one, or one became a link of ours."""
+    routed, goal, copy = plan.routed, plan.goal, plan.copy
     stored = node.copies.get(routed.stored.key)
     if stored is None:
         return
     kept = tuple(each for each in stored.config.hops if each.link != routed.link)
     if goal is not None:
         far = routed.far
-        hop = HopIntent(routed.link, routed.name, goal.id, goal.name, copy, far.id, far.name, wish.options)
+        hop = HopIntent(
+            routed.link, routed.name, goal.id, goal.name, copy, far.id, far.name, plan.wish.options
+        )
         kept = (*kept, hop)
     if kept != stored.config.hops:
         node.put(replace(stored, config=replace(stored.config, hops=kept)))
 
 
-async def _leave(node: Node, routed: Routed, feeder: str, epoch: int, where: str) -> bool:
+async def _leave(node: Node, plan: Plan, where: str) -> bool:
     """Has every earlier feeder rest that can be told: the copies here, and the node that fed it until now.
     One that is not is refused by the far copy when it comes back."""
-    group = routed.stored.config.group
-    await taking.leave(node, group, routed.link, epoch, where)
+    routed, feeder, epoch, group = plan.routed, plan.held["feeder"], plan.wish.epoch, plan.wish.group
+    await taking.rest(node, group, routed.link, epoch, where)
     peer = node.peers.by_id(feeder)
     if feeder == node.identity.fingerprint:
         return True

@@ -18,7 +18,7 @@ from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, ExportIntent, LinkIntent
 from farshore.model.options import LinkState, Reason
 from farshore.model.volumes import VolumeSpec
-from farshore.node import groups, intent
+from farshore.node import groups, intent, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.hosted_volumes import restart
 from farshore.node.node import Node
@@ -207,10 +207,18 @@ def _refuse_unknown_places(
 
 async def _refuse_running(stored: StoredCopy) -> None:
     """Raises FarshoreError `wrong-state` unless every link only logs because the operator wanted it."""
+    for wish in stored.config.reroutes:
+        raise FarshoreError(
+            "wrong-state",
+            reroutes.why(wish),
+            means="volumes come and go only while it is known who feeds each copy; nothing was changed",
+            next_step=reroutes.next_step(stored.config.group_name, wish),
+        )
     answer = await stored.engine.ask("status")
     quiet = (LinkState.DIVERGED.value, LinkState.FAILED.value)
+    wanted = (Reason.OPERATOR.value, Reason.REROUTED.value)
     for link in answer["group"]["links"]:
-        if link["state"] in quiet or link["reason"] == Reason.OPERATOR.value:
+        if link["state"] in quiet or link["reason"] in wanted:
             continue
         name = stored.config.group_name
         raise FarshoreError(

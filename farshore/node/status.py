@@ -14,6 +14,7 @@ from typing import Any
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, LinkIntent
 from farshore.model.options import Health, LinkState, Reason, Writes
+from farshore.node import reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.groups import uri
 from farshore.node.node import Node
@@ -81,13 +82,26 @@ def _completed(stored: StoredCopy, found: dict[str, Any]) -> dict[str, Any]:
     for link in config.links:
         if link.spec.name not in by_name:
             shown.append(by_name.setdefault(link.spec.name, _silent_link(link, None)))
-        if link.left_for:
-            by_name[link.spec.name] |= {
-                "left_for": link.left_for,
-                "why": f"{link.left_for} feeds {link.peer_name} since this link was rerouted",
-                "next": f"back again: farshore link reroute {config.group_name} {link.spec.name} --via NODE",
-            }
-    return {**found, "links": shown, "hops": _hops(config)}
+        by_name[link.spec.name] |= _rerouted(config, link)
+    return reroutes.show(config, {**found, "links": shown, "hops": _hops(config)})
+
+
+def _rerouted(config: CopyConfig, link: LinkIntent) -> dict[str, Any]:
+    """What is to be said of a link whose far copy follows another feeder, or is about to."""
+    under_way = reroutes.under_way(config, link.spec.id)
+    if under_way is not None:
+        return {
+            "rerouting": under_way.via,
+            "why": reroutes.why(under_way),
+            "next": reroutes.next_step(config.group_name, under_way),
+        }
+    if link.left_for:
+        return {
+            "left_for": link.left_for,
+            "why": f"{link.left_for} feeds {link.peer_name} since this link was rerouted",
+            "next": f"back again: farshore link reroute {config.group_name} {link.spec.name} --via NODE",
+        }
+    return {}
 
 
 def _hops(config: CopyConfig) -> list[dict[str, Any]]:
@@ -118,7 +132,7 @@ def _silent(node: Node, stored: StoredCopy, error: FarshoreError) -> dict[str, A
     standing: tuple[LinkState, Reason] | None = (LinkState.LOGGING, Reason.RESTARTED)
     if alive or failed is not None:
         standing = None if alive else (LinkState.FAILED, Reason.LOCAL_ERROR)
-    return {
+    shown = {
         **_frame(config.group_name, config.group.hex(), config.role.value),
         **({"writes": None} if alive else {}),
         "health": None if alive else (Health.FAILED if failed is not None else Health.STOPPED).value,
@@ -130,9 +144,10 @@ def _silent(node: Node, stored: StoredCopy, error: FarshoreError) -> dict[str, A
             {"name": each.name, "path": each.path, "size": each.size, "uri": uri(config, each.id)}
             for each in config.volumes
         ],
-        "links": [_silent_link(link, standing) for link in config.links],
+        "links": [_silent_link(link, standing) | _rerouted(config, link) for link in config.links],
         "hops": _hops(config),
     }
+    return reroutes.show(config, shown)
 
 
 def _silent_link(link: LinkIntent, standing: tuple[LinkState, Reason] | None) -> dict[str, Any]:

@@ -94,7 +94,11 @@ async def serve_leave(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[s
     async with node.changing(name_of(node, group)):
         for stored in with_link(node, group, link):
             await chains.require_fed_by(node, peer, stored)
-        return {"left": await leave(node, group, link, epoch, name)}
+        rested = await rest(node, group, link, epoch, name)
+        for each in rested:
+            text = f"{name} feeds {each.peer_name} now: link {each.spec.name} logs what it would need"
+            node.journal.add("link-left", text, group=name_of(node, group), link=each.spec.name)
+    return {"left": bool(rested)}
 
 
 async def look(node: Node, stored: StoredCopy, wish: Taking) -> dict[str, Any]:
@@ -156,27 +160,34 @@ async def take(node: Node, stored: StoredCopy, wish: Taking, *, asked_by: str = 
     return {"copy": config.copy_name, "name": name}
 
 
-async def leave(node: Node, group: bytes, link: bytes, epoch: int, name: str) -> bool:
-    """Rests every link here that fed the far copy under a lower epoch; `name` is the node that feeds it now.
-    For whoever holds the group's lock; False where there was none."""
-    left = False
+async def rest(node: Node, group: bytes, link: bytes, epoch: int, name: str) -> list[LinkIntent]:
+    """Rests every link here that fed the far copy under a lower epoch, in favour of the node `name`; those
+    that did not rest for it before. For whoever holds the lock of the group."""
+    rested = []
     for stored in with_link(node, group, link):
         known = _known(stored, link)
-        if known is None or known.spec.epoch >= epoch or known.left_for:
+        if known is None or known.spec.epoch >= epoch:
             continue
-        await links.apply(node, stored, links.with_link(stored.config, replace(known, left_for=name)))
-        text = f"{name} feeds {known.peer_name} now: link {known.spec.name} logs what it would need"
-        node.journal.add("link-left", text, group=stored.config.group_name, link=known.spec.name)
-        left = True
-    return left
+        await _set_left(node, stored, known, name)  # once more does no harm: its engine may not have heard
+        if known.left_for != name:
+            rested.append(known)
+    return rested
 
 
-async def stay(node: Node, group: bytes, link: bytes) -> None:
-    """The far copy could not be told: whoever rested for that feeds it as before."""
+async def stay(node: Node, group: bytes, link: bytes, epoch: int) -> bool:
+    """The far copy follows the link of that epoch, as before: it rests no more. One that another feeder
+    replaced long ago rests on. False where there is none of that epoch here."""
     for stored in with_link(node, group, link):
         known = _known(stored, link)
-        if known is not None and known.left_for:
-            await links.apply(node, stored, links.with_link(stored.config, replace(known, left_for="")))
+        if known is not None and known.spec.epoch == epoch:
+            await _set_left(node, stored, known, "")
+            return True
+    return False
+
+
+async def _set_left(node: Node, stored: StoredCopy, known: LinkIntent, name: str) -> None:
+    fresh = replace(known, spec=replace(known.spec, resting=bool(name)), left_for=name)
+    await links.apply(node, stored, links.with_link(stored.config, fresh))
 
 
 def name_of(node: Node, group: bytes) -> str:

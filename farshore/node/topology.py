@@ -16,7 +16,7 @@ from typing import Any, Final
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import HopIntent
 from farshore.model.options import LinkOptions, Mode
-from farshore.node import intent, placement, status
+from farshore.node import intent, placement, reroutes, status
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
@@ -78,7 +78,7 @@ async def _copy(node: Node, stored: StoredCopy) -> dict[str, Any]:
                 "mode": link.spec.options.mode.value,
                 "wire": link.spec.options.wire,
                 "epoch": link.spec.epoch,
-                "left_for": link.left_for or None,
+                "left_for": reroutes.replaced_by(config, link) or None,
             }
         )
     upstream = config.upstream

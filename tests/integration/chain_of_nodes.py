@@ -9,7 +9,7 @@ import pytest
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, UpstreamIntent
-from farshore.node import daemon, groups, hops, links, membership
+from farshore.node import daemon, groups, hops, links, membership, reroute
 from farshore.node.daemon import Opened
 from farshore.node.intent import GroupWish, VolumeWish
 from farshore.node.links import LinkWish
@@ -99,3 +99,13 @@ def everything(nodes: Nodes) -> dict[str, Any]:
         for name, opened in nodes.opened.items()
         for stored in opened.node.copies.all()
     }
+
+
+@contextlib.asynccontextmanager
+async def busy(nodes: Nodes, name: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """That node changes its copy of the group all the while, and answers nobody who wants to do so too."""
+    with monkeypatch.context() as shorter:
+        for each in ("ASK_SECONDS", "TAKE_SECONDS"):
+            shorter.setattr(reroute, each, 0.3)
+        async with nodes.opened[name].node.changing("orders"):
+            yield

@@ -1,10 +1,12 @@
 """A chain under load, a -> b sync, b -> c async over a long thin line, whose last copy is looked at.
 
-At c the engine is killed, and starts again with its line cut, so that nobody feeds it while its images are
+At c the engine is killed, and starts again with its lines cut, so that nobody feeds it while its images are
 read: journal and all, they are what c would be used with. An image is judged whenever c calls itself usable,
-which it does not during a resync. At b engines die, at times with their node, at moments nobody chose.
+which it does not during a resync. At b engines die, at times with their node, at moments nobody chose; or b
+is gone for as long as it takes, and a feeds c over a line that is as long and thin.
 """
 
+import json
 import random
 import statistics
 import time
@@ -44,9 +46,11 @@ class Seen(Looks):
 
 @dataclass(slots=True)
 class ChainSites(OnCluster):
-    """Nodes a (where the application writes), b in the middle and c; `line_to_c` leads there from b."""
+    """Nodes a (where the application writes), b in the middle and c; `lines_to_c` lead there from b and a."""
 
-    line_to_c: Line
+    lines_to_c: tuple[Line, Line]
+    bypassed: bool = False
+    """Whether b is gone and a feeds c."""
     subject: Subject = field(init=False)
     """The far copy, with what the application at a knows."""
 
@@ -63,18 +67,42 @@ class ChainSites(OnCluster):
         application = Application(_GROUP.encode().ljust(8, b"\0"), Ticks())
         self.subject = Subject(_GROUP, self.cluster, application, False, False, here, files, "c", True)
 
-    def caught_up(self, host: Host | None = None) -> None:
-        """Until whoever feeds c (b) replicates, and everything before it."""
-        for each, link in ((self.a, "b"), (host or self.b, "c")):
+    def caught_up(self) -> None:
+        """Until whoever feeds c replicates, and everything before it."""
+        chain = ((self.a, "c"),) if self.bypassed else ((self.a, "b"), (self.b, "c"))
+        for each, link in chain:
             wait_until(
                 lambda each=each, link=link: each.link(_GROUP, link).state == "replicating",  # type: ignore[misc]
                 _CATCH_UP_S,
                 what=f"{each.name} to replicate to {link}",
             )
 
+    def bypass(self) -> None:
+        """b is gone for good, as far as anybody can see, and a feeds c."""
+        self.b.kill_node()
+        self.b.kill_engine_of(_GROUP)
+        self.a.done("link", "reroute", _GROUP, "c", "--via", "a")
+        self.bypassed = True
+        self.caught_up()
+
+    def bring_back(self) -> None:
+        """b is back, catches up, and feeds c again."""
+        self.b.start()
+        self.bypassed = False
+        wait_until(lambda: self.a.link(_GROUP, "b").state == "replicating", _CATCH_UP_S, what="b to catch up")
+        self.a.done("link", "reroute", _GROUP, "c", "--via", "b")
+        self.caught_up()
+
+    def resyncs(self, host: Host) -> list[str]:
+        """The kinds of resync by which c was brought up to date from that host, in order."""
+        (log,) = host.state.glob(f"copies/{_GROUP}/*/engine.log")
+        events = [json.loads(line) for line in log.read_text().splitlines() if line[:1] == "{"]
+        told = [each["fields"] for each in events if each.get("kind") == "link-state"]
+        return [each["reason"] for each in told if each["link"] == "c" and each["state"] == "resyncing"]
+
     def equal(self) -> None:
-        """Until all three copies are equal."""
-        for host in (self.b, self.c):
+        """Until all copies that there are are equal."""
+        for host in (self.c,) if self.bypassed else (self.b, self.c):
             for volume in self.subject.volumes:
                 here, there = self.a.image(_GROUP, volume.name), host.image(_GROUP, volume.name)
                 wait_until(
@@ -90,14 +118,16 @@ def chain_sites(directory: Path) -> Iterator[ChainSites]:
     with clusters(directory) as make:
         made = make(("a", "b", "c"))
         b, c = made.b, made.hosts["c"]
-        with Line(c.listen) as line:
+        with Line(c.listen) as from_b, Line(c.listen) as from_a:
             pair(b, c)
-            b.done("node", "set", "c", f"address={line.address}")
+            b.done("node", "set", "c", f"address={from_b.address}")
+            made.a.done("node", "set", "c", f"address={from_a.address}")
             made.line.delay(NEAR_MS)
-            sites = ChainSites(made, line)
+            sites = ChainSites(made, (from_b, from_a))
             sites.link()
-            line.delay(FAR_MS)
-            line.rate(FAR_RATE)
+            for line in sites.lines_to_c:
+                line.delay(FAR_MS)
+                line.rate(FAR_RATE)
             yield sites
 
 
@@ -109,13 +139,14 @@ def besiege(sites: ChainSites, *, rounds: int, seed: int) -> Seen:
     for number in range(rounds):
         load.hurry.set()
         load.until_answered(chosen.randint(1, _MOST_BETWEEN))
-        if number % 3:
+        if number % 3 and not sites.bypassed:
             seen.kills += _kill_middle(sites, with_node=chosen.random() < 0.5)
         load.hurry.clear()
         looks += _look(sites, seen)
-        if not running(sites.b.state, "farshore.api.process"):
+        if not sites.bypassed and not running(sites.b.state, "farshore.api.process"):
             sites.b.start()
-        sites.line_to_c.heal()
+        for line in sites.lines_to_c:
+            line.heal()
         if chosen.random() < 0.7:
             sites.caught_up()
     sites.caught_up()
@@ -149,7 +180,8 @@ def _look(sites: ChainSites, seen: Seen) -> list[Look]:
             c.kill(pid)
             seen.kills += 1
         cut = subject.application.tick()
-        sites.line_to_c.cut()
+        for line in sites.lines_to_c:
+            line.cut()
     wait_until(lambda: subject.starts() > starts, _CATCH_UP_S, what="a replay at c")
     if not c.json(_GROUP).get("usable"):
         seen.unusable += 1

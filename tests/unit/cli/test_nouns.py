@@ -181,6 +181,12 @@ def test_hops_are_listed_with_the_node_where_they_begin(api: Replay, farshore: R
     assert shown[0][-1] == "VIA"
     assert shown[1][4:] == ["replicating,", "rerouted:", "fed", "by", "e", "-"]
     assert shown[2] == ["orders", "c", "c", "async", "-", "b"]
+    left["left_for"], left["rerouting"] = None, "e"
+    hop["rerouting"] = "site-a"
+    api.on("GET", "/v1/groups/orders/links", {"links": [left, hop]})
+    shown = [line.split() for line in farshore("link", "list").out.splitlines()]
+    assert shown[1][4:] == ["replicating,", "being", "rerouted", "to", "e", "-"]
+    assert shown[2][4:] == ["-,", "being", "rerouted", "to", "site-a", "b"]
 
 
 def test_a_link_is_rerouted(api: Replay, farshore: Run) -> None:

@@ -10,6 +10,7 @@ from farshore.model.copy_config import (
     CopyConfig,
     HopIntent,
     LinkIntent,
+    RerouteIntent,
     UpstreamIntent,
     from_json,
     to_json,
@@ -36,6 +37,7 @@ _MIDDLE = CopyConfig(
     hops=(
         HopIntent(b"n" * 16, "d", "dd" * 32, "c", "c", "ee" * 32, "d", LinkOptions(mode=Mode.SYNC, rpo=7.0)),
     ),
+    reroutes=(RerouteIntent(b"m" * 16, "c", "dd" * 32, "c", "b", "e/copy", LinkOptions(mode=Mode.SYNC)),),
 )
 
 
@@ -51,12 +53,13 @@ def test_a_document_from_before_there_were_chains() -> None:
     old = _written(_MIDDLE)
     del (
         old["hops"],
+        old["reroutes"],
         old["upstream"]["above"],
         old["links"][0]["asked_by"],
         old["links"][0]["left_for"],
     )
     found = from_json(old)
-    assert found.hops == ()
+    assert (found.hops, found.reroutes) == ((), ())
     assert found.upstream is not None
     assert found.upstream.above == ()
     assert (found.links[0].asked_by, found.links[0].left_for) == ("", "")
