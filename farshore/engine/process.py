@@ -25,9 +25,10 @@ from farshore.engine.journal import to_stderr
 from farshore.engine.operations import Operations
 from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.reactor import Reactor
-from farshore.engine.stored_copy import open_copy, take_lock
+from farshore.engine.stored_copy import open_copy
 from farshore.errors import FarshoreError
 from farshore.store.platform import RealFiles
+from farshore.store.process_lock import take_lock
 
 _DESCRIPTORS: Final = 65536
 _SWITCH_S: Final = 0.0005

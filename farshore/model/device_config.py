@@ -1,4 +1,4 @@
-"""What a node tells a device process: one volume's export, and what is to be made of it, as one JSON document.
+"""What a node tells a device process: one volume's export, and what to make of it, as one JSON document.
 
 The node writes it to `device.json` in the device's directory before it starts the process, and never changes
 it while that process lives. It holds intent only; how the device stands is asked over its control socket.
