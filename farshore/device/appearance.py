@@ -60,6 +60,7 @@ class Appearance:
     def complete(self) -> None:
         """The loop device and the link; the kernel's questions are being answered. Raises FarshoreError
         or OSError; then `abandon`."""
+        os.stat(self.file)
         if self.way == "loop":
             self.device = loop_device.make(self.file, read_only=self.config.read_only)
         self._link()

@@ -14,7 +14,6 @@ import stat
 from collections.abc import Callable
 from typing import Final
 
-from farshore.errors import ProtocolError
 from farshore.wire import fuse
 
 FILE: Final = 2
@@ -32,8 +31,6 @@ class OneFile:
     def __init__(self, name: str, size: int, owner: tuple[int, int], time: int, *, read_only: bool) -> None:
         self.size = size
         self.read_only = read_only
-        self.started = False
-        """The kernel has said hello."""
         self._name = name.encode()
         mode = stat.S_IFREG | (0o400 if read_only else 0o600)
         self._attributes = {
@@ -59,10 +56,7 @@ class OneFile:
 
     def answer(self, head: fuse.Header, request: memoryview) -> bytes:
         """What to tell the kernel; nothing where it wants no answer. What it is told not to be offered
-        (ENOSYS) it does not ask again.
-
-        Raises ProtocolError where this kernel cannot be served.
-        """
+        (ENOSYS) it does not ask again."""
         found = self._answers.get(head.operation)
         return fuse.refusal(head.unique, errno.ENOSYS) if found is None else found(head, request)
 
@@ -74,8 +68,7 @@ class OneFile:
     def _init(self, head: fuse.Header, request: memoryview) -> bytes:
         major, minor, readahead, flags = fuse.version(request)
         if major != fuse.MAJOR or minor < fuse.MINOR:
-            raise ProtocolError(f"this kernel speaks FUSE {major}.{minor}, and 7.{fuse.MINOR} is needed")
-        self.started = True
+            return fuse.refusal(head.unique, errno.EPROTO)  # it lets nobody open anything then
         return fuse.init_answer(head.unique, readahead, flags, MOST_BACKGROUND)
 
     def _lookup(self, head: fuse.Header, request: memoryview) -> bytes:

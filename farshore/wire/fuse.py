@@ -108,7 +108,7 @@ class Attributes:
 
 unpack_request = struct.Struct("=IIQQ24xQIIQI").unpack_from
 """(length, operation, unique, node; and of a READ, WRITE or READDIR: offset, length, flags of the call, owner
-of a lock, flags of the open file). The buffer must reach to where a WRITE has its data, whatever the request."""
+of a lock, flags of the open file). The buffer must reach to where a WRITE has its data, in any case."""
 
 
 def allocation(buffer: memoryview) -> tuple[int, int, int]:
