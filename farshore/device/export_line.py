@@ -25,10 +25,10 @@ from farshore.wire.nbd.constants import NBD_CMD_DISC
 
 NEGOTIATION_LIMIT: Final = 5.0
 """Seconds until the export must have been served."""
-_RECEIVED: Final = 1 << 20
-"""Bytes of the buffers for replies. No READ is longer."""
+_RECEIVED: Final = 2 << 20
+"""Bytes of the buffer for replies: more than the longest."""
 _LARGE: Final = 64 << 10
-"""Bytes of data from which on an answer is received into a buffer of its own, when it does not come whole."""
+"""Bytes of data from which on they count as long."""
 _SOCKET_BUFFER: Final = 4 << 20
 _SO_SNDBUFFORCE: Final = 32
 _COPIED: Final = 32 << 10
@@ -68,9 +68,8 @@ class ExportLine:
         self._parser = client.ReplyParser(owner.data_of)
         self._buffer = memoryview(bytearray(_RECEIVED))
         self._filled = 0
-        self._large: tuple[int, memoryview] | None = None  # the reply that is received by itself
-        self._large_filled = 0
-        self._large_buffer = memoryview(bytearray(_RECEIVED))
+        self._begins = 0  # where in it a reply begins
+        self._missing = 0  # of long data that has begun
         self.ready = False
         """Requests may be sent."""
         self._over = ""
@@ -94,7 +93,7 @@ class ExportLine:
         self._outbound.clear()
         self._small.clear()
         self._filled = 0
-        self._large = None
+        self._begins = self._missing = 0
         self._over = ""
         self._events = READABLE
         self._reactor.add(self._fd, self._ready)
@@ -192,8 +191,6 @@ class ExportLine:
                 self._pass_over()
             elif self._negotiation is not None:
                 self._negotiate(self._negotiation)
-            elif self._large is not None:
-                self._receive_large(*self._large)
             else:
                 self._receive()
 
@@ -239,35 +236,37 @@ class ExportLine:
                 self.ready = True
 
     def _receive(self) -> None:
-        size = self._received(self._buffer[self._filled :])
+        """Long data is received to its end and no further, so that the next reply begins at the buffer's
+        beginning again, and nothing has to be moved."""
+        most = self._filled + self._missing if self._missing else _RECEIVED
+        size = self._received(self._buffer[self._filled : most])
         if not size:
             return
-        end = self._filled + size
+        self._filled += size
+        if size < self._missing:
+            self._missing -= size
+            return
+        self._missing = 0
         try:
-            consumed, replies, partial = self._parser.parse(self._buffer, 0, end)
+            consumed, replies, partial = self._parser.parse(self._buffer, self._begins, self._filled)
         except ProtocolError as error:
             self.finish(error.what)
             return
         replied = self._owner.replied
         for cookie, failure, data in replies:
             replied(cookie, failure, data)
-        if partial is not None and partial.length >= _LARGE:
-            view = self._large_buffer[: partial.length]
-            view[: partial.have] = self._buffer[end - partial.have : end]
-            self._large, self._large_filled = (partial.cookie, view), partial.have
-            self._filled = 0
-            self._receive_large(partial.cookie, view)
-            return
-        self._filled = end - consumed
-        if self._filled and consumed:
-            self._buffer[: self._filled] = bytes(self._buffer[consumed:end])
+        self._keep(consumed, partial)
 
-    def _receive_large(self, cookie: int, view: memoryview) -> None:
-        size = self._received(view[self._large_filled :])
-        self._large_filled += size
-        if size and self._large_filled == len(view):
-            self._large = None
-            self._owner.replied(cookie, 0, view)
+    def _keep(self, begins: int, partial: client.Partial | None) -> None:
+        """What stands from `begins` on is the beginning of a reply."""
+        have = self._filled - begins
+        whole = client.REPLY_HEADER + (partial.length if partial is not None else 0)
+        if not have or begins + whole > _RECEIVED:
+            self._buffer[:have] = bytes(self._buffer[begins : self._filled])
+            begins = 0
+        self._begins, self._filled = begins, begins + have
+        if partial is not None and partial.length >= _LARGE:
+            self._missing = partial.length - partial.have
 
 
 def _enlarge(sock: socket.socket) -> None:
