@@ -1,8 +1,8 @@
 """What programs see of a device: the mounted file, the loop device on it, the link where it was wanted.
 
 Each step of making it is undone if a later one fails, and what an earlier process of the same device left
-behind is taken away first. `remove` refuses, and changes nothing, while anybody uses it. Making and removing
-ask the file system that we are, so all of this but `mount` belongs on a thread that answers nothing.
+behind is taken away first. `remove` refuses, and changes nothing, while anybody uses it. `complete`, `remove`
+and `abandon` ask the file system that we are, so they belong to `chores`: they return what they have made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import time
-from typing import Final
+from typing import Any, Final
 
 from farshore.device import loop_device, mounting
 from farshore.device.holders import holders
@@ -35,8 +35,6 @@ class Appearance:
         """The loop device, where there is one."""
         self.way = chosen_way(config.way)
         self._record = record
-        self._mounted = False
-        self._linked = False
 
     @property
     def path(self) -> str:
@@ -53,29 +51,30 @@ class Appearance:
 
     def mount(self) -> int:
         """The descriptor through which the kernel asks. Raises FarshoreError or OSError."""
-        fd = mounting.mount(self.config.mount)
-        self._mounted = True
-        return fd
+        return mounting.mount(self.config.mount)
 
-    def complete(self) -> None:
-        """The loop device and the link; the kernel's questions are being answered. Raises FarshoreError
-        or OSError; then `abandon`."""
+    def complete(self) -> str | None:
+        """The loop device and the link; the kernel's questions are being answered. Returns the loop device.
+        Raises FarshoreError or OSError, and has left nothing then but the mount."""
         os.stat(self.file)
         if self.way == "loop":
             self.device = loop_device.make(self.file, read_only=self.config.read_only)
-        self._link()
+        try:
+            self._link()
+        except (FarshoreError, OSError):
+            self.abandon()
+            raise
+        return self.device
 
     def abandon(self) -> None:
-        """Undoes what was made, without asking whether it is in use: it never was announced."""
+        """Undoes what was made, without asking whether it is in use."""
         self._unlink()
         if self.device is not None:
             loop_device.free_when_unused(self.device)
             self.device = None
-        if self._mounted:
-            with contextlib.suppress(OSError):  # it is gone already
-                mounting.unmount(self.config.mount, lazily=True)
-            self._mounted = False
-            mounting.remove_directory(self.config.mount)
+        with contextlib.suppress(OSError):  # it is gone already
+            mounting.unmount(self.config.mount, lazily=True)
+        mounting.remove_directory(self.config.mount)
 
     def _link(self) -> None:
         at = self.config.at
@@ -93,7 +92,6 @@ class Appearance:
                 means=_MEANS_NOT_ATTACHED,
                 next_step="choose another place, or remove it",
             ) from None
-        self._linked = True
 
     def _unlink(self) -> None:
         """Removes the link, if it is still the one that was made."""
@@ -110,47 +108,46 @@ class Appearance:
 
     # -- removing it ------------------------------------------------------------------------
 
-    def remove(self) -> None:
-        """Raises FarshoreError `in-use`, with who uses it; it stays as it was then. Raises OSError."""
-        self._wait_for_lookers()
-        try:
-            if self.device is not None:
-                loop_device.free(self.device)
-                self.device = None
-            mounting.unmount(self.config.mount)
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            self._restore()
-            raise self._in_use(self.holders()) from error
-        self._mounted = False
-        self._unlink()
-        mounting.remove_directory(self.config.mount)
-
-    def _restore(self) -> None:
-        """Somebody opened the file itself while its loop device was taken off: that is made again."""
-        if self.way == "loop" and self.device is None:
-            self.device = loop_device.make(self.file, read_only=self.config.read_only)
-            self._unlink()
-            self._link()
-
-    def _wait_for_lookers(self) -> None:
-        found = self.holders()
+    def remove(self) -> dict[str, Any]:
+        """{"device": the loop device that there is now, "refused": why it is not removed, or None}. Who uses
+        it is named (`in-use`). Raises OSError."""
+        found = self._holders()
         for _ in range(_LOOKS):
             if not found:
-                return
+                break
             time.sleep(_PATIENCE / _LOOKS)
-            found = self.holders()
-        raise self._in_use(found)
+            found = self._holders()
+        if not found:
+            try:
+                if self.device is not None:
+                    loop_device.free(self.device)
+                    self.device = None
+                mounting.unmount(self.config.mount)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                found = self._holders() or ["somebody opened it just now"]
+                self._restore()
+        if found:
+            return {"device": self.device, "refused": self._in_use(found).as_dict()}
+        self._unlink()
+        mounting.remove_directory(self.config.mount)
+        return {"device": None, "refused": None}
 
-    def holders(self) -> list[str]:
-        """Who uses it."""
+    def _restore(self) -> None:
+        """Somebody opened the file itself when its loop device was taken off already: it gets another."""
+        if self.way == "loop" and self.device is None:
+            self._unlink()
+            self.device = loop_device.make(self.file, read_only=self.config.read_only)
+            self._link()
+
+    def _holders(self) -> list[str]:
         return holders([self.path, self.file], self.device)
 
     def _in_use(self, found: list[str]) -> FarshoreError:
         return FarshoreError(
             "in-use",
-            f"{self.path} is in use: {'; '.join(found) or 'somebody has it open'}",
+            f"{self.path} is in use: {'; '.join(found)}",
             means=_MEANS_IN_USE,
             next_step=f"umount {self.path}, or stop what uses it; then detach again",
         )

@@ -47,6 +47,9 @@ class AttachedVolume:
         self.since = time.time()
         """When the present state began, by the clock on the wall."""
         self._unfit = ""
+        self.making = True
+        """Nobody uses the device yet. To make a loop device, the kernel flushes a file that nobody has
+        written to; that does not wait for an engine."""
         self._reactor = reactor
         self._journal = journal
         self._noticed = noticed
@@ -110,6 +113,9 @@ class AttachedVolume:
         """A question that the engine has to answer."""
         if self.standing.state is State.FAILED:
             self._fail(request, errno.EIO)
+            return
+        if self.making and request.command == nbd.NBD_CMD_FLUSH and self._channel is not None:
+            self._channel.done(request, None)
             return
         if request.command == nbd.NBD_CMD_WRITE_ZEROES and not self._zeroes:
             self._fail(request, errno.EOPNOTSUPP)

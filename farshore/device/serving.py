@@ -1,9 +1,9 @@
 """A device from its making to its end: composes its parts, answers its control socket, detaches when told.
 
 Order of the start: a first look for the engine, so that the wrong volume is refused before anything is made
-(an engine that is not there yet is waited for by whoever uses the device); then the mount; then, on a thread
-of its own because it asks us, the loop device and the link; then the control socket, which tells that all
-of it is there. A detach goes the same way back, and is refused as a whole while anybody uses the device.
+(an engine that is not there yet is waited for by whoever uses the device); then the mount; then, in a child
+because it asks us, the loop device and the link; then the control socket, which tells that all of it is
+there. A detach goes the same way back, and is refused as a whole while anybody uses the device.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from farshore.device.appearance import Appearance
 from farshore.device.attached import AttachedVolume
+from farshore.device.chores import Chores
 from farshore.device.fuse_channel import FuseChannel
 from farshore.device.one_file import OneFile
 from farshore.device.standing import State
 from farshore.engine.control_server import Call, ControlServer
 from farshore.engine.journal import Journal
 from farshore.engine.os_failures import as_farshore_error
-from farshore.engine.pool import Pool
 from farshore.engine.reactor import Reactor, Timer
 from farshore.engine.residence import Residence
 from farshore.errors import FarshoreError
@@ -40,7 +40,6 @@ _NEXT: Final = {
     State.WAITING: "farshore status {group}",
     State.FAILED: "farshore status {group}; once its engine is back the device works again by itself",
 }
-T = TypeVar("T")
 
 
 class Device:
@@ -56,7 +55,7 @@ class Device:
         self._journal = journal
         self._appearance = Appearance(config, record)
         self._volume = AttachedVolume(reactor, config, journal, self._noticed)
-        self._chores = Pool(reactor, "chores", 1)
+        self._chores = Chores(reactor)
         self._control: ControlServer | None = None
         self._channel: FuseChannel | None = None
         self._looking: Timer | None = None
@@ -92,11 +91,13 @@ class Device:
                 )
             )
             return
-        self._chore(self._mount, self._mounted)
-
-    def _mount(self) -> int:
-        self._appearance.clear_away()
-        return self._appearance.mount()
+        try:
+            self._appearance.clear_away()
+            self._mounted(self._appearance.mount())
+        except FarshoreError as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(as_farshore_error(error, _MEANS))
 
     def _mounted(self, fd: int) -> None:
         config = self._config
@@ -105,9 +106,14 @@ class Device:
         file = OneFile(name, config.size, owner, int(time.time()), read_only=config.read_only)
         self._channel = FuseChannel(self._reactor, fd, file, self._volume.take, self._gone)
         self._volume.use(self._channel)
-        self._chore(self._appearance.complete, lambda _: self._completed())
+        self._chores.submit(self._appearance.complete, self._completed)
 
-    def _completed(self) -> None:
+    def _completed(self, result: str | FarshoreError | None) -> None:
+        if isinstance(result, FarshoreError):
+            self._fail(result)
+            return
+        self._appearance.device = result
+        self._volume.making = False
         try:
             self._control = ControlServer(self._reactor, self._config.control, self._handle)
         except OSError as error:
@@ -117,22 +123,12 @@ class Device:
         if self._ending:
             self._told_to_end()
 
-    def _chore(self, job: Callable[[], T], done: Callable[[T], None]) -> None:
-        """One step of the start, on the thread for that; any error of it ends the start."""
-
-        def finished(result: T | FarshoreError | OSError) -> None:
-            if isinstance(result, FarshoreError):
-                self._fail(result)
-            elif isinstance(result, OSError):
-                self._fail(as_farshore_error(result, _MEANS))
-            else:
-                done(result)
-
-        self._chores.submit("chore", partial(_told, job), finished)
-
     def _fail(self, error: FarshoreError) -> None:
         self.failure = error
-        self._chores.submit("chore", self._appearance.abandon, lambda _: self._reactor.stop())
+        self._abandon()
+
+    def _abandon(self) -> None:
+        self._chores.submit(self._appearance.abandon, lambda _: self._reactor.stop())
 
     # -- end --------------------------------------------------------------------------------
 
@@ -150,15 +146,15 @@ class Device:
         """`answer` is told when it is done, or why it is not."""
         self._leaving.append(answer)
         if len(self._leaving) == 1:
-            self._chores.submit("chore", partial(_told, self._appearance.remove), self._removed)
+            self._chores.submit(self._appearance.remove, self._removed)
 
-    def _removed(self, result: FarshoreError | OSError | None) -> None:
-        if isinstance(result, OSError):
-            result = as_farshore_error(
-                result, "The device may be attached in part; its data was not changed."
-            )
-        if result is not None:
+    def _removed(self, result: dict[str, Any] | FarshoreError) -> None:
+        if isinstance(result, FarshoreError):
             self._answer(result)
+            return
+        self._appearance.device = result["device"]
+        if result["refused"] is not None:
+            self._answer(FarshoreError.from_dict(result["refused"]))
             return
         self._reactor.after(LAST_FLUSH, partial(self._flushed, "the engine does not answer"))
         self._volume.flush(self._flushed)
@@ -178,7 +174,7 @@ class Device:
         """Nobody can ask us anything any more: by a detach, or because somebody took the mount off."""
         if not self._leaving and self.failure is None:
             self._journal.note("unmounted", {"why": "the file system was taken off by somebody else"})
-            self._chores.submit("chore", self._appearance.abandon, lambda _: self._reactor.stop())
+            self._abandon()
 
     def close(self) -> None:
         """Ends what is open."""
@@ -187,7 +183,6 @@ class Device:
         self._volume.close()
         if self._channel is not None:
             self._channel.close()
-        self._chores.close()
 
     # -- control ----------------------------------------------------------------------------
 
@@ -223,11 +218,3 @@ class Device:
             "read_only": config.read_only,
             "size": config.size,
         }
-
-
-def _told(job: Callable[[], T]) -> T | FarshoreError:
-    """A refusal is a result: the threads of a pool know errors of the system only."""
-    try:
-        return job()
-    except FarshoreError as error:
-        return error
