@@ -23,6 +23,8 @@ from tests.interop.programs import run
 from tests.processes import Processes
 from tests.waiting import wait_until
 
+_ROOT = Path(__file__).resolve().parents[2]
+
 
 def config_for(engine: Engine, directory: Path, sockets: Path, volume: str = "data") -> DeviceConfig:
     """An attachment of a volume of this engine."""
@@ -59,11 +61,13 @@ class Attached:
         """Another intent, for the next start."""
         self.config = replace(self.config, **fields)
 
-    def launch(self) -> subprocess.Popen[bytes]:
-        """Starts the process and does not wait for it."""
+    def launch(self, user: int | None = None) -> subprocess.Popen[bytes]:
+        """Starts the process and does not wait for it. `user`: as whom, for root."""
         (self.directory / "device.json").write_text(json.dumps(to_json(self.config)))
         command = [sys.executable, "-m", "farshore.device", str(self.directory)]
-        self._process = self._processes.start(command, output=self.directory / "device.log")
+        self._process = self._processes.start(
+            command, cwd=_ROOT, output=self.directory / "device.log", user=user
+        )
         return self._process
 
     def start(self) -> Path:
