@@ -72,6 +72,16 @@ def stop(engines: bool) -> None:
     )
 
 
+@node.command("network-changed")
+@target_options
+def network_changed() -> None:
+    """Try every link at once and tell the peers: for the host's network events.
+
+    packaging/network holds a script that calls this for NetworkManager and networkd-dispatcher.
+    """
+    connect().network_changed()
+
+
 @node.command()
 @json_option
 @target_options

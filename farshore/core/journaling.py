@@ -174,8 +174,6 @@ class Journaling:
             self.size -= size
         self.taken = standing.applied
         self._copy.relay.forgotten(standing.applied)
-        if errno in FULL:
-            self._copy.relay.no_room()
         self._unwritable(errno)
 
     # -- the three steps --------------------------------------------------------------------
@@ -357,6 +355,7 @@ class Journaling:
     def _unwritable(self, errno: int) -> None:
         """A full disk ends the session, and is tried again with the next one; anything else is a fault."""
         if errno in FULL:
+            self._copy.relay.no_room()
             self._copy.end_session("disk-full", "no space is left for the copy's journal")
         else:
             self._copy.fail(errno)

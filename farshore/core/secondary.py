@@ -10,7 +10,7 @@ import errno as errnos
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from farshore.core import starting
+from farshore.core import leaving, starting
 from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.durability import Durability
 from farshore.core.geometry import Geometry
@@ -86,33 +86,17 @@ class Secondary:
         """The start is durable."""
         self.started = True
         self.outbox.note("secondary-started", sequence=self.applied)
+        if self.stopping:
+            leaving.leave(self)
 
     def stop(self) -> list[Action]:
-        """A clean stop: end the session, make everything durable, say so in the header."""
-        if not self.stopping:
-            self.end_session("", "the engine stops")
-            self.relay.close()
-            self.stopping = True
-            if self.fault or not self.started:
-                self.stopped = True
-            elif self.journal.active:
-                self.journal.drain(self._leave)
-            else:
-                self.standing.make_durable(self._leave)
+        """A clean stop, which is complete with `stopped`."""
+        leaving.begin(self)
         return self.outbox.take()
 
     def out_of_room(self) -> None:
         """The volumes are full: what is journaled cannot be applied now. A stop is not clean then."""
         self.stopped = self.stopping
-
-    def _leave(self) -> None:
-        def done() -> None:
-            self.stopped = True
-
-        def known() -> None:
-            self.keeper.put(replace(self.keeper.header, history=self.history(), clean=True), done)
-
-        self.relay.persist(known, exactly=True)
 
     # -- facts ------------------------------------------------------------------------------
 

@@ -70,6 +70,7 @@ def _replay(copy: Secondary, head: Position) -> None:
     def replayed(position: Position, errno: int) -> None:
         if errno in FULL:
             copy.journal.wait_for_room()  # nobody is met meanwhile, and `again` is called then
+            copy.out_of_room()
             return
         if errno:
             copy.fail(errno)

@@ -71,10 +71,22 @@ async def above(
     return found
 
 
+async def let_go(node: Node, stored: StoredCopy, feeder: Peer) -> bool:
+    """Whether the node that our copy takes for its feeder says that it has no such link (any more)."""
+    upstream = stored.config.upstream
+    assert upstream is not None
+    which = {"group": stored.config.group.hex(), "link": upstream.link.hex()}
+    try:
+        await ask(node.identity, feeder, "chain", {**which, "seconds": ASK_SECONDS, "most": 1}, ASK_SECONDS)
+    except FarshoreError as error:
+        return error.code.name == "not-found"
+    return False
+
+
 async def tell(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any]:
     """`chain`: our copy that feeds a copy of this peer by that link, and what is above it.
 
-    Raises FarshoreError `not-found` where no copy here does.
+    Raises FarshoreError `not-found` where no copy here does, `wrong-state` where that is not known.
     """
     try:
         group, link = placement.identifier(args["group"]), placement.identifier(args["link"])
@@ -92,6 +104,10 @@ async def tell(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any
             left = max(_LEAST_SECONDS, min(seconds, ASK_SECONDS) - _LESS_SECONDS)
             chain = (own(node, stored), *await above(node, stored, left, min(most, MOST_ABOVE) - 1))
             return {"chain": [asdict(each) for each in chain]}
+    if node.copies.unreadable:
+        raise FarshoreError(
+            "wrong-state", f"{node.name} has a copy that it cannot read, and may feed others by it"
+        )
     raise FarshoreError("not-found", f"{node.name} feeds no copy of {peer.name} by that link")
 
 

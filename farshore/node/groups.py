@@ -14,7 +14,7 @@ from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, ExportIntent, to_json
 from farshore.model.options import Role
 from farshore.model.volumes import VolumeSpec
-from farshore.node import disks, intent, places
+from farshore.node import chains, disks, giving_up, intent, places
 from farshore.node.copies import StoredCopy
 from farshore.node.disks import DiskId
 from farshore.node.node import Node
@@ -48,14 +48,14 @@ async def create(node: Node, wish: intent.GroupWish) -> StoredCopy:
 
 
 async def delete(node: Node, name: str) -> None:
-    """Stops and forgets this node's copy of a group. Raises FarshoreError; nothing was changed then."""
+    """Stops and forgets this node's copies of a group. Raises FarshoreError; the one that it speaks of, and
+    those behind it, go on then."""
     async with node.changing(name):
         found = node.copies.of_group(name)
         for stored in found:
-            _refuse_needed(node, stored)
+            await _refuse_needed(node, stored)
         for stored in found:
-            await node.supervisor.take_down(stored)
-            node.copies.remove(stored)
+            await giving_up.give_up(node, stored)
     node.journal.add("group-deleted", f"group {name} was deleted; its volumes stay as they are", group=name)
 
 
@@ -206,7 +206,7 @@ def _config(node: Node, wish: intent.GroupWish, found: list[Place]) -> CopyConfi
     )
 
 
-def _refuse_needed(node: Node, stored: StoredCopy) -> None:
+async def _refuse_needed(node: Node, stored: StoredCopy) -> None:
     config = stored.config
     if config.links:
         raise FarshoreError(
@@ -216,12 +216,13 @@ def _refuse_needed(node: Node, stored: StoredCopy) -> None:
             next_step=f"farshore link delete {config.group_name} {config.links[0].spec.name}",
         )
     feeder = node.peers.by_id(config.upstream.peer) if config.upstream is not None else None
-    if feeder is not None:
+    if feeder is not None and not await chains.let_go(node, stored, feeder):
         raise FarshoreError(
             "wrong-role",
             f"this node's copy of {config.group_name} is fed by {feeder.name}",
             means="nothing was changed",
-            next_step=f"delete the link on {feeder.name}; if it is gone: farshore node forget {feeder.name}",
+            next_step=f"delete the link on {feeder.name}; if that node is gone for good: farshore node forget"
+            f" {feeder.name}",
         )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from farshore.errors import FarshoreError
 from farshore.model.options import ResyncKind
 from farshore.model.volumes import VolumeSpec
-from farshore.node import disks, hosting, placement, places
+from farshore.node import disks, giving_up, hosting, placement, places
 from farshore.node.copies import StoredCopy
 from farshore.node.groups import give_back
 from farshore.node.node import Node
@@ -52,8 +52,8 @@ async def restart(node: Node, stored: StoredCopy, fresh: StoredCopy, made: list[
 
     Raises why that could not be; the old intent is back then, its engine wanted, and `made` given back.
     """
-    await node.supervisor.take_down(stored)
     try:
+        await giving_up.end_whole(node, stored)
         begun = node.put(fresh)
         await node.supervisor.bring_up(begun)
     except BaseException:

@@ -17,7 +17,7 @@ from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, UpstreamIntent
 from farshore.model.options import ResyncKind, Role
 from farshore.model.volumes import VolumeSpec
-from farshore.node import documents, intent, placement, places
+from farshore.node import documents, giving_up, intent, placement, places
 from farshore.node.copies import StoredCopy
 from farshore.node.groups import give_back, start_or_take_back
 from farshore.node.node import Node
@@ -60,7 +60,7 @@ async def place(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, An
 async def remove(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any]:
     """`remove-copy`: stops the copy that a link of this peer feeds; volumes keep what they hold.
 
-    A copy that is not there any more is no error, so that it can be asked twice.
+    A copy that is not there any more is no error, so that it can be asked twice. Raises FarshoreError.
     """
     try:
         group, link = placement.identifier(args["group"]), placement.identifier(args["link"])
@@ -80,8 +80,7 @@ async def remove(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, A
             raise FarshoreError("wrong-feeder", f"the copy is not fed by {peer.name} by that link any more")
         if any(not each.left_for for each in stored.config.links):
             raise FarshoreError("wrong-state", f"the copy of {stored.config.group_name} feeds others itself")
-        await node.supervisor.take_down(stored)
-        node.copies.remove(stored)
+        await giving_up.give_up(node, stored)
     name = stored.config.group_name
     node.journal.add(
         "copy-removed", f"{peer.name} ended its link to the copy of {name} here", group=name, peer=peer.name

@@ -17,13 +17,13 @@ from farshore.core.geometry import Geometry
 from farshore.errors import FarshoreError
 from farshore.model.header import Header
 from farshore.store.activity_log import ActivityLogFile
+from farshore.store.header import NAME as HEADER
 from farshore.store.header import HeaderFile
 from farshore.store.platform import FileLayer, Lock
 from farshore.store.position_file import PositionFile
 from farshore.store.scoreboard_file import ScoreboardFile
 
 LOCK: Final = "lock"
-HEADER: Final = "header"
 ACTIVITY: Final = "activity"
 POSITION: Final = "position"
 LINKS: Final = "links"

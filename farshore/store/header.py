@@ -17,6 +17,8 @@ from farshore.model.positions import History, Position, Stretch
 from farshore.store.platform import FileLayer
 from farshore.store.slots import RecordKind, SlotFile, damaged, newer
 
+NAME: Final = "header"
+"""Of the file in a copy's directory."""
 KIND: Final = RecordKind(b"FShrHead", 1)
 _ROOM: Final = 16 << 10
 """Bytes of JSON that a new file has room for; it grows when a history or the links need more."""

@@ -198,6 +198,25 @@ def test_a_copy_that_cannot_be_read_is_not_said_to_be_gone(tmp_path: Path) -> No
     asyncio.run(scenario())
 
 
+def test_a_copy_whose_link_is_gone_may_be_deleted_where_it_lies(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path) as (a, b):
+            stored = await groups.create(a, GroupWish("g", (VolumeWish("v", str(tmp_path / "v.img"), MIB),)))
+            await links.create(a, "g", LinkWish("b"))
+            current = a.copies.get(stored.key)
+            assert current is not None
+            a.put(replace(current, config=replace(current.config, links=())))  # b was not told
+            path = a.paths.copies / "h" / "h"
+            a.copies.unreadable[path] = FarshoreError("state-damaged", f"{path}/copy.json cannot be read")
+            with pytest.raises(FarshoreError, match="is fed by a"):
+                await groups.delete(b, "g")  # it may be the one that feeds it
+            a.copies.unreadable.clear()
+            await groups.delete(b, "g")
+            assert not b.copies.all()
+
+    asyncio.run(scenario())
+
+
 def test_a_forgotten_peer_feeds_no_copy_any_more(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with pair(tmp_path) as (a, b):

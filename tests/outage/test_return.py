@@ -4,17 +4,23 @@ Attempts to connect grow rare while nobody answers. What is watched here is a po
 attempts in quick succession, after a long silence between attempts, are made by a link that was told.
 """
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from tests.cluster import Host
 from tests.outage.conftest import MakePair
 from tests.waiting import wait_until
 
+_HOOK = Path(__file__).parents[2] / "packaging" / "network" / "90-farshore"
 _RARE_S = 1.5
 """A link that waits so long between two attempts waits twice as long before the next."""
 _SOON_S = 1.0
@@ -65,6 +71,20 @@ def door() -> Iterator[Door]:
     made.close()
 
 
+def _network(host: Host, event: str) -> int:
+    """What a host's network manager does when something happened to an interface; the exit code."""
+    environ = {
+        "FARSHORE_STATE": str(host.state),
+        "FARSHORE_COMMAND": str(Path(sys.executable).with_name("farshore")),
+    }
+    return subprocess.run([_HOOK, "eth0", event], env={**os.environ, **environ}, timeout=30).returncode
+
+
+def test_a_hook_is_no_error_of_the_network_where_no_node_runs(tmp_path: Path) -> None:
+    environ = {"FARSHORE_STATE": str(tmp_path), "FARSHORE_COMMAND": str(tmp_path / "nothing")}
+    assert subprocess.run([_HOOK], env={**os.environ, **environ}, timeout=30).returncode == 0
+
+
 def test_whoever_says_that_the_line_is_back_is_believed_at_once(pair: MakePair, door: Door) -> None:
     made = pair(mode="async")
     made.farshore("node", "set", "b", f"address={door.address}")
@@ -78,7 +98,9 @@ def test_whoever_says_that_the_line_is_back_is_believed_at_once(pair: MakePair, 
         wait_until(door.rare, 20.0, what="attempts to have become rare")
 
     silent()
-    made.b.node.network_changed()
+    assert _network(made.b, "down") == 0
+    assert not door.soon()
+    assert _network(made.b, "up") == 0
     told("b's network has changed, and b says so")
     silent()
     made.a.node.network_changed()

@@ -36,6 +36,7 @@ _SHOWS_NOTHING = {
     ("node", "stop"),
     ("node", "set"),
     ("node", "forget"),
+    ("node", "network-changed"),
     ("node", "allow"),
     ("node", "disallow"),
     ("group", "delete"),

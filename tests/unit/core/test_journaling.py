@@ -1,5 +1,6 @@
 """The apply journal: what reaches the volumes and when, and what every kind of death leaves (B2, B4, E1)."""
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -243,6 +244,30 @@ class TestDeath:
         assert pair.far.core.consistent
         pair.replicating()
         pair.until(pair.equal)
+
+    def test_a_stop_during_the_replay_ends_with_everything_in_the_volumes(self) -> None:
+        pair = journaled()
+        for n in range(5):
+            pair.write(n * 512)
+        pair.turn(15)
+        restart_holding(pair, "boot-2", a.ReplayJournal)
+        pair.far.run(pair.far.core.stop())
+        assert not pair.far.core.stopped
+        pair.far.let_all()
+        assert pair.far.core.stopped
+        assert pair.far.header.clean
+        assert pair.far.disk.safe == {1: bytes(pair.near.disk.seen[1])}
+
+    def test_a_stop_during_a_replay_for_which_there_is_no_room_ends_unclean(self) -> None:
+        pair = journaled()
+        pair.write(0)
+        pair.turn(15)
+        restart_holding(pair, "boot-2", a.ReplayJournal)
+        pair.far.run(pair.far.core.stop())
+        pair.far.errors[a.ReplayJournal] = [errno.ENOSPC]
+        pair.far.let_all()
+        assert pair.far.core.stopped
+        assert not pair.far.header.clean
 
     def test_nobody_is_met_before_the_replay_has_ended(self) -> None:
         pair = journaled()

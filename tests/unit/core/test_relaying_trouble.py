@@ -94,6 +94,23 @@ def test_f1_a_full_disk_of_the_middle_takes_from_the_hop_that_is_behind_and_not_
     chain.in_order()
 
 
+def test_f1_a_disk_too_full_to_go_on_with_a_journal_takes_from_the_hop_as_well() -> None:
+    chain = running(replace(SYNC, queue_disk=1 << 30), replace(HOP, queue_disk=1 << 30))
+    chain.cut_hop()
+    for number in range(20):
+        chain.write(512 * number)
+        chain.turn(5)
+    assert chain.hop_feeder.state is LinkState.QUEUING
+    chain.restart_middle("boot-1")
+    chain.middle.errors[a.ContinueJournal] = [errno.ENOSPC]
+    chain.until(lambda: chain.feeder.replicating and chain.equal(), 1500)
+    assert not chain.middle.errors[a.ContinueJournal]
+    assert chain.hop_feeder.state is LinkState.LOGGING
+    assert len(chain.middle.journal) < 20
+    chain.mend_hop()
+    chain.in_order()
+
+
 def test_a_stop_is_not_held_up_by_a_region_that_a_resync_was_about_to_read() -> None:
     chain = running(hop=replace(HOP, queue_disk=0))
     chain.cut_hop()

@@ -1,0 +1,45 @@
+"""How a secondary ends: with everything that it has in its volumes, durably, and a header that says so.
+
+A start under way is finished first, since the volumes may lack until then what the journal has (rule B2).
+Where a disk has failed, or has no room for what is journaled, the stop is not a clean one; the next start, or
+whoever would give the copy up, learns that from the header.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from farshore.core.secondary import Secondary
+
+
+def begin(copy: Secondary) -> None:
+    """The stop is asked for; nobody is met from now on."""
+    if copy.stopping:
+        return
+    copy.end_session("", "the engine stops")
+    copy.stopping = True
+    if copy.fault:
+        copy.stopped = True
+    elif copy.started:
+        leave(copy)
+
+
+def leave(copy: Secondary) -> None:
+    """What a copy that has started does to end."""
+
+    def left() -> None:
+        copy.stopped = True
+
+    def record() -> None:
+        copy.keeper.put(replace(copy.keeper.header, history=copy.history(), clean=True), left)
+
+    def persist() -> None:
+        copy.relay.persist(record, exactly=True)
+
+    copy.relay.close()
+    if copy.journal.active:
+        copy.journal.drain(persist)
+    else:
+        copy.standing.make_durable(persist)
