@@ -3,7 +3,7 @@
 One thread, no callbacks of a library: a question that waits for the engine is a `Request` in a table, not a
 thread, so a thousand of them may be held for ten minutes and cost nothing but their data. Data of a long
 write stays in the buffer in which it came; short ones are copied. While too much is under way nothing more
-is taken, and the kernel keeps the rest. (`docs/decisions/0018-devices.md`)
+is taken, and the kernel keeps the rest. (`docs/decisions/0019-devices.md`)
 """
 
 from __future__ import annotations
