@@ -15,7 +15,7 @@ from typing import Final
 
 from farshore.device.one_file import OneFile
 from farshore.device.requests import Request
-from farshore.engine.reactor import READABLE, Reactor
+from farshore.engine.reactor import BROKEN, READABLE, Reactor
 from farshore.model.messages import Buffer
 from farshore.wire import fuse
 from farshore.wire.nbd import constants as nbd
@@ -66,8 +66,11 @@ class FuseChannel:
 
     # -- questions --------------------------------------------------------------------------
 
-    def _ready(self, _events: int) -> None:
+    def _ready(self, events: int) -> None:
         """While nothing is under way, one question is most likely the only one: no call to learn that."""
+        if self.paused and events & BROKEN:
+            self._end()
+            return
         fd, most = self._fd, _ROUNDS if self._open else 1
         taken = 0
         try:
@@ -79,10 +82,13 @@ class FuseChannel:
             pass
         except OSError as error:
             if error.errno == errno.ENODEV:
-                self.close()
-                self._gone()
+                self._end()
             elif error.errno not in (errno.ENOENT, errno.EINTR):  # a question that was taken back
                 raise
+
+    def _end(self) -> None:
+        self.close()
+        self._gone()
 
     def _question(self) -> None:
         view = self._view
@@ -157,7 +163,7 @@ class FuseChannel:
         self._open -= 1
         if request.command == nbd.NBD_CMD_READ:
             assert data is not None
-            self._send_all((fuse.data_header(request.unique, len(data)), data))
+            self._send(fuse.data_header(request.unique, len(data)), data)
         elif request.command == nbd.NBD_CMD_WRITE:
             self._send(fuse.written(request.unique, request.length))
         else:
@@ -181,19 +187,14 @@ class FuseChannel:
         if kept is not None and len(self._spare) < _KEPT_BUFFERS:
             self._spare.append(kept)
 
-    def _send(self, answer: bytes) -> None:
-        try:
-            os.write(self._fd, answer)
-        except OSError as error:
-            if error.errno not in _ASKER_GONE:
-                raise
-
-    def _send_all(self, pieces: tuple[Buffer, ...]) -> None:
-        try:
-            os.writev(self._fd, pieces)
-        except OSError as error:
-            if error.errno not in _ASKER_GONE:
-                raise
+    def _send(self, *pieces: Buffer) -> None:
+        """To one who may have gone meanwhile."""
+        if self._fd >= 0:
+            try:
+                os.writev(self._fd, pieces)
+            except OSError as error:
+                if error.errno not in _ASKER_GONE:
+                    raise
 
     # -- life -------------------------------------------------------------------------------
 

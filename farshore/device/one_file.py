@@ -22,6 +22,7 @@ MOST_BACKGROUND: Final = 256
 """Requests that the kernel may have under way. More than a loop device sends at a time."""
 
 _O_DSYNC: Final = os.O_DSYNC  # a part of O_SYNC
+_OPENED: Final = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_NOFLUSH | fuse.FOPEN_PARALLEL_DIRECT_WRITES
 _WRITING: Final = os.O_WRONLY | os.O_RDWR
 
 
@@ -48,7 +49,6 @@ class OneFile:
             fuse.OPENDIR: lambda head, _request: fuse.opened(head.unique),
             fuse.READDIR: self._readdir,
             fuse.STATFS: lambda head, _request: fuse.statfs_answer(head.unique, self.size),
-            fuse.FLUSH: lambda head, _request: fuse.answer(head.unique),
             fuse.RELEASE: lambda head, _request: fuse.answer(head.unique),
             fuse.RELEASEDIR: lambda head, _request: fuse.answer(head.unique),
             fuse.DESTROY: lambda head, _request: fuse.answer(head.unique),
@@ -91,7 +91,7 @@ class OneFile:
     def _open(self, head: fuse.Header, request: memoryview) -> bytes:
         if self.read_only and fuse.open_flags(request) & _WRITING:
             return fuse.refusal(head.unique, errno.EROFS)
-        return fuse.opened(head.unique, fuse.FOPEN_DIRECT_IO | fuse.FOPEN_PARALLEL_DIRECT_WRITES)
+        return fuse.opened(head.unique, _OPENED)
 
     def _readdir(self, head: fuse.Header, request: memoryview) -> bytes:
         position, room = fuse.unpack_request(request)[4:6]

@@ -34,7 +34,6 @@ WRITE: Final = 16
 STATFS: Final = 17
 RELEASE: Final = 18
 FSYNC: Final = 20
-FLUSH: Final = 25
 INIT: Final = 26
 OPENDIR: Final = 27
 READDIR: Final = 28
@@ -54,6 +53,8 @@ WANTED: Final = ASYNC_READ | BIG_WRITES | ASYNC_DIO | MAX_PAGES
 
 # Flags of an open file
 FOPEN_DIRECT_IO: Final = 1 << 0
+FOPEN_NOFLUSH: Final = 1 << 5
+"""To close the file asks us nothing, and does not wait for writes of others."""
 FOPEN_PARALLEL_DIRECT_WRITES: Final = 1 << 6
 """Kernels that do not know it (before 6.2) let writes of one file wait for one another."""
 

@@ -102,6 +102,22 @@ def test_zeroes_and_holes_are_made_without_data(engine: Engine, sites: Sites, at
         assert os.lseek(file.fileno(), 2 * MIB, os.SEEK_DATA) == 3 * MIB  # it is a hole there, too
 
 
+def test_a_hole_may_be_longer_than_one_request_of_the_protocol(sites: Sites, attach: MakeDevice) -> None:
+    engine = sites.alone({"data": 5 << 30})
+    engine.start()
+    image = sites.image("a", "data")
+    for offset in (0, MIB, 2 << 30, (4 << 30) - 1, 4 << 30):
+        with image.open("r+b") as file:
+            file.seek(offset)
+            file.write(b"x")
+    path = attach(engine, way="file").start()
+    with path.open("r+b", buffering=0) as file:
+        _fallocate(file.fileno(), 0x2 | 0x1, MIB, (4 << 30) - MIB)
+    with image.open("rb") as file:
+        assert file.read(MIB) == b"x" + bytes(MIB - 1)
+        assert os.lseek(file.fileno(), MIB, os.SEEK_DATA) == 4 << 30
+
+
 def test_a_read_only_device_is_only_read(engine: Engine, attach: MakeDevice) -> None:
     device = attach(engine, read_only=True)
     path = device.start()

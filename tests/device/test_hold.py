@@ -15,12 +15,14 @@ from tests.device.attaching import Attached, open_direct
 from tests.device.conftest import SIZE, MakeDevice
 from tests.integration.conftest import Sites
 from tests.integration.engines import Engine
+from tests.interop.programs import run
 from tests.requires import requires_fuse, requires_root
 from tests.waiting import wait_until
 
 pytestmark = [requires_fuse(), requires_root()]
 
 _PAGE = 4096
+MIB = 1 << 20
 
 
 def _write(path: Path, number: int) -> int:
@@ -181,6 +183,44 @@ def test_what_was_acknowledged_durable_is_so_and_what_was_not_is_asked_again(
             engine.start()
             assert synced.result(30) is None
     assert sites.image("a", "data").read_bytes()[: 8 << 20] == b"x" * (8 << 20)
+
+
+def _write_much(path: Path, number: int) -> int:
+    with path.open("r+b", buffering=0) as file:
+        return os.pwrite(file.fileno(), bytes([number + 1]) * MIB, number % 60 * MIB)
+
+
+def test_what_is_held_has_a_bound_and_the_rest_waits_with_the_kernel(
+    engine: Engine, attach: MakeDevice
+) -> None:
+    device = attach(engine, way="file")
+    path = device.start()
+    engine.kill()
+    device.wait_for("waiting")
+    with ThreadPoolExecutor(90) as pool:
+        held = [pool.submit(_write_much, path, number) for number in range(90)]
+        wait_until(lambda: device.status()["held"] >= 60, 20.0)
+        assert device.status()["held"] <= 66
+        engine.start()
+        assert [each.result(60) for each in held] == [MIB] * 90
+    found = path.read_bytes()
+    for number in range(60):  # where two wrote, each may have the last word, and in two pieces
+        writers = {each + 1 for each in (number, number + 60) if each < 90}
+        assert set(found[number * MIB : (number + 1) * MIB]) <= writers
+
+
+def test_a_mount_that_somebody_breaks_off_ends_the_device(engine: Engine, attach: MakeDevice) -> None:
+    device = attach(engine, way="file")
+    path = device.start()
+    engine.kill()
+    device.wait_for("waiting")
+    with ThreadPoolExecutor(70) as pool:
+        held = [pool.submit(_write_much, path, number) for number in range(70)]
+        wait_until(lambda: device.status()["held"] >= 60, 20.0)
+        run("umount", "-f", "-l", device.config.mount)
+        assert {_errno_of(each) for each in held} <= {errno.ECONNABORTED, errno.ENOTCONN, errno.EIO}
+    assert device.ended() == 0
+    assert device.events("unmounted")
 
 
 def test_status_says_what_this_system_permits(engine: Engine, attach: MakeDevice) -> None:
