@@ -114,9 +114,11 @@ class AttachedVolume:
         if self.standing.state is State.FAILED:
             self._fail(request, errno.EIO)
             return
-        if self.making and request.command == nbd.NBD_CMD_FLUSH and self._channel is not None:
-            self._channel.done(request, None)
-            return
+        if self.making:
+            if request.command == nbd.NBD_CMD_FLUSH and self._channel is not None:
+                self._channel.done(request, None)
+                return
+            self.making = not request.changes
         if request.command == nbd.NBD_CMD_WRITE_ZEROES and not self._zeroes:
             self._fail(request, errno.EOPNOTSUPP)
             return

@@ -85,12 +85,6 @@ def _configured(device: str, backing: int, file: str, *, read_only: bool) -> boo
     return True
 
 
-def direct(device: str) -> bool:
-    """Whether it has direct I/O."""
-    with open(f"/sys/block/{os.path.basename(device)}/loop/dio", encoding="ascii") as text:
-        return text.read().strip() == "1"
-
-
 def free(device: str) -> None:
     """Takes it off. Raises OSError EBUSY, and leaves it as it was, where somebody has it open."""
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC | os.O_EXCL)  # EBUSY where it is mounted

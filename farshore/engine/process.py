@@ -16,6 +16,7 @@ import os
 import resource
 import signal
 import sys
+from dataclasses import asdict
 from typing import Final
 
 from farshore.config import run_base
@@ -43,7 +44,8 @@ def main(arguments: list[str]) -> int:
         return 2
     directory = os.path.abspath(arguments[0])
     _prepare_process()
-    residence = settle_in()
+    # What a host does not permit is no event, and no reason not to start; devices say it in their status.
+    to_stderr(json.dumps({"kind": "residence", "fields": asdict(settle_in())}))
     failure = f"{directory}/failure.json"
     with contextlib.ExitStack() as opened:
         try:
@@ -55,9 +57,6 @@ def main(arguments: list[str]) -> int:
             return _report(failure, as_farshore_error(error, means))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(failure)
-        for what, told in (("locked", residence.locked), ("flusher", residence.flusher)):
-            if told is not True:
-                copy.journal.note("not-permitted", {"what": what, "why": told})
         reactor.soon(copy.start)
         gc.collect()
         gc.freeze()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from farshore.device import loop_device
 from farshore.errors import FarshoreError
 from farshore.store.mounts import loop_devices
 from tests.device.attaching import open_direct
@@ -32,7 +31,7 @@ def test_root_gets_a_block_device_with_direct_io(engine: Engine, sites: Sites, a
     assert status["state"] == "attached"
     assert status["size"] == SIZE
     assert stat.S_ISBLK(path.stat().st_mode)
-    assert loop_device.direct(str(path))
+    assert Path(f"/sys/block/{path.name}/loop/dio").read_text().strip() == "1"
     with path.open("r+b", buffering=0) as file:
         assert file.seek(0, os.SEEK_END) == SIZE
         file.seek(3 * MIB + 512)
