@@ -27,6 +27,8 @@ NEGOTIATION_LIMIT: Final = 5.0
 """Seconds until the export must have been served."""
 _RECEIVED: Final = 2 << 20
 """Bytes of the buffer for replies: more than the longest."""
+_WINDOW: Final = 128 << 10
+"""Bytes received at once, unless long data has begun: less at a time keeps the engine busy meanwhile."""
 _LARGE: Final = 64 << 10
 """Bytes of data from which on they count as long."""
 _SOCKET_BUFFER: Final = 4 << 20
@@ -238,7 +240,7 @@ class ExportLine:
     def _receive(self) -> None:
         """Long data is received to its end and no further, so that the next reply begins at the buffer's
         beginning again, and nothing has to be moved."""
-        most = self._filled + self._missing if self._missing else _RECEIVED
+        most = self._filled + (self._missing or min(_WINDOW, _RECEIVED - self._filled))
         size = self._received(self._buffer[self._filled : most])
         if not size:
             return
