@@ -16,6 +16,7 @@ import os
 import resource
 import signal
 import sys
+from dataclasses import asdict
 from typing import Final
 
 from farshore.config import run_base
@@ -25,9 +26,11 @@ from farshore.engine.journal import to_stderr
 from farshore.engine.operations import Operations
 from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.reactor import Reactor
-from farshore.engine.stored_copy import open_copy, take_lock
+from farshore.engine.residence import settle_in
+from farshore.engine.stored_copy import open_copy
 from farshore.errors import FarshoreError
 from farshore.store.platform import RealFiles
+from farshore.store.process_lock import take_lock
 
 _DESCRIPTORS: Final = 65536
 _SWITCH_S: Final = 0.0005
@@ -41,6 +44,8 @@ def main(arguments: list[str]) -> int:
         return 2
     directory = os.path.abspath(arguments[0])
     _prepare_process()
+    # What a host does not permit is no event, and no reason not to start; devices say it in their status.
+    to_stderr(json.dumps({"kind": "residence", "fields": asdict(settle_in())}))
     failure = f"{directory}/failure.json"
     with contextlib.ExitStack() as opened:
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -100,17 +99,6 @@ class StoredCopy:
         for volume in self.volumes.values():
             volume.close()
         self.lock.release()
-
-
-def take_lock(layer: FileLayer, directory: str) -> Lock:
-    """Of a copy's directory, with our pid in its file for people. Raises FarshoreError `state-locked`."""
-    lock = layer.lock(f"{directory}/lock")
-    fd = os.open(f"{directory}/lock", os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
-    try:
-        os.write(fd, b"%d\n" % os.getpid())
-    finally:
-        os.close(fd)
-    return lock
 
 
 def open_copy(directory: str, config: CopyConfig, lock: Lock) -> StoredCopy:
