@@ -113,7 +113,7 @@ async def open_node(
             lambda device, adopted: device_states.is_up(node, device, adopted),
             lambda device, error: device_states.has_ended(node, device, error),
             replace(DEVICE, command=tuple(device_command)),
-            devices.clear,
+            devices.Remains(),
         ),
     )
     return Opened(node, Listener(node, port), doors, port, (held[0], held[1]), settled)

@@ -26,6 +26,7 @@ from farshore.store.mounts import loop_devices, mounts
 _LOOP_CLR_FD: Final = 0x4C01
 _DETACH_NOFOLLOW: Final = 2 | 8
 """MNT_DETACH | UMOUNT_NOFOLLOW of umount2(2)."""
+_FORCE_NOFOLLOW: Final = 1 | 8
 _MOST_MOUNTS: Final = 16
 _LIMIT_S: Final = 10.0
 
@@ -43,6 +44,13 @@ def clear(directory: Path, config: DeviceConfig) -> None:
         Path(config.mount).rmdir()
     if config.at is not None:
         _unlink(directory / "link", config.at)
+
+
+def abort(config: DeviceConfig) -> None:
+    """Has the kernel answer, with errors, whatever still waits for a process that is being killed: else one
+    that had its own file open could not end. As root only; nobody else's process opens its own file."""
+    if any(mount.point == config.mount for mount in mounts()):
+        ctypes.CDLL(None).umount2(os.fsencode(config.mount), _FORCE_NOFOLLOW)
 
 
 def _loops_of(config: DeviceConfig) -> list[str]:

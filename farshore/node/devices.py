@@ -108,8 +108,17 @@ async def stop_all(node: Node) -> None:
         raise
 
 
-async def clear(device: StoredDevice) -> None:
-    """Before a device's process is started: nothing is left of an earlier one. Raises FarshoreError."""
+class Remains:
+    """What a process leaves behind that was killed: see `wards.Around`."""
+
+    async def before_start(self, ward: StoredDevice) -> None:
+        await _clear(ward)
+
+    async def after_kill(self, ward: StoredDevice) -> None:
+        await asyncio.to_thread(dead_devices.abort, ward.config)
+
+
+async def _clear(device: StoredDevice) -> None:
     await asyncio.to_thread(dead_devices.clear, device.directory, device.config)
 
 
@@ -205,7 +214,7 @@ async def _stop(node: Node, device: StoredDevice) -> None:
     else:
         await node.device_supervisor.take_down(device)
     try:
-        await clear(device)  # of a process that was killed something may be left
+        await _clear(device)  # of a process that was killed something may be left
     except FarshoreError:
         node.device_supervisor.want(device)
         raise
@@ -215,7 +224,7 @@ async def _take_back(node: Node, device: StoredDevice) -> None:
     """Removes a device that could not be attached as it was wished."""
     await node.device_supervisor.take_down(device)
     try:
-        await clear(device)
+        await _clear(device)
     except FarshoreError as error:
         _log.warning("something is left of the %s: %s", device.called, error)
     node.devices.remove(device)

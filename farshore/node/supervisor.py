@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -19,7 +19,7 @@ from farshore.errors import FarshoreError
 from farshore.node import engine_process, reconcile
 from farshore.node.background import Background
 from farshore.node.os_errors import as_farshore_error
-from farshore.node.wards import ENGINE, Program, Ward
+from farshore.node.wards import ENGINE, Around, Program, Ward
 
 POLL_SECONDS = 0.05
 READY_SECONDS = 30.0
@@ -58,8 +58,7 @@ class Supervised(Generic[T]):
 
 
 class Supervisor(Generic[T]):
-    """All wards of one kind. `on_up(ward, adopted)` and `on_end(ward, error)` are told of changes;
-    `before_start(ward)` prepares a start, and puts it off where it raises FarshoreError."""
+    """All wards of one kind. `on_up(ward, adopted)` and `on_end(ward, error)` are told of changes."""
 
     def __init__(
         self,
@@ -67,13 +66,13 @@ class Supervisor(Generic[T]):
         on_up: Callable[[T, bool], None],
         on_end: Callable[[T, FarshoreError | None], None],
         program: Program = ENGINE,
-        before_start: Callable[[T], Awaitable[None]] | None = None,
+        around: Around[T] | None = None,
     ) -> None:
         self._background = background
         self._on_up = on_up
         self._on_end = on_end
         self._program = program
-        self._before_start = before_start
+        self._around = around
         self._all: dict[str, Supervised[T]] = {}
 
     def seen(self, key: str) -> Supervised[T] | None:
@@ -172,8 +171,8 @@ class Supervisor(Generic[T]):
         seen = reconcile.Seen(holder, one.watch is not None, one.failures, one.ended, one.stop_asked)
         match reconcile.decide(one.wanted, seen, monotonic()):
             case reconcile.Start():
-                if self._before_start is not None:
-                    await self._before_start(one.ward)
+                if self._around is not None:
+                    await self._around.before_start(one.ward)
                 watch = engine_process.start_watched(
                     directory, self._program.command, self._program.log(directory).name
                 )
@@ -187,6 +186,8 @@ class Supervisor(Generic[T]):
                 if one.watch is not None:
                     _log.warning("the %s did not stop; killing it", one.ward.called)
                     one.watch.send(signal.SIGKILL)
+                    if self._around is not None:
+                        await self._around.after_kill(one.ward)
                     await self._rest(one, 1.0)
             case reconcile.Wait(seconds):
                 await self._rest(one, seconds)

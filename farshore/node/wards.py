@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from farshore.node.engine_process import DEVICE_COMMAND, ENGINE_COMMAND
 from farshore.node.engines import EngineClient
+
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Around(Protocol[T_contra]):
+    """What has to be done around a process of some kind."""
+
+    async def before_start(self, ward: T_contra) -> None:
+        """Prepares a start, or puts it off: raises FarshoreError why."""
+
+    async def after_kill(self, ward: T_contra) -> None:
+        """Helps a process to end that was just sent SIGKILL. Raises nothing."""
 
 
 class Ward(Protocol):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster, MakeCluster
 from tests.attached.attaching import tear_off
+from tests.cluster import Cluster, MakeCluster
 from tests.postgres.server import rooms
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from farshore.store.mounts import mounts
-from tests.cluster import Host
 from tests.attached.block_writer import BLOCK
 from tests.attached.namespace import may_make_namespaces, user_without_links
 from tests.attached.torment import torment
+from tests.cluster import Host
 from tests.processes import Processes
 from tests.requires import requires, requires_fuse
 from tests.waiting import wait_until

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster, Host
 from tests.attached.attaching import attached, device, left, mounted, until_state
+from tests.cluster import Cluster, Host
 from tests.interop.programs import run
 from tests.requires import requires, requires_fuse, requires_root
 from tests.waiting import wait_until

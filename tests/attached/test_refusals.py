@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import CODES
-from tests.badinput.mounting import requires_mount, small_disk
-from tests.cluster import Cluster, Host
 from tests.attached.attaching import attached, device, left, mounted, tear_off
 from tests.attached.namespace import ended, may_make_namespaces, user_without_links, view_without_fuse
+from tests.badinput.mounting import requires_mount, small_disk
+from tests.cluster import Cluster, Host
 from tests.interop.programs import run
 from tests.processes import Processes, running
 from tests.requires import requires, requires_fuse, requires_root
