@@ -14,8 +14,8 @@ from tests.interop.programs import run
 def torment_file_system(
     sites: Cluster, directory: Path, chosen: random.Random, rounds: Sequence[str]
 ) -> list[int]:
-    """No program gets an error in any of the rounds; afterwards the file system is clean, here and at the copy,
-    and everything that was confirmed is at the copy. How much each program wrote."""
+    """No program gets an error in any of the rounds; afterwards the file system is clean, here and at the
+    copy, and everything that was confirmed is at the copy. How much each program wrote."""
     a, link = sites.a, directory / "disk"
     sites.group("orders", {"data": "64MiB"})
     sites.link("orders", mode="sync")

@@ -84,7 +84,8 @@ def test_an_engine_that_stays_away_for_too_long(site: Cluster) -> None:
         _write(made["path"], b"after")
     assert image.read_bytes()[:6] == b"aftere"
     with attached(a, "orders") as (made,):
-        _write(made["path"], b"again")
+        a.done("group", "add", "orders", "--volume", f"more={image.with_suffix('.more')},size=1MiB")
+        _write(made["path"], b"again")  # by the engine that was started for the other volume
     assert image.read_bytes()[:5] == b"again"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 _FILES = 40
 _LARGEST = 300_000
+_ENTRIES = 1000
 _PATIENCE_S = 60.0
 
 
@@ -106,6 +107,7 @@ class Database(Writer):
         with self._open:
             values = (number, os.urandom(number % 5000), f"word {number % 97}")
             self._open.execute("INSERT INTO entries VALUES (?, ?, ?)", values)
+            self._open.execute("DELETE FROM entries WHERE number <= ?", (number - _ENTRIES,))
             self._open.execute("UPDATE total SET number = ?", (number,))
 
     def finish(self) -> None:
@@ -117,11 +119,12 @@ class Database(Writer):
         database = _opened(root)
         try:
             assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            (count, last), (total,) = (
-                database.execute("SELECT count(*), max(number) FROM entries").fetchone(),
-                database.execute("SELECT number FROM total").fetchone(),
-            )
-            assert count == last == total >= self.done
+            count, first, last = database.execute(
+                "SELECT count(*), min(number), max(number) FROM entries"
+            ).fetchone()
+            (total,) = database.execute("SELECT number FROM total").fetchone()
+            assert last == total >= self.done
+            assert (count, first) == (min(total, _ENTRIES), max(total - _ENTRIES, 0) + 1)
         finally:
             database.close()
 
