@@ -74,7 +74,7 @@ def test_a_program_of_an_ordinary_user_notices_no_death_below_it(user: Host) -> 
     user.hold()
     assert (made["way"], made["path"]) == ("file", made["file"])
     program = _Program(user, str(user.directory / "disk"))
-    torment(user, "notes", random.Random(SEED), [lambda: program.said], rounds=("engine", "node", "both"))
+    torment(user, "notes", random.Random(SEED), [lambda: program.said], rounds=("engine", "both"))
     refused = user.farshore("device", "detach", "notes/data", "--json")
     assert refused.returncode == 4
     assert "(python" in json.loads(refused.stderr)["error"]["what"], "who has it open is named"

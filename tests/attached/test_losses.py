@@ -1,5 +1,6 @@
 """A device whose process is killed, whose engine stays away for too long, or whose node is stopped."""
 
+import json
 import os
 import threading
 from pathlib import Path
@@ -36,8 +37,7 @@ def test_a_killed_process_is_replaced_when_nothing_holds_what_it_left(site: Clus
     with attached(a, "orders", "--at", str(tmp_path / "disk")) as (made,):
         run("mkfs.ext4", "-q", made["path"])
         with mounted(made["path"], tmp_path / "mounted") as root:
-            (root / "kept").write_bytes(b"kept")
-            os.sync()
+            _sync(root / "kept")
             a.kill(made["pid"])
             ended = until_state(a, "orders/data", "ended")
             assert str(root) in ended["why"]
@@ -50,7 +50,7 @@ def test_a_killed_process_is_replaced_when_nothing_holds_what_it_left(site: Clus
         again = until_state(a, "orders/data", "attached")
         assert (tmp_path / "disk").resolve() == Path(again["path"])
         with mounted(again["path"], tmp_path / "mounted") as root:  # it recovers, as after a loss of power
-            assert (root / "kept").read_bytes() == b"kept"
+            assert (root / "kept").read_bytes() == b"held"
         run("fsck.ext4", "-f", "-n", again["path"])
         a.kill(again["pid"])
         wait_until(
@@ -118,6 +118,9 @@ def test_a_node_that_is_stopped(site: Cluster, tmp_path: Path) -> None:
             assert (root / "held").read_bytes() == b"held"
         run("fsck.ext4", "-f", "-n", again["path"])
     assert left(a) == []
+    sockets = Path(json.loads((a.state / "node.json").read_text())["run"])
+    a.done("node", "stop", "--engines")
+    assert not sockets.exists(), "nothing of the devices keeps it"
 
 
 def _sync(path: Path) -> None:

@@ -4,11 +4,12 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from farshore.errors import CODES
+from farshore.errors import CODES, FarshoreError
 from tests.attached.attaching import attached, device, left, mounted, tear_off
 from tests.attached.namespace import ended, may_make_namespaces, user_without_links, view_without_fuse
 from tests.badinput.mounting import requires_mount, small_disk
@@ -53,9 +54,11 @@ def test_what_is_refused_around_an_attached_volume(sites: Cluster, tmp_path: Pat
         refused(a, "group delete orders", "in-use", "farshore device detach orders/data")
         refused(a, "export delete orders/data", "in-use", "farshore device detach orders/data")
         run("mkfs.ext4", "-q", path)
+        _shade(a, path, tmp_path / "place")
         with mounted(path, tmp_path / "mounted") as root:
             assert str(root) in refused(a, "device detach orders/data", "in-use", "umount")
-            _refuse_own(sites, [path, made["file"], str(root / "volume.img"), f"{root}/none/volume.img"])
+            _refuse_own(sites, [path, made["file"], f"{root}/volume.img", f"{root}/none/volume.img"])
+            refused(a, f"--state {root} node start", "own-device", "another file system")
         with Path(path).open("rb"):
             said = refused(a, "device detach orders/data", "in-use", "stop what uses it")
             assert f"process {os.getpid()} (" in said
@@ -64,8 +67,20 @@ def test_what_is_refused_around_an_attached_volume(sites: Cluster, tmp_path: Pat
     refused(a, "device detach orders", "not-found", "farshore device list")
 
 
+def _shade(host: Host, device: str, place: Path) -> None:
+    """A file system of ours that is mounted over a volume: the volume's next engine does not look below it."""
+    place.mkdir()
+    host.done("group", "create", "shaded", "--volume", f"data={place}/volume.img,size=1MiB")
+    with mounted(device, place):
+        host.kill_engine("shaded")
+        group = host.until("shaded", lambda group: group.health == "failed", "its engine to be refused")
+        assert "own devices" in str(group.why)
+    host.until("shaded", lambda group: group.writes == "flowing", "the volume to be served again")
+    host.done("group", "delete", "shaded")
+
+
 def _refuse_own(sites: Cluster, paths: list[str]) -> None:
-    """Our own devices, and what lies on them, are no volumes and no places; nothing there is asked for it."""
+    """Our own devices, and what lies on them, are no volumes and no places; nothing is asked there."""
     a, b = sites.a, sites.b
     link = a.directory / "way"
     link.symlink_to(paths[-1])
@@ -74,15 +89,20 @@ def _refuse_own(sites: Cluster, paths: list[str]) -> None:
         a.kill(
             pid, signal.SIGSTOP
         )  # whoever asks it for something now waits until the command's time is over
+    node, last = a.node, str(link)
     try:
-        where = "another file system"
-        for path in (*paths, str(link)):
-            refused(a, f"group create other --volume data={path},size=1MiB", "own-device", where)
-        for path in (paths[0], str(link)):
-            refused(a, f"group create other --volume data={path}", "own-device", where)
-            refused(a, f"link create spare b --place data={path}", "own-device", where)
-        refused(a, f"group add spare --volume more={link},size=1MiB", "own-device", where)
-        refused(a, f"device attach spare --at {paths[-1]}", "own-device", where)
+        for path in (*paths, last):
+            volumes = [{"name": "data", "path": path, "size": 1 << 20}]
+            for doing in (
+                partial(node.create_group, "other", volumes),
+                partial(node.add_volumes, "spare", [{**volumes[0], "name": "more"}]),
+                partial(node.create_link, "spare", "b", places={"data": path}),
+            ):
+                with pytest.raises(FarshoreError) as caught:
+                    doing()
+                assert caught.value.code.name == "own-device", caught.value.what
+        refused(a, f"group create other --volume data={last}", "own-device", "another file system")
+        refused(a, f"device attach spare --at {paths[-1]}", "own-device", "another file system")
         assert a.node.status().groups
     finally:
         for pid in running(a.state, "farshore.device"):
