@@ -68,7 +68,7 @@ def test_what_is_refused_around_an_attached_volume(sites: Cluster, tmp_path: Pat
 
 
 def _shade(host: Host, device: str, place: Path) -> None:
-    """A file system of ours that is mounted over a volume: the volume's next engine does not look below it."""
+    """A file system of ours mounted over a volume: the volume's next engine does not look below it."""
     place.mkdir()
     host.done("group", "create", "shaded", "--volume", f"data={place}/volume.img,size=1MiB")
     with mounted(device, place):
