@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.node import device_states, devices, engine_process, exports, groups, reshaping
+from farshore.node import device_states, devices, doctor, engine_process, exports, groups, reshaping
 from farshore.node.device_store import StoredDevice
 from farshore.node.devices import DeviceWish
 from farshore.node.intent import GroupWish, VolumeWish
@@ -55,6 +55,11 @@ def test_a_device_outlives_its_node_and_is_found_again(tmp_path: Path) -> None:
             assert await until(lambda: pid_of(node, device)) == first
             assert "device-adopted" in kinds(node)
             assert [each["pid"] for each in await device_states.documents(node)] == [first]
+            checks = {each["name"]: each for each in await doctor.checks(node)}
+            assert checks["device of orders/data"]["result"] == "ok"
+            assert "device of orders/data, locked" not in checks
+            flusher = checks["device of orders/data, flusher"]
+            assert (flusher["result"], "CAP_SYS_RESOURCE" in flusher["next"]) == ("warn", True)
             (gone,) = await devices.detach(node, "orders", "data")
             assert gone["state"] == "detached"
             assert engine_process.holder(device.directory) is None
