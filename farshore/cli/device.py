@@ -54,7 +54,7 @@ def attach(what: str, as_json: bool, **wish: Any) -> None:
         return
     for each in attached.devices:
         output.say(each.at or each.path or "-")
-        for text in _not_permitted(each):
+        for text in _remarks(each):
             output.note(f"{each.group}/{each.volume}: {text}")
 
 

@@ -68,11 +68,15 @@ def stop(engines: bool, devices: bool) -> None:
 
     connected = connect()
     info = connected.show()
+    waiting = connected.devices().devices if engines and not devices else ()
     with node_process.End(info) as end:
         connected.stop(engines=engines, devices=devices)
         end.wait()
     left = "; its engines run on" if not engines else ", engines too"
     output.note(f"node {info.node.name} is stopped{left}" + (", and devices are detached" if devices else ""))
+    for each in waiting:
+        hold = format_duration(each.hold_seconds or 0)
+        output.note(f"{each.group}/{each.volume} is attached and waits: start the node again within {hold}")
 
 
 @node.command("network-changed")

@@ -210,7 +210,17 @@ async def _stop(node: Node, device: StoredDevice) -> None:
     """Ends a device's process where it is not in use. Raises FarshoreError; it is kept as before then."""
     seen = node.device_supervisor.seen(device.key)
     if seen is not None and seen.running:
-        await node.device_supervisor.ask_down(device, {"lazy": False}, STOP_SECONDS)
+        try:
+            await node.device_supervisor.ask_down(device, {"lazy": False}, STOP_SECONDS)
+        except FarshoreError as error:
+            if error.code.name != "timeout":
+                raise
+            raise FarshoreError(
+                "timeout",
+                f"{device.what} was not detached within {STOP_SECONDS:g} s",
+                means="it stays attached; what was confirmed is safe",
+                next_step=f"see whether its engine runs: farshore status {device.config.group}",
+            ) from error
     else:
         await node.device_supervisor.take_down(device)
     try:

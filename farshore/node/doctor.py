@@ -35,8 +35,9 @@ async def checks(node: Node) -> list[dict[str, Any]]:
     found += [_engine(node, stored.key, stored.config.group_name) for stored in node.copies.all()]
     for device in await device_states.documents(node):
         found += _device(device)
-    for path, error in node.copies.unreadable.items():
-        found.append(_finding("copy", "fail", f"{path}: {error.what}", error.next_step))
+    for name, unreadable in (("copy", node.copies.unreadable), ("device", node.devices.unreadable)):
+        for path, error in unreadable.items():
+            found.append(_finding(name, "fail", f"{path}: {error.what}", error.next_step))
     found.append(_name())
     return found
 

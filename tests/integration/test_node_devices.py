@@ -220,5 +220,7 @@ def test_a_record_that_cannot_be_read_is_told_and_the_rest_goes_on(tmp_path: Pat
             assert list(opened.node.devices.unreadable) == [damaged]
             assert not cut.exists(), "it was cut off while it was made or removed"
             assert await device_states.documents(opened.node) == []
+            checks = [each for each in await doctor.checks(opened.node) if each["name"] == "device"]
+            assert [str(damaged) in each["text"] for each in checks] == [True]
 
     asyncio.run(scenario())
