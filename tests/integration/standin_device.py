@@ -1,11 +1,12 @@
 """A stand-in for a device's process where a test is about the node: it mounts nothing.
 
 It speaks the control protocol. While DIR/in-use is there it refuses to stop; DIR/state, where it is, says
-what it tells of itself. For a volume named `unfit` it fails to start.
+what it tells of itself; told to stop, it is silent for ever where DIR/stuck is. For a volume named `unfit` it fails to start.
 """
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ class DeviceStandIn(StandIn):
                 "locked": True,
                 "flusher": "not permitted",
             }
+        if request.op == "stop" and (self.directory / "stuck").exists():
+            signal.pause()
         if request.op == "stop":
             if (self.directory / "in-use").exists():
                 raise FarshoreError("in-use", "/dev/loop77 is mounted at /mnt", next_step="umount /mnt")

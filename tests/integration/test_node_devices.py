@@ -109,6 +109,30 @@ def test_a_device_in_use_is_never_stopped(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_device_that_does_not_say_whether_it_stops_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "STOP_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async with running(tmp_path / "a", "a") as opened:
+            node = opened.node
+            await make(node, tmp_path, "data")
+            await devices.attach(node, DeviceWish("orders"))
+            device = device_of(node)
+            before = pid_of(node, device)
+            (device.directory / "stuck").touch()
+            error = await refused(devices.detach(node, "orders", "data"), "timeout")
+            assert "it stays attached" in error.means
+            assert (pid_of(node, device), node.devices.all()) == (before, [device])
+            (device.directory / "stuck").unlink()
+            os.kill(before, signal.SIGKILL)
+            await until(lambda: pid_of(node, device) not in (0, before))
+            await devices.detach(node, "orders", "data")
+
+    asyncio.run(scenario())
+
+
 def test_what_cannot_be_attached_leaves_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path / "a", "a") as opened:
