@@ -1,8 +1,8 @@
 """A stand-in for a device's process where a test is about the node: it mounts nothing.
 
 It speaks the control protocol. While DIR/in-use is there it refuses to stop, and while DIR/stuck is there it
-does not even say so; DIR/state, where it is, says what it tells of itself. For a volume named `unfit` it fails
-to start.
+does not even say so; DIR/state, where it is, says what it tells of itself. For a volume named `unfit` it
+fails to start.
 """
 
 import json
