@@ -21,6 +21,7 @@ from farshore.model.options import Role
 from farshore.store.activity_log import ActivityLogFile
 from farshore.store.claim import open_volume
 from farshore.store.header import HeaderFile
+from farshore.store.own_mounts import own_mounts
 from farshore.store.platform import FileLayer, Lock, RealFiles
 from farshore.store.position_file import PositionFile
 from farshore.store.scoreboard_file import ScoreboardFile
@@ -108,8 +109,9 @@ def open_copy(directory: str, config: CopyConfig, lock: Lock) -> StoredCopy:
     """
     with contextlib.ExitStack() as undo:
         volumes: dict[int, Volume] = {}
+        own = own_mounts()
         for each in config.volumes:
-            volumes[each.id] = volume = open_volume(each.path, each.size)
+            volumes[each.id] = volume = open_volume(each.path, each.size, own)
             undo.callback(volume.close)
         copy = _open_files(directory, config, lock, volumes)
         undo.pop_all()

@@ -6,6 +6,7 @@ socket of their own. Making an export that exists gives its address again. The e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,15 +26,29 @@ async def create(
         stored = groups.primary(node, group)
         place = _place(node, stored, tcp, read_only)
         wanted = [replace(place, volume=each) for each in _volumes(stored.config, volume)]
-        missing = [each for each in wanted if each not in stored.config.exports]
-        if missing:
-            await _apply(node, stored, (*stored.config.exports, *missing))
-    for each in missing:
-        name = _name(stored.config, each.volume)
-        node.journal.add(
-            "export-created", f"{group}/{name} was exported", group=group, uri=_uri(stored.config, each)
-        )
+        await ensure(node, stored, wanted)
     return [_document(stored.config, each) for each in wanted]
+
+
+async def ensure(node: Node, stored: StoredCopy, wanted: Sequence[ExportIntent]) -> StoredCopy:
+    """Makes those of these exports that are missing; holds the group's lock.
+
+    Raises FarshoreError; nothing was changed then.
+    """
+    config = stored.config
+    missing = [each for each in wanted if each not in config.exports]
+    if missing:
+        stored = await _apply(node, stored, (*config.exports, *missing))
+    for each in missing:
+        what = f"{config.group_name}/{_name(config, each.volume)}"
+        uri = _uri(config, each)
+        node.journal.add("export-created", f"{what} was exported", group=config.group_name, uri=uri)
+    return stored
+
+
+def unix_export(node: Node, stored: StoredCopy, volume: int, *, read_only: bool) -> ExportIntent:
+    """The export of a volume on the Unix socket of its copy, whether or not there is one."""
+    return replace(_place(node, stored, None, read_only), volume=volume)
 
 
 async def delete(node: Node, group: str, volume: str | None, tcp: str | None) -> list[dict[str, Any]]:
@@ -54,6 +69,9 @@ async def delete(node: Node, group: str, volume: str | None, tcp: str | None) ->
                 means="nothing was changed",
                 next_step="farshore export list shows what is exported",
             )
+        for each in gone:
+            if each.unix is not None:
+                node.devices.refuse_attached(group, _name(stored.config, each.volume), each.unix)
         await _apply(node, stored, tuple(each for each in stored.config.exports if each not in gone))
     node.journal.add("export-deleted", f"{len(gone)} exports of {group} were ended", group=group)
     return [_document(stored.config, each) for each in gone]
@@ -69,13 +87,14 @@ def all_exports(node: Node) -> list[dict[str, Any]]:
     ]
 
 
-async def _apply(node: Node, stored: StoredCopy, exports: tuple[ExportIntent, ...]) -> None:
-    node.put(replace(stored, config=replace(stored.config, exports=exports)))
+async def _apply(node: Node, stored: StoredCopy, exports: tuple[ExportIntent, ...]) -> StoredCopy:
+    fresh = node.put(replace(stored, config=replace(stored.config, exports=exports)))
     try:
         await stored.engine.ask("reload", seconds=15.0)
     except FarshoreError:
         node.put(stored)  # what the engine did not take is not intended either
         raise
+    return fresh
 
 
 def _place(node: Node, stored: StoredCopy, tcp: str | None, read_only: bool) -> ExportIntent:
