@@ -26,6 +26,7 @@ from farshore.node.engine_process import DEVICE_COMMAND, ENGINE_COMMAND
 from farshore.node.events import Journal
 from farshore.node.identity import open_identity
 from farshore.node.invitations import Invitations
+from farshore.node.launch import IN_SESSION, AsUnit
 from farshore.node.listener import Listener, bind
 from farshore.node.node import Node
 from farshore.node.os_errors import as_farshore_error
@@ -36,6 +37,7 @@ from farshore.node.settings import Said, Settings
 from farshore.node.shares import Sharing
 from farshore.node.supervisor import Supervisor
 from farshore.node.wards import DEVICE, ENGINE
+from farshore.settings.known import UNIX
 from farshore.store.own_mounts import refuse_own
 
 LOCK_SECONDS = 3.0
@@ -73,6 +75,8 @@ async def open_node(
         identity = open_identity(paths, settled.name)
         peers = PeerBook(paths.peers, settled.name, identity.fingerprint)
         rates = Rates(paths)
+        if settled.max_rate is not None:
+            rates.fix(identity.fingerprint, settled.max_rate)
         invitations = Invitations(paths.invitations)
         copies = CopyStore(paths)
         attached = DeviceStore(paths)
@@ -89,6 +93,7 @@ async def open_node(
             os.close(descriptor)
         raise
     background = Background()
+    launch = AsUnit() if settled.engines == "units" else IN_SESSION
     node = Node(
         paths=paths,
         name=settled.name,
@@ -105,14 +110,14 @@ async def open_node(
             background,
             lambda stored, adopted: _engine_is_up(node, stored, adopted),
             lambda stored, error: _engine_ended(node, stored, error),
-            replace(ENGINE, command=tuple(command)),
+            replace(ENGINE, command=tuple(command), launch=launch),
         ),
         devices=attached,
         device_supervisor=Supervisor(
             background,
             lambda device, adopted: device_states.is_up(node, device, adopted),
             lambda device, error: device_states.has_ended(node, device, error),
-            replace(DEVICE, command=tuple(device_command)),
+            replace(DEVICE, command=tuple(device_command), launch=launch),
             devices.Remains(),
         ),
     )
@@ -236,7 +241,7 @@ def _listen_unix(path: Path) -> socket.socket:
 
 
 def _unix_path(api: str) -> Path | None:
-    return Path(api.removeprefix(settings.UNIX)) if api.startswith(settings.UNIX) else None
+    return Path(api.removeprefix(UNIX)) if api.startswith(UNIX) else None
 
 
 def _engine_is_up(node: Node, stored: StoredCopy, adopted: bool) -> None:
