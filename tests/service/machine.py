@@ -143,9 +143,17 @@ class Machine:
     def close(self) -> None:
         """Pulls the plug, if it is on."""
         if self._unshare is not None:
+            self._let_go_of_devices()
             os.kill(self._unshare.pid, signal.SIGKILL)
             self._unshare.wait(10)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _let_go_of_devices(self) -> None:
+        """Else the kernel, taking the namespace apart, waits for a device process that it has just ended."""
+        for line in Path(f"/proc/{self._first()}/mountinfo").read_text().splitlines():
+            if " fuse.farshore " in line:
+                connection = line.split()[2].partition(":")[2]
+                self.tried("sh", "-c", f"echo 1 >/sys/fs/fuse/connections/{connection}/abort")
 
     def _first(self) -> int:
         """The machine's process 1, as it is numbered here; the shell that becomes systemd counts too."""
@@ -165,6 +173,11 @@ class Machine:
             (units / each).symlink_to("/dev/null")
         for unit in _UNITS.iterdir():
             shutil.copy(unit, units)
+        wants = units / "multi-user.target.wants"
+        wants.mkdir()
+        (wants / "remote-fs.target").symlink_to(
+            "/lib/systemd/system/remote-fs.target"
+        )  # as Debian enables it
         _opaque(self.path("/var/lib/farshore"))
         _opaque(self.path("/etc/farshore"))
         (self.path("/var/log/journal")).mkdir(parents=True)

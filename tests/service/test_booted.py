@@ -21,6 +21,7 @@ pytestmark = requires_machine
 ENGINE = "farshore-engine@var-lib-farshore-copies-orders-a.service"
 _SETTINGS = '[node]\nname = "a"\nlisten = "127.0.0.1:7411"\n'
 _MIB = 1 << 20
+_UNITS = ("systemctl", "list-units", "--output=json", "farshore-*")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,6 @@ def host(machine: Machine) -> Machine:
     """A host that has booted, with a node that runs since then and a group `orders`."""
     machine.write("/etc/farshore/farshore.toml", _SETTINGS)
     wants = machine.path("/etc/systemd/system/multi-user.target.wants")
-    wants.mkdir()
     (wants / "farshore-node.service").symlink_to("../farshore-node.service")
     machine.boot()
     machine.done("farshore", "group", "create", "orders", "--volume", "data=/srv/orders.img,size=8MiB")
@@ -164,10 +164,12 @@ def test_a_support_bundle_has_what_systemd_knows(host: Machine, tmp_path: Path) 
 
 
 def test_at_a_shutdown_file_systems_go_first_and_a_boot_brings_everything_back(host: Machine) -> None:
-    application = client(host)
-    application.write(0, b"before" * 100)
-    application.flush()
-    application.close()
+    host.done("farshore", "device", "attach", "orders", "--at", "/run/orders")
+    device = next(each["unit"] for each in json.loads(host.done(*_UNITS)) if "device@" in each["unit"])
+    host.done("mkfs.ext4", "-q", "/run/orders")
+    host.done("mkdir", "/mnt/known", "/mnt/by-hand")
+    host.done("mount", "/run/orders", "/mnt/by-hand")
+    host.write("/mnt/by-hand/file", "written before the shutdown")  # and nobody has synced it
     # What systemd stops where it would unmount a file system that says _netdev.
     witness = f"farshore status orders --json >/var/lib/witness; systemctl is-active {ENGINE}"
     host.write(
@@ -180,10 +182,13 @@ def test_at_a_shutdown_file_systems_go_first_and_a_boot_brings_everything_back(h
     host.power_off()
     assert json.loads(host.path("/var/lib/witness").read_text())["groups"][0]["writes"] == "flowing"
     assert host.path("/var/lib/active").read_text() == "active\n"
+    options = f"_netdev,x-systemd.requires={device}"
+    host.write("/etc/fstab", f"/run/orders /mnt/known ext4 {options} 0 0\n")
     host.boot()
-    said = [each["MESSAGE"] for each in entries(host, f"UNIT={ENGINE}")]
-    assert said[-1].startswith(("Starting", "Started")), "the node started it, from what it knows"
-    assert any("Deactivated successfully" in each for each in said), "it had ended in order"
-    application = client(host)
-    assert application.read(0, 600) == b"before" * 100
-    application.close()
+    assert host.shown("mnt-known.mount", "ActiveState") == ["active"], "mounted at boot, device and all"
+    assert host.live("/mnt/known/file").read_text() == "written before the shutdown"
+    for unit in (ENGINE, device):
+        said = [each["MESSAGE"] for each in entries(host, f"UNIT={unit}")]
+        assert any("Deactivated successfully" in each for each in said), f"{unit} had not ended in order"
+    host.done("systemctl", "stop", device)
+    assert host.shown("mnt-known.mount", "ActiveState") == ["inactive"], "it lies on the device"
