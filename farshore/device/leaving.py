@@ -69,9 +69,12 @@ def _plain(text: str) -> str:
 
 
 def _shutting_down() -> bool:
-    run = subprocess.run(
-        ("systemctl", "is-system-running"), capture_output=True, text=True, timeout=_ANSWER_S, check=False
-    )
+    try:
+        run = subprocess.run(
+            ("systemctl", "is-system-running"), capture_output=True, text=True, timeout=_ANSWER_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False  # there is no systemd, or it says nothing: nothing is unmounted on a guess
     return run.stdout.strip() == "stopping"
 
 
