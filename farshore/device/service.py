@@ -11,9 +11,9 @@ import os
 import signal
 from typing import Final
 
+from farshore.engine.heartbeat import keep_alive
 from farshore.engine.journal import Journal
 from farshore.engine.reactor import Reactor
-from farshore.engine.service import keep_alive
 from farshore.model.device_config import DeviceConfig
 from farshore.systemd.notify import Notifier
 

@@ -7,6 +7,7 @@ hangs is noticed, and it says on one line how the copy and its links are. Nothin
 from __future__ import annotations
 
 from farshore.engine.copy import RunningCopy
+from farshore.engine.heartbeat import keep_alive
 from farshore.engine.reactor import Reactor
 from farshore.systemd.notify import Notifier
 
@@ -30,16 +31,3 @@ def attend(notifier: Notifier, reactor: Reactor, copy: RunningCopy) -> None:
     copy.on_stop.append(lambda: notifier.stopping(f"{head}: stops"))
     reactor.soon(lambda: notifier.ready(line()))
     keep_alive(notifier, reactor)
-
-
-def keep_alive(notifier: Notifier, reactor: Reactor) -> None:
-    """Lets the loop say that it turns, where somebody waits for that."""
-    seconds = notifier.beat
-    if seconds is None:
-        return
-
-    def beat() -> None:
-        notifier.alive()
-        reactor.after(seconds, beat)
-
-    reactor.soon(beat)

@@ -65,8 +65,7 @@ async def open_node(
 ) -> Opened:
     """Takes the state directory, reads its records, listens. Raises FarshoreError; nothing runs then."""
     paths = locate(said.state)
-    _make_state(paths)
-    held = [await _lock(paths)]
+    held = [await _take(paths)]
     opened: list[socket.socket] = []
     try:
         settled = settings.settle(paths, said)
@@ -74,9 +73,7 @@ async def open_node(
         run_directory.sweep(paths)
         identity = open_identity(paths, settled.name)
         peers = PeerBook(paths.peers, settled.name, identity.fingerprint)
-        rates = Rates(paths)
-        if settled.max_rate is not None:
-            rates.fix(identity.fingerprint, settled.max_rate)
+        rates = Rates(paths, identity.fingerprint, settled.max_rate)
         invitations = Invitations(paths.invitations)
         copies = CopyStore(paths)
         attached = DeviceStore(paths)
@@ -112,6 +109,7 @@ async def open_node(
             lambda stored, error: _engine_ended(node, stored, error),
             replace(ENGINE, command=tuple(command), launch=launch),
         ),
+        hold=settled.hold,
         devices=attached,
         device_supervisor=Supervisor(
             background,
@@ -181,7 +179,9 @@ def _make_state(paths: Paths) -> None:
         raise as_farshore_error(error, paths.state) from error
 
 
-async def _lock(paths: Paths) -> int:
+async def _take(paths: Paths) -> int:
+    """The state directory, made where it is not there; a descriptor that holds it. Raises FarshoreError."""
+    _make_state(paths)
     try:
         descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

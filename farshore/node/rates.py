@@ -16,8 +16,12 @@ from farshore.settings.known import LEAST_RATE
 class Rates:
     """See the module."""
 
-    def __init__(self, paths: Paths) -> None:
-        """Raises FarshoreError `state-newer` or `state-damaged`."""
+    def __init__(self, paths: Paths, own: str = "", fixed: MaxRate | None = None) -> None:
+        """`own` is this node's fingerprint, and `fixed` the bound that it was started with: that one holds
+        whatever `set` was told before, and no command changes it.
+
+        Raises FarshoreError `state-newer` or `state-damaged`, or as `documents.write`.
+        """
         self._path = paths.node.with_name("rates.json")
         document = documents.read(self._path)
         self.ever = document is not None
@@ -27,16 +31,11 @@ class Rates:
             self._bounds = {str(node): int(rate) for node, rate in entries}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise documents.damaged(self._path, error) from error
-        self._fixed: dict[str, MaxRate] = {}
-
-    def fix(self, node_id: str, bound: MaxRate) -> None:
-        """The node was started with this bound: it holds whatever `set` was told before, and no command
-        changes it. Raises as `documents.write`."""
-        if not self.ever:
+        self._fixed = {} if fixed is None else {own: fixed}
+        if self._fixed and not self.ever:
             # Engines outlive this node, and their shares; the next one has to know that they may have some.
             documents.write(self._path, {"max_rate": self._bounds})
             self.ever = True
-        self._fixed[node_id] = bound
 
     def bound(self, node_id: str) -> int:
         """For all that goes to this peer, or with our own id for all that we send; 0 without one."""

@@ -12,11 +12,12 @@ import socket
 from dataclasses import dataclass
 
 from farshore.config import DEFAULT_PORT
+from farshore.model.device_config import DEFAULT_HOLD
 from farshore.node import addresses, documents, names
 from farshore.node.addresses import Address
 from farshore.node.paths import Paths
 from farshore.settings import sources
-from farshore.settings.known import UNIX, read_api, read_rate
+from farshore.settings.known import UNIX, read_api, read_hold, read_rate
 from farshore.settings.sources import Chosen
 
 
@@ -49,6 +50,8 @@ class Settings:
     """Where it listened before, None at the first start."""
     max_rate: MaxRate | None = None
     """None leaves it to `farshore node set`."""
+    hold: float = DEFAULT_HOLD
+    """Seconds, for devices of which nobody says otherwise."""
     engines: str = "session"
     level: str = "info"
 
@@ -77,6 +80,7 @@ def settle(paths: Paths, said: Said) -> Settings:
         api=read_api(of("node.api") or known.get("api") or f"{UNIX}{paths.api_socket}"),
         remembered_listen=known.get("listen"),
         max_rate=None if rate is None else MaxRate(read_rate(rate.text), rate.origin),
+        hold=read_hold(of("device.hold") or f"{DEFAULT_HOLD:g}s"),
         engines=of("node.engines") or "session",
         level=of("log.level") or "info",
     )

@@ -169,4 +169,5 @@ def _suggestion(key: str, table: str) -> str:
     near = difflib.get_close_matches(plain, here or [each.key for each in SETTINGS], 1)
     if near:
         return f"write {near[0]}"
-    return f"settings of [{table}] are {', '.join(here)}" if here else "put it below [node] or [log]"
+    tables = " or ".join(f"[{each}]" for each in TABLES)
+    return f"settings of [{table}] are {', '.join(here)}" if here else f"put it below {tables}"

@@ -17,6 +17,8 @@ UNIX: Final = "unix:"
 LONGEST_SOCKET_PATH: Final = 107
 LEAST_RATE: Final = 16 << 10
 """Bytes per second for all links together, below which heartbeats would not get through any more."""
+LONGEST_HOLD: Final = 30 * 86400.0
+"""Seconds."""
 LEVELS: Final = ("debug", "info", "warning", "error")
 ENGINES: Final = ("session", "units")
 
@@ -80,6 +82,17 @@ def read_rate(text: str) -> int:
             f"use at least {LEAST_RATE >> 10}KiB/s, or 0 for no bound",
         )
     return rate
+
+
+def read_hold(text: str) -> float:
+    """Seconds, as `farshore device attach --hold` takes them. Raises FarshoreError `usage`."""
+    try:
+        seconds = units.parse_duration(text)
+    except ValueError as error:
+        raise _instead(str(error), "write it as 30s, 10m or 2h") from error
+    if not 0 < seconds <= LONGEST_HOLD:
+        raise _instead(f"requests cannot be held for {text}", "use 10m, and at most 30d")
+    return seconds
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
@@ -149,6 +162,15 @@ SETTINGS: Final = (
         _one_of(*ENGINES),
         "how engines are started: each in a session of its own, or as systemd units",
         "session",
+    ),
+    Setting(
+        "device",
+        "hold",
+        "FARSHORE_DEVICE_HOLD",
+        "10m",
+        read_hold,
+        "how long requests to a device wait for an engine that is away, where attach is not told",
+        "10m",
     ),
     Setting(
         "log", "level", "FARSHORE_LOG_LEVEL", "info", _one_of(*LEVELS), "what the node's log tells", "info"

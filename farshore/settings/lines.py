@@ -67,7 +67,7 @@ def _comment(number: int, line: str) -> Iterator[Mistake]:
 def _header(number: int, words: str) -> Header | Mistake:
     match = _HEADER.fullmatch(words)
     if match is None:
-        return Mistake(number, f"{words!r} is no table", "write [node] or [log] on a line of its own")
+        return Mistake(number, f"{words!r} is no table", "write [node], say, on a line of its own")
     try:
         tomllib.loads(words)
     except tomllib.TOMLDecodeError as error:

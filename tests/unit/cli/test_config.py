@@ -68,6 +68,7 @@ def test_each_setting_says_who_decides_it(
         "node.api": ("unix:/run/x", "an earlier start"),
         "node.max-rate": (None, "default"),
         "node.engines": (None, "default"),
+        "device.hold": (None, "default"),
         "log.level": ("debug", "FARSHORE_LOG_LEVEL"),
     }
     shown = farshore("config", "show", "--state", str(tmp_path / "none"), "--api", "unix:/run/y")
