@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from farshore.model.device_config import DEFAULT_HOLD
 from farshore.model.options import DEFAULT_REGION, ResyncKind
 
 _SHORT = 4096
@@ -98,8 +97,8 @@ class Device(Body):
     volume: str | None = None
     at: str | None = Field(default=None, max_length=_SHORT)
     way: str = "auto"
-    hold: float = DEFAULT_HOLD
-    """Seconds."""
+    hold: float | None = None
+    """Seconds; null for what the node's settings say."""
     read_only: bool = False
 
 

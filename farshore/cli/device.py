@@ -35,9 +35,7 @@ def device() -> None:
 @click.option(
     "--hold",
     type=DURATION,
-    default="10m",
-    show_default=True,
-    help="How long requests wait for an engine that is away before they fail.",
+    help="How long requests wait for an engine that is away before they fail; default 10m, or as set.",
 )
 @click.option("--read-only", is_flag=True, help="Refuse writes.")
 @json_option

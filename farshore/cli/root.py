@@ -37,6 +37,8 @@ _COMMANDS = {
     "topology": "topology:topology",
     "check": "check:check",
     "doctor": "doctor:doctor",
+    "config": "config:config",
+    "support-bundle": "support_bundle:support_bundle",
 }
 
 

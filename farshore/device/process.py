@@ -3,7 +3,7 @@
 It locks its memory, imports everything that it will ever need, makes the device appear, and serves it until
 it is detached: over its control socket, by SIGTERM, or by somebody who takes the mount off. Whoever finds its
 control socket listening finds the device complete. What keeps it from starting is left as one object in
-DIR/failure.json and as its last line on stderr, with exit code 1. It outlives the node and the engine.
+DIR/failure.json and as the last line of its log, with exit code 1. It outlives the node and the engine.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import sys
 import time
 from typing import Final
 
+from farshore.device import service
 from farshore.device.serving import Device
-from farshore.engine.journal import Journal, to_stderr
+from farshore.engine import log
+from farshore.engine.journal import Journal
 from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.reactor import Reactor
 from farshore.engine.residence import settle_in
@@ -25,16 +27,20 @@ from farshore.errors import FarshoreError
 from farshore.model.device_config import DeviceConfig, from_json
 from farshore.store.platform import RealFiles
 from farshore.store.process_lock import take_lock
+from farshore.systemd.notify import Notifier
 
+IDENTIFIER: Final = "farshore-device"
+"""What devices are called in a log."""
 _MEANS: Final = "The volume is not attached; its data was not changed."
 
 
 def main(arguments: list[str]) -> int:
     """The exit code."""
     if len(arguments) != 1:
-        to_stderr("usage: python -m farshore.device DIR")
+        log.to_stderr("usage: python -m farshore.device DIR")
         return 2
     directory = os.path.abspath(arguments[0])
+    notifier = Notifier.take(os.environ)
     os.umask(0o077)
     failure = f"{directory}/failure.json"
     with contextlib.ExitStack() as opened:
@@ -44,9 +50,10 @@ def main(arguments: list[str]) -> int:
             residence = settle_in()
             reactor = Reactor()
             opened.callback(reactor.close)
-            journal = Journal(time.time, to_stderr)
+            journal = Journal(time.time, log.begin(IDENTIFIER, _who(config)))
             device = Device(reactor, config, residence, journal, f"{directory}/link")
             opened.callback(device.close)
+            service.attend(notifier, reactor, config, journal)
             device.start()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(failure)
@@ -81,12 +88,15 @@ def read_config(directory: str) -> DeviceConfig:
 
 
 def _report(path: str, error: FarshoreError) -> int:
-    text = json.dumps(error.as_dict())
-    # Where even this cannot be written, the line on stderr says it.
+    # Where even this cannot be written, the last line of the log says it.
     with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-    to_stderr(text)
+        file.write(json.dumps(error.as_dict()) + "\n")
+    log.last_words(IDENTIFIER, error)
     return 1
+
+
+def _who(config: DeviceConfig) -> dict[str, str]:
+    return {"group": config.group, "volume": config.volume, "device": config.id}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import gc
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,8 +19,9 @@ from farshore.core.journaling import JournalImage
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.scoreboard import BoardImage
 from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.engine import log
 from farshore.engine.intents import addresses_of, check_unchangeable, uri_of
-from farshore.engine.journal import Journal, to_stderr
+from farshore.engine.journal import Journal
 from farshore.engine.line import Identity, Manner
 from farshore.engine.link_queues import left_on_disk
 from farshore.engine.link_runner import Route
@@ -35,6 +37,8 @@ from farshore.model.copy_config import CopyConfig, LinkIntent, from_json
 from farshore.model.header import Upstream
 from farshore.model.options import LinkSpec, Role, Timing
 
+IDENTIFIER: Final = "farshore-engine"
+"""What engines are called in a log."""
 TICK: Final = 0.1
 _DURABLE_THREADS: Final = 4
 _READ_THREADS: Final = 4
@@ -64,7 +68,7 @@ class RunningCopy:
         self.config = config
         self._stored = stored
         self._instance = secrets.token_bytes(16)
-        self.journal = Journal(self.wall, to_stderr)
+        self.journal = Journal(self.wall, log.begin(IDENTIFIER, _who(config)))
         self._durable_pool = Pool(reactor, "durable", _DURABLE_THREADS)
         self._read_pool = Pool(reactor, "read", _READ_THREADS)
         shop = Workshop(reactor, stored, self._durable_pool, self._read_pool, self.journal, self.tidy)
@@ -76,6 +80,8 @@ class RunningCopy:
         self._clock = self.role.core.clock
         self._tidying = False
         self._stopping = False
+        self.on_stop: list[Callable[[], None]] = []
+        """Called once, when a clean stop begins."""
         reactor.at_turn_start(self._begin_turn)
         reactor.at_turn_end(self.role.end_turn)
 
@@ -165,6 +171,8 @@ class RunningCopy:
         """Begins a clean stop, at the end of which the loop ends."""
         if not self._stopping:
             self._stopping = True
+            for tell in self.on_stop:
+                tell()
             self.role.stop()
 
     def wall(self) -> float:
@@ -281,6 +289,10 @@ def adopt_upstream(config: CopyConfig, stored: StoredCopy) -> None:
         return
     if header.upstream is None or upstream.epoch > header.upstream.epoch:
         stored.header.write(replace(header, upstream=Upstream(upstream.link, upstream.epoch)))
+
+
+def _who(config: CopyConfig) -> dict[str, str]:
+    return {"group": config.group_name, "copy": config.copy_name, "copy_id": config.copy.hex()}
 
 
 def _new_id() -> bytes:

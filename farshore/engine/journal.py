@@ -6,25 +6,21 @@ Whoever waits for events that do not exist yet is told when the next one comes.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 MOST_EVENTS: Final = 1024
-_STDERR: Final = 2
 
 Event = dict[str, Any]
 """{"id", "time", "kind", "text", "fields"}"""
 
 
 class Journal:
-    """See the module. `log` takes one line without its end."""
+    """See the module. `log` writes an event down."""
 
-    def __init__(self, wall: Callable[[], float], log: Callable[[str], object]) -> None:
+    def __init__(self, wall: Callable[[], float], log: Callable[[Event], object]) -> None:
         self._wall = wall
         self._log = log
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
@@ -46,7 +42,7 @@ class Journal:
         }
         self.next += 1
         self._events.append(event)
-        self._log(json.dumps(event, default=str))
+        self._log(event)
         waiting, self._waiting = self._waiting, []
         for tell in waiting:
             tell()
@@ -65,13 +61,6 @@ class Journal:
         """It need not be told any more; asking for one that was told already has no effect."""
         if tell in self._waiting:
             self._waiting.remove(tell)
-
-
-def to_stderr(line: str) -> None:
-    """One write for a line, so that lines of threads do not mix. A log that cannot be written, on a disk
-    that is full say, must not end the data path: that line is lost, and the ring still has the event."""
-    with contextlib.suppress(OSError):
-        os.write(_STDERR, (line + "\n").encode())
 
 
 def _sentence(kind: str, fields: dict[str, object]) -> str:

@@ -1,9 +1,9 @@
 """`python -m farshore.engine.process DIR`: the process that moves the data of the copy in DIR.
 
 Everything that it will ever need is imported before it serves. It says what it does in lines of JSON
-on stderr. SIGTERM and SIGINT stop it cleanly, with exit code 0; what keeps it from starting is left as
-one object in DIR/failure.json and as its last line, with exit code 1. A defect ends it with a
-traceback; the next start recovers as after any crash.
+on stderr, or to systemd's journal. SIGTERM and SIGINT stop it cleanly, with exit code 0; what keeps it from
+starting is left as one object in DIR/failure.json and as its last line, with exit code 1. A defect ends it
+with a traceback; the next start recovers as after any crash.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dataclasses import asdict
 from typing import Final
 
 from farshore.config import run_base
+from farshore.engine import log, service
 from farshore.engine.control_server import ControlServer
-from farshore.engine.copy import RunningCopy, adopt_upstream, read_config
-from farshore.engine.journal import to_stderr
+from farshore.engine.copy import IDENTIFIER, RunningCopy, adopt_upstream, read_config
 from farshore.engine.operations import Operations
 from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.reactor import Reactor
@@ -31,6 +31,7 @@ from farshore.engine.stored_copy import open_copy
 from farshore.errors import FarshoreError
 from farshore.store.platform import RealFiles
 from farshore.store.process_lock import take_lock
+from farshore.systemd.notify import Notifier
 
 _DESCRIPTORS: Final = 65536
 _SWITCH_S: Final = 0.0005
@@ -40,9 +41,10 @@ _SWITCH_S: Final = 0.0005
 def main(arguments: list[str]) -> int:
     """The exit code."""
     if len(arguments) != 1:
-        to_stderr("usage: python -m farshore.engine.process DIR")
+        log.to_stderr("usage: python -m farshore.engine.process DIR")
         return 2
     directory = os.path.abspath(arguments[0])
+    notifier = Notifier.take(os.environ)
     _prepare_process()
     # What a host does not permit is no event, and no reason not to start; devices say it in their status.
     to_stderr(json.dumps({"kind": "residence", "fields": asdict(settle_in())}))
@@ -58,6 +60,7 @@ def main(arguments: list[str]) -> int:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(failure)
         reactor.soon(copy.start)
+        service.attend(notifier, reactor, copy)
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -108,11 +111,10 @@ def _prepare_process() -> None:
 
 
 def _report(path: str, error: FarshoreError) -> int:
-    text = json.dumps(error.as_dict())
-    # Where even this cannot be written, the line on stderr says it.
+    # Where even this cannot be written, the last line of the log says it.
     with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-    to_stderr(text)
+        file.write(json.dumps(error.as_dict()) + "\n")
+    log.last_words(IDENTIFIER, error)
     return 1
 
 

@@ -26,6 +26,7 @@ from farshore.node.engine_process import DEVICE_COMMAND, ENGINE_COMMAND
 from farshore.node.events import Journal
 from farshore.node.identity import open_identity
 from farshore.node.invitations import Invitations
+from farshore.node.launch import IN_SESSION, AsUnit
 from farshore.node.listener import Listener, bind
 from farshore.node.node import Node
 from farshore.node.os_errors import as_farshore_error
@@ -36,6 +37,7 @@ from farshore.node.settings import Said, Settings
 from farshore.node.shares import Sharing
 from farshore.node.supervisor import Supervisor
 from farshore.node.wards import DEVICE, ENGINE
+from farshore.settings.known import UNIX
 from farshore.store.own_mounts import refuse_own
 
 LOCK_SECONDS = 3.0
@@ -63,8 +65,7 @@ async def open_node(
 ) -> Opened:
     """Takes the state directory, reads its records, listens. Raises FarshoreError; nothing runs then."""
     paths = locate(said.state)
-    _make_state(paths)
-    held = [await _lock(paths)]
+    held = [await _take(paths)]
     opened: list[socket.socket] = []
     try:
         settled = settings.settle(paths, said)
@@ -72,7 +73,7 @@ async def open_node(
         run_directory.sweep(paths)
         identity = open_identity(paths, settled.name)
         peers = PeerBook(paths.peers, settled.name, identity.fingerprint)
-        rates = Rates(paths)
+        rates = Rates(paths, identity.fingerprint, settled.max_rate)
         invitations = Invitations(paths.invitations)
         copies = CopyStore(paths)
         attached = DeviceStore(paths)
@@ -89,6 +90,7 @@ async def open_node(
             os.close(descriptor)
         raise
     background = Background()
+    launch = AsUnit() if settled.engines == "units" else IN_SESSION
     node = Node(
         paths=paths,
         name=settled.name,
@@ -105,14 +107,15 @@ async def open_node(
             background,
             lambda stored, adopted: _engine_is_up(node, stored, adopted),
             lambda stored, error: _engine_ended(node, stored, error),
-            replace(ENGINE, command=tuple(command)),
+            replace(ENGINE, command=tuple(command), launch=launch),
         ),
+        hold=settled.hold,
         devices=attached,
         device_supervisor=Supervisor(
             background,
             lambda device, adopted: device_states.is_up(node, device, adopted),
             lambda device, error: device_states.has_ended(node, device, error),
-            replace(DEVICE, command=tuple(device_command)),
+            replace(DEVICE, command=tuple(device_command), launch=launch),
             devices.Remains(),
         ),
     )
@@ -176,7 +179,9 @@ def _make_state(paths: Paths) -> None:
         raise as_farshore_error(error, paths.state) from error
 
 
-async def _lock(paths: Paths) -> int:
+async def _take(paths: Paths) -> int:
+    """The state directory, made where it is not there; a descriptor that holds it. Raises FarshoreError."""
+    _make_state(paths)
     try:
         descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -236,7 +241,7 @@ def _listen_unix(path: Path) -> socket.socket:
 
 
 def _unix_path(api: str) -> Path | None:
-    return Path(api.removeprefix(settings.UNIX)) if api.startswith(settings.UNIX) else None
+    return Path(api.removeprefix(UNIX)) if api.startswith(UNIX) else None
 
 
 def _engine_is_up(node: Node, stored: StoredCopy, adopted: bool) -> None:

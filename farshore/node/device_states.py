@@ -41,7 +41,7 @@ async def document(node: Node, device: StoredDevice) -> dict[str, Any]:
             said = await device.control.ask("status", seconds=STATUS_SECONDS)
         except FarshoreError as error:
             why = f"its process {pid} runs and does not answer: {error.what}"
-            following = f"its log is {device.directory / 'device.log'}"
+            following = f"its log: {node.device_supervisor.log(device)}"
             return described(device, {"state": None, "why": why, "next": following, "pid": pid})
         return described(device, {**said, "pid": pid})
     if seen is not None and seen.error is not None:

@@ -18,28 +18,28 @@ from typing import Any
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, ExportIntent
-from farshore.model.device_config import DEFAULT_HOLD, WAYS, DeviceConfig, identity_of
+from farshore.model.device_config import WAYS, DeviceConfig, identity_of
 from farshore.model.volumes import VolumeSpec
 from farshore.node import dead_devices, device_states, exports, groups
 from farshore.node.device_store import StoredDevice
 from farshore.node.node import Node
+from farshore.settings.known import LONGEST_HOLD
 from farshore.store.mounts import mounts
 from farshore.store.own_mounts import refuse_own
 
 STOP_SECONDS = 20.0
-LONGEST_HOLD = 30 * 86400.0
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceWish:
-    """A volume, or every volume of a group, to be attached. `hold` in seconds."""
+    """A volume, or every volume of a group, to be attached. `hold` in seconds, None for the node's own."""
 
     group: str
     volume: str | None = None
     at: str | None = None
     way: str = "auto"
-    hold: float = DEFAULT_HOLD
+    hold: float | None = None
     read_only: bool = False
 
 
@@ -125,7 +125,7 @@ async def _clear(device: StoredDevice) -> None:
 def _check(wish: DeviceWish) -> None:
     if wish.way not in WAYS:
         raise FarshoreError("usage", f"--way {wish.way} is unknown", next_step="use " + ", ".join(WAYS))
-    if not 0 < wish.hold <= LONGEST_HOLD:
+    if wish.hold is not None and not 0 < wish.hold <= LONGEST_HOLD:
         raise FarshoreError(
             "usage",
             f"requests cannot be held for {wish.hold:g} s",
@@ -201,7 +201,7 @@ def _config(
         control=str(node.paths.device_socket(number)),
         way=wish.way,
         at=wish.at,
-        hold=wish.hold,
+        hold=node.hold if wish.hold is None else wish.hold,
         read_only=wish.read_only,
     )
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
+import logging
 import os
 from collections import deque
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ MOST_BYTES = 4 << 20
 MOST_IN_MEMORY = 5000
 MOST_AT_ONCE = 1000
 LONGEST_WAIT = 30.0
+_log = logging.getLogger(__name__)
 
 Event = dict[str, Any]
 
@@ -59,7 +61,8 @@ class Journal:
         return int(self._recent[-1]["id"]) if self._recent else 0
 
     def add(self, kind: str, text: str, **fields: object) -> None:
-        """Records an event of the node itself."""
+        """Records an event of the node itself, and says it in the log."""
+        _log.info("%s", text, extra={"fields": {"kind": kind, **fields}})
         self._append({"time": rfc3339(), "kind": kind, "text": text, "fields": fields})
 
     def merge(self, copy: str, pid: int, event: Mapping[str, Any]) -> None:

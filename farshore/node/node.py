@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
+from farshore.model.device_config import DEFAULT_HOLD
 from farshore.node.addresses import Address
 from farshore.node.background import Background
 from farshore.node.copies import CopyStore, StoredCopy
@@ -45,6 +46,8 @@ class Node:
     """Of engines."""
     devices: DeviceStore
     device_supervisor: Supervisor[StoredDevice]
+    hold: float = DEFAULT_HOLD
+    """Seconds that devices hold requests of which nobody says otherwise."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     stop_engines: bool = False
     """Whether the stop that `stopping` announces takes the engines along."""

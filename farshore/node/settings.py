@@ -1,21 +1,24 @@
-"""`node.json`: what the node was last started with, remembered so that it need not be said again.
+"""What a node is started with: what was said, else what `node.json` remembers, else the default.
 
-Others read it too: the command line finds the API's address there. It holds no secret and no state.
+Said is what a flag, the environment or the configuration file says (`farshore.settings`). `node.json` is what
+the node was last started with, so that flags need not be repeated. Others read it too: the command line finds
+the API's address there. It holds no secret and no state.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 
 from farshore.config import DEFAULT_PORT
-from farshore.errors import FarshoreError
+from farshore.model.device_config import DEFAULT_HOLD
 from farshore.node import addresses, documents, names
 from farshore.node.addresses import Address
 from farshore.node.paths import Paths
-
-UNIX = "unix:"
-_LONGEST_SOCKET_PATH = 107
+from farshore.settings import sources
+from farshore.settings.known import UNIX, read_api, read_hold, read_rate
+from farshore.settings.sources import Chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,28 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class MaxRate:
+    """A bound for all that the node sends that no command changes: bytes per second, and who set it."""
+
+    rate: int
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """What holds: said now, else remembered, else the default."""
+    """What holds."""
 
     name: str
     listen: Address
     api: str
     remembered_listen: str | None = None
     """Where it listened before, None at the first start."""
+    max_rate: MaxRate | None = None
+    """None leaves it to `farshore node set`."""
+    hold: float = DEFAULT_HOLD
+    """Seconds, for devices of which nobody says otherwise."""
+    engines: str = "session"
+    level: str = "info"
 
 
 def settle(paths: Paths, said: Said) -> Settings:
@@ -49,11 +66,24 @@ def settle(paths: Paths, said: Said) -> Settings:
         known = {key: str(before[key]) for key in ("name", "listen", "api") if key in before}
     except (TypeError, ValueError) as error:
         raise documents.damaged(paths.node, error) from error
-    name = said.name or known.get("name") or names.from_host(socket.gethostname())
-    api = said.api or known.get("api") or f"{UNIX}{paths.api_socket}"
-    listen = said.listen or known.get("listen") or f"0.0.0.0:{DEFAULT_PORT}"
-    _check_api(api)
-    return Settings(names.check("node", name), addresses.parse(listen), api, known.get("listen"))
+    chosen = _chosen(paths, said)
+
+    def of(path: str) -> str | None:
+        return chosen[path].text if path in chosen else None
+
+    rate = chosen.get("node.max-rate")
+    return Settings(
+        name=names.check(
+            "node", of("node.name") or known.get("name") or names.from_host(socket.gethostname())
+        ),
+        listen=addresses.parse(of("node.listen") or known.get("listen") or f"0.0.0.0:{DEFAULT_PORT}"),
+        api=read_api(of("node.api") or known.get("api") or f"{UNIX}{paths.api_socket}"),
+        remembered_listen=known.get("listen"),
+        max_rate=None if rate is None else MaxRate(read_rate(rate.text), rate.origin),
+        hold=read_hold(of("device.hold") or f"{DEFAULT_HOLD:g}s"),
+        engines=of("node.engines") or "session",
+        level=of("log.level") or "info",
+    )
 
 
 def remember(paths: Paths, fingerprint: str, name: str, listening: Address, api: str) -> None:
@@ -64,19 +94,9 @@ def remember(paths: Paths, fingerprint: str, name: str, listening: Address, api:
     )
 
 
-def _check_api(api: str) -> None:
-    if api.startswith(UNIX):
-        path = api.removeprefix(UNIX)
-        if not path.startswith("/") or len(path.encode()) > _LONGEST_SOCKET_PATH:
-            raise FarshoreError(
-                "usage",
-                f"{path} cannot be the path of a socket",
-                next_step=f"use an absolute path of at most {_LONGEST_SOCKET_PATH} bytes",
-            )
-    elif not addresses.parse(api).loopback:
-        raise FarshoreError(
-            "usage",
-            f"the API does not listen on {api}: whoever reaches it controls the node",
-            means="nothing was started",
-            next_step="use 127.0.0.1:PORT or a Unix socket, and reach it from elsewhere through ssh -L",
-        )
+def _chosen(paths: Paths, said: Said) -> dict[str, Chosen]:
+    flags = {"node.name": said.name, "node.listen": said.listen, "node.api": said.api}
+    # Which node this is, and where its API is, the command line has found out before it started us.
+    environ = {name: value for name, value in os.environ.items() if name not in sources.CHOOSE_A_NODE}
+    found = sources.of_node(str(paths.state), os.environ, os.geteuid())
+    return sources.choose(flags, environ, found)

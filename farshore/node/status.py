@@ -134,12 +134,12 @@ def _silent(node: Node, stored: StoredCopy, error: FarshoreError) -> dict[str, A
     seen = node.supervisor.seen(stored.key)
     failed = seen.error if seen is not None else None
     alive = failed is None and seen is not None and seen.pid is not None
-    log = stored.directory / "engine.log"
+    log = node.supervisor.log(stored)
     if failed is not None:
-        why, following = failed.what, failed.next_step or f"the engine's log is {log}"
+        why, following = failed.what, failed.next_step or f"the engine's log: {log}"
     elif alive:
         why = f"its engine runs (process {seen.pid if seen else None}) and does not answer: {error.what}"
-        following = f"the engine's log is {log}; nothing is known of writes and links until it answers"
+        following = f"the engine's log: {log}; nothing is known of writes and links until it answers"
     else:
         why, following = "its engine is being started", "farshore events"
     standing: tuple[LinkState, Reason] | None = (LinkState.LOGGING, Reason.RESTARTED)

@@ -79,6 +79,10 @@ class Supervisor(Generic[T]):
         """What is known of a ward's process."""
         return self._all.get(key)
 
+    def log(self, ward: T) -> str:
+        """Where its process's last words are, for people."""
+        return self._program.log(ward.directory)
+
     def want(self, ward: T) -> Supervised[T]:
         """From now on this ward has a process. Returns at once."""
         known = self._all.get(ward.key)
@@ -103,10 +107,21 @@ class Supervisor(Generic[T]):
             raise FarshoreError(
                 "timeout",
                 f"the {ward.called} did not answer within {seconds:g} s",
-                next_step=f"its log is {self._program.log(ward.directory)}",
+                next_step=f"its log: {self._program.log(ward.directory)}",
             ) from error
         if one.error is not None:
             raise one.error.with_traceback(None)
+
+    async def settled(self, seconds: float) -> None:
+        """Waits until every process answers or has said why it cannot, at most so long."""
+        waits = [asyncio.ensure_future(_settled(one)) for one in self._all.values()]
+        if not waits:
+            return
+        try:
+            await asyncio.wait(waits, timeout=seconds)
+        finally:
+            for each in waits:
+                each.cancel()
 
     async def take_down(self, ward: T) -> None:
         """Stops the ward's process cleanly (killed after a long silence) and no longer wants one."""
@@ -173,9 +188,7 @@ class Supervisor(Generic[T]):
             case reconcile.Start():
                 if self._around is not None:
                     await self._around.before_start(one.ward)
-                watch = engine_process.start_watched(
-                    directory, self._program.command, self._program.log(directory).name
-                )
+                watch = await self._program.start(directory)
                 await self._until_ready(one, watch, adopted=False)
             case reconcile.Adopt(pid):
                 await self._adopt(one, pid)
@@ -270,10 +283,10 @@ class Supervisor(Generic[T]):
         error = refused
         if watch is not None:
             watch.close()
-            if watch.exit_code == 1:
-                error = engine_process.failure(one.ward.directory) or self._unexplained(one.ward, 1)
-            elif lived is None and one.wanted:
-                error = self._unexplained(one.ward, watch.exit_code)
+            if watch.exit_code == 1 or (lived is None and one.wanted):
+                # Whose exit code is not ours to see, that of a unit, has none.
+                told = engine_process.failure(one.ward.directory) if watch.exit_code in (1, None) else None
+                error = told or self._unexplained(one.ward, watch.exit_code)
         news = error if error is None or one.error is None or error.what != one.error.what else None
         if lived is not None or news is not None:
             self._on_end(one.ward, error)
@@ -287,5 +300,10 @@ class Supervisor(Generic[T]):
             "internal",
             f"the {ward.called} {how} before it answered",
             means=f"{self._program.without}; the node tries again",
-            next_step=f"its log is {self._program.log(ward.directory)}",
+            next_step=f"its log: {self._program.log(ward.directory)}",
         )
+
+
+async def _settled(one: Supervised[T]) -> None:
+    async with one.waiters:
+        await one.waiters.wait_for(lambda: one.running or one.error is not None)

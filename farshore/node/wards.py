@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from farshore.node.engine_process import DEVICE_COMMAND, ENGINE_COMMAND
+from farshore.node.engine_process import DEVICE_COMMAND, ENGINE_COMMAND, Watch
 from farshore.node.engines import EngineClient
+from farshore.node.launch import IN_SESSION, Launch
 
 T_contra = TypeVar("T_contra", contravariant=True)
 
@@ -53,10 +54,16 @@ class Program:
     """What it means that it does not run."""
     reloads: bool = False
     """Whether one that is found running has to be told of intents that an earlier node wrote down."""
+    launch: Launch = IN_SESSION
+    """How it is started."""
 
-    def log(self, directory: Path) -> Path:
-        """Of the process of a ward's directory."""
-        return directory / f"{self.name}.log"
+    async def start(self, directory: Path) -> Watch:
+        """Starts the process of a ward's directory. Raises FarshoreError or OSError; none runs then."""
+        return await self.launch.start(self.name, directory, self.command)
+
+    def log(self, directory: Path) -> str:
+        """Where its last words are, for people."""
+        return self.launch.log(self.name, directory)
 
 
 ENGINE = Program("engine", ENGINE_COMMAND, "copy", "its volumes are not served", reloads=True)

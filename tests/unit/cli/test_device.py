@@ -36,7 +36,7 @@ def test_attaching_prints_what_programs_open_and_nothing_else(api: Replay, farsh
     api.on("POST", "/v1/devices", {"schema": 1, "devices": [DEVICE]}, status=201)
     made = farshore("device", "attach", "g/v")
     assert (made.code, made.out, made.err) == (0, "/dev/loop3\n", "")
-    assert api.asked[0].body == {"group": "g", "volume": "v", "way": "auto", "hold": 600, "read_only": False}
+    assert api.asked[0].body == {"group": "g", "volume": "v", "way": "auto", "read_only": False}
     words = ("--at", "/run/v", "--way", "file", "--hold", "90s", "--read-only", "--json")
     assert farshore("device", "attach", "g", *words).json == {"schema": 1, "devices": [DEVICE]}
     assert api.asked[1].body == {"group": "g", "at": "/run/v", "way": "file", "hold": 90, "read_only": True}

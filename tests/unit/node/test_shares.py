@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from farshore.errors import FarshoreError
 from farshore.node.paths import locate
-from farshore.node.rates import LEAST, Rates
+from farshore.node.rates import Rates
 from farshore.node.shares import Line, allot, divide
+from farshore.settings.known import LEAST_RATE
 
 MIB = 1 << 20
 
@@ -65,14 +66,14 @@ def test_bounds_outlive_the_node(tmp_path: Path) -> None:
     paths = locate(str(tmp_path))
     rates = Rates(paths)
     assert (rates.ever, rates.any, rates.bound("p")) == (False, False, 0)
-    rates.set("p", LEAST)
+    rates.set("p", LEAST_RATE)
     again = Rates(paths)
-    assert (again.ever, again.any, again.bound("p")) == (True, True, LEAST)
+    assert (again.ever, again.any, again.bound("p")) == (True, True, LEAST_RATE)
     again.set("p", 0)
     assert (Rates(paths).ever, Rates(paths).any) == (True, False)
 
 
-@pytest.mark.parametrize("rate", [-1, 1, LEAST - 1])
+@pytest.mark.parametrize("rate", [-1, 1, LEAST_RATE - 1])
 def test_a_bound_that_would_silence_every_link_is_refused(tmp_path: Path, rate: int) -> None:
     rates = Rates(locate(str(tmp_path)))
     with pytest.raises(FarshoreError) as caught:
@@ -83,7 +84,7 @@ def test_a_bound_that_would_silence_every_link_is_refused(tmp_path: Path, rate: 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     paths = locate(str(tmp_path))
-    Rates(paths).set("p", LEAST)
+    Rates(paths).set("p", LEAST_RATE)
     paths.node.with_name("rates.json").write_text('{"version": 1, "max_rate": [1]}')
     with pytest.raises(FarshoreError) as caught:
         Rates(paths)

@@ -1,0 +1,1 @@
+"""Farshore as a service of a host whose first process is systemd."""
