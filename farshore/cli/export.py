@@ -1,15 +1,19 @@
 """`farshore export`: volumes that applications open over NBD.
 
-`farshore export GROUP[/VOLUME]` makes the export and prints its address; `list` and `delete` are words of
-this command, so a group of such a name is exported with `farshore export create`.
+`farshore export GROUP[/VOLUME]` makes the export and prints how it is opened. `list`, `delete` and those of
+`export_client` are words of this command: a group of such a name is exported with `farshore export create`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from farshore.cli import output
+from farshore.cli import export_client, export_text, output
 from farshore.cli.options import connect, json_option, target_options
+
+_LOOPBACK = ("127.", "localhost:", "[::1]:")
 
 
 class _ExportGroup(click.Group):
@@ -21,7 +25,10 @@ class _ExportGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_ExportGroup, subcommand_metavar="GROUP[/VOLUME] | create | list | delete")
+@click.group(
+    cls=_ExportGroup,
+    subcommand_metavar="GROUP[/VOLUME] | create | list | delete | allow | disallow | clients",
+)
 @target_options
 def export() -> None:
     """Make volumes available to NBD clients.
@@ -32,20 +39,48 @@ def export() -> None:
 
 @export.command()
 @click.argument("what", metavar="GROUP[/VOLUME]")
-@click.option("--format", "kind", type=click.Choice(["uri"]), default="uri", show_default=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["uri", "qemu", "libvirt"]),
+    default="uri",
+    show_default=True,
+    help="Whose words are printed.",
+)
 @click.option("--tcp", metavar="HOST:PORT", help="Listen there instead of on a Unix socket.")
+@click.option("--tls", is_flag=True, help="On --tcp: TLS only, for clients of `farshore export allow`.")
+@click.option(
+    "--tls-name",
+    "names",
+    multiple=True,
+    metavar="HOST",
+    help="Another name of this host, for clients.",
+)
+@click.option(
+    "--certificates",
+    metavar="DIR",
+    help="Where the client keeps what `allow` wrote.",
+)
 @click.option("--read-only", is_flag=True, help="Refuse writes.")
 @json_option
 @target_options
-def create(what: str, kind: str, tcp: str | None, read_only: bool, as_json: bool) -> None:
+def create(what: str, kind: str, as_json: bool, certificates: str | None, **how: Any) -> None:
     """Make a volume, or all of a group, available and print how it is opened."""
     group, volume = split(what)
-    exports = connect().create_export(group, volume, tcp=tcp, read_only=read_only)
+    names, tls = list(how.pop("names")), how.pop("tls")
+    if tls or names:  # words that a node from before TLS does not know
+        how |= {"tls": tls, "names": names}
+    made = connect().create_export(group, volume, **how)
+    reader = export_text.Reader(certificates)
+    texts = [export_text.text(kind, each, reader) for each in made.exports]
     if as_json:
-        output.emit(exports.document)
-    elif kind == "uri":
-        for each in exports.exports:
-            output.say(each.uri)
+        shown = [{**each, "text": text} for each, text in zip(made.document["exports"], texts, strict=True)]
+        output.emit({**made.document, "exports": shown})
+        return
+    for text in texts:
+        output.say(text)
+    if any(not each.tls and each.tcp and not each.tcp.startswith(_LOOPBACK) for each in made.exports):
+        output.note("whoever reaches that address opens it, in the clear; --tls wants a certificate")
 
 
 @export.command("list")
@@ -72,6 +107,10 @@ def delete(what: str, tcp: str | None) -> None:
     group, volume = split(what)
     connect().delete_export(group, volume, tcp=tcp)
     output.note(f"{what} is exported no more")
+
+
+for each in (export_client.allow, export_client.disallow, export_client.clients):
+    export.add_command(each)
 
 
 def split(what: str) -> tuple[str, str | None]:

@@ -42,6 +42,7 @@ _SHOWS_NOTHING = {
     ("group", "delete"),
     ("link", "delete"),
     ("export", "delete"),
+    ("export", "disallow"),
 }
 
 

@@ -212,7 +212,7 @@ def test_an_export_prints_what_an_nbd_client_opens_and_nothing_else(
     assert farshore(*words).out == "nbd+unix:///v?socket=/s\n"
     assert api.asked[0].body == {"group": "g", "volume": "v", "tcp": None, "read_only": False}
     assert farshore("export", "--json", "--read-only", "--tcp", "127.0.0.1:10809", "g").json["exports"] == [
-        export
+        {**export, "text": export["uri"]}
     ]
     assert api.asked[1].body == {"group": "g", "volume": None, "tcp": "127.0.0.1:10809", "read_only": True}
 
