@@ -1,8 +1,10 @@
 """An export in the words of the program that is to open it: a URI, options of QEMU, or an element of libvirt.
 
-Each text is whole: pasted into the command line or the domain's description it opens the volume, as a virtio
-disk that waits for up to ten minutes while the volume's engine is away, instead of failing the guest's
-writes. Pure; what the node said of the export is all there is to know.
+Each text is whole: pasted into the command line or the domain's description it opens the volume as a virtio
+disk. On a Unix socket the guest outlives an engine that is away for a while: QEMU holds its requests for up
+to ten minutes, libvirt halts it at the first error. Not on TCP: there the engine's whole machine can have
+gone down and come back, with writes lost that the guest was told of and had not flushed, and a guest that
+went on over it would never know. Pure; what the node said of the export is all there is to know.
 """
 
 from __future__ import annotations
@@ -50,9 +52,10 @@ def qemu(export: Export, reader: Reader) -> str:
         "node-name": name,
         **_server(export),
         "export": export.volume,
-        "reconnect-delay": str(HOLD_SECONDS),
         "discard": "unmap",
     }
+    if export.tcp is None:
+        options["reconnect-delay"] = str(HOLD_SECONDS)
     if export.read_only:
         options["read-only"] = "on"
     words: list[str] = []
@@ -70,17 +73,16 @@ def qemu(export: Export, reader: Reader) -> str:
 
 def libvirt(export: Export, reader: Reader) -> str:
     """An element for <devices> of a domain. Certificates are a setting of the hypervisor's daemon."""
-    driver = '<driver name="qemu" type="raw" cache="none" discard="unmap"/>'
+    halts = ' error_policy="stop" rerror_policy="stop"' if export.tcp is None else ""
     host = f'<host transport="unix" socket={quoteattr(export.unix or "")}/>'
     if export.tcp is not None:
         name, port = _host_and_port(export)
         host = f'<host name={quoteattr(name)} port="{port}"/>'
     lines = [
         '<disk type="network" device="disk">',
-        f"  {driver}",
+        f'  <driver name="qemu" type="raw" cache="none" discard="unmap"{halts}/>',
         f'  <source protocol="nbd" name={quoteattr(export.volume)}{" tls=" + _YES if export.tls else ""}>',
         f"    {host}",
-        f'    <reconnect delay="{HOLD_SECONDS}"/>',
         "  </source>",
         '  <target dev="vdb" bus="virtio"/>',
         *(["  <readonly/>"] if export.read_only else []),

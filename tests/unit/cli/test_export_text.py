@@ -25,7 +25,7 @@ def test_qemu_is_given_a_disk_that_waits_for_its_engine() -> None:
         "-blockdev",
         (
             "driver=nbd,node-name=orders-data,server.type=unix,server.path=/run/f/9a.nbd,export=data,"
-            "reconnect-delay=600,discard=unmap"
+            "discard=unmap,reconnect-delay=600"
         ),
         "-device",
         "virtio-blk-pci,drive=orders-data",
@@ -39,7 +39,7 @@ def test_qemu_is_given_credentials_for_tls_and_a_comma_does_not_end_a_value() ->
         "-blockdev",
         (
             "driver=nbd,node-name=orders-data,server.type=inet,server.host=192.0.2.7,server.port=10809,export=data,"
-            "reconnect-delay=600,discard=unmap,tls-creds=orders-data-tls"
+            "discard=unmap,tls-creds=orders-data-tls"
         ),
         "-device",
         "virtio-blk-pci,drive=orders-data",
@@ -62,17 +62,22 @@ def test_names_that_qemu_does_not_take_become_ones_that_it_does(names: tuple[str
     assert name != text("qemu", Export(names[0], "other", "nbd://h:1/x", tcp="h:1"), Reader())
 
 
+def test_no_guest_is_kept_going_over_a_server_that_may_have_lost_power() -> None:
+    assert "reconnect-delay" not in text("qemu", TLS, DIRECTORY)
+    assert "error_policy" not in text("libvirt", TLS, DIRECTORY)
+
+
 def test_libvirt_is_given_a_network_disk() -> None:
     disk = ET.fromstring(text("libvirt", UNIX, Reader()))
     assert (disk.tag, disk.get("type"), disk.get("device")) == ("disk", "network", "disk")
     source = disk.find("source")
     assert source is not None
     assert (source.get("protocol"), source.get("name"), source.get("tls")) == ("nbd", "data", None)
-    host, reconnect = source.find("host"), source.find("reconnect")
+    host, driver = source.find("host"), disk.find("driver")
     assert host is not None
     assert host.attrib == {"transport": "unix", "socket": "/run/f/9a.nbd"}
-    assert reconnect is not None
-    assert reconnect.get("delay") == "600"
+    assert driver is not None
+    assert driver.get("error_policy") == "stop"
     secured = ET.fromstring(text("libvirt", TLS, Reader())).find("source")
     assert secured is not None
     assert secured.get("tls") == "yes"
