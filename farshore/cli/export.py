@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from farshore.cli import export_client, export_text, output
 from farshore.cli.options import connect, json_option, target_options
@@ -23,6 +24,12 @@ class _ExportGroup(click.Group):
         if args and not any(word in self.commands or word in ("-h", "--help") for word in args):
             args = ["create", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Groups as well as words."""
+        from farshore.cli.completion import groups_and_volumes
+
+        return [*super().shell_complete(ctx, incomplete), *groups_and_volumes(ctx, incomplete)]
 
 
 @click.group(

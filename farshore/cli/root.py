@@ -20,6 +20,8 @@ from farshore.config import Target
 
 _MONITORING_UNKNOWN = 3
 _INTERRUPTED = 130
+_COMPLETING = "_FARSHORE_COMPLETE"
+"""Set by a shell that asks for completions, as click names it."""
 
 # name -> module:attribute, in the order of the help
 _COMMANDS = {
@@ -36,6 +38,7 @@ _COMMANDS = {
     "topology": "topology:topology",
     "check": "check:check",
     "doctor": "doctor:doctor",
+    "completion": "completion:completion",
 }
 
 
@@ -50,6 +53,10 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(f"farshore.cli.{module}"), attribute)
+        if _COMPLETING in os.environ:
+            from farshore.cli.completion import fit
+
+            return fit(command)
         return command
 
 
