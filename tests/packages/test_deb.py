@@ -1,0 +1,141 @@
+"""The Debian package: installed, upgraded under load, kept while volumes are in use, removed."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from farshore import __version__
+from scripts.build_deb import debian_version
+from tests.packages.conftest import NEXT, ROOT, Debs
+from tests.packages.room import Room
+from tests.requires import requires, requires_root
+from tests.waiting import wait_until
+
+pytestmark = [requires("dpkg-deb", "unshare", "nsenter"), requires_root(), pytest.mark.timeout(300)]
+
+_DPKG = ("dpkg", "--force-unsafe-io", "--no-triggers")
+_PYTHON = "/usr/lib/farshore/bin/python"
+_WAIT_S = 60.0
+_UNITS = sorted((ROOT / "packaging/systemd").glob("farshore*.*"))
+
+
+@pytest.fixture(scope="module")
+def room(debs: Debs) -> Iterator[Room]:
+    """A root with both packages at hand and none installed."""
+    with Room() as made:
+        made.put(debs.now, "/tmp/now.deb")
+        made.put(debs.later, "/tmp/later.deb")
+        made.put(Path(__file__).with_name("writer.py"), "/tmp/writer.py")
+        yield made
+
+
+@pytest.fixture
+def installed(room: Room) -> Iterator[Room]:
+    """The package of this tree; gone again after the test."""
+    room.done(*_DPKG, "-i", "/tmp/now.deb")
+    yield room
+    room.run("farshore", "node", "stop", "--engines")
+    room.done(*_DPKG, "--purge", "farshore")
+
+
+class Load:
+    """Somebody who writes to a volume all the time."""
+
+    def __init__(self, room: Room, uri: str) -> None:
+        self._room = room
+        room.done("rm", "-f", "/tmp/stop", "/tmp/progress")
+        command = room.command(_PYTHON, "/tmp/writer.py", uri, "/tmp/progress", "/tmp/stop")
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.goes_on()
+
+    def _rounds(self) -> int:
+        assert self._process.poll() is None, self._process.communicate()[1]
+        return int(self._room.run("cat", "/tmp/progress").stdout or 0)
+
+    def goes_on(self) -> None:
+        """Waits until more has been written than by now."""
+        before = self._rounds()
+        wait_until(lambda: self._rounds() > before, _WAIT_S, what="the load to go on")
+
+    def end(self) -> None:
+        """Everything that was written was acknowledged."""
+        self._room.done("touch", "/tmp/stop")
+        _, said = self._process.communicate(timeout=_WAIT_S)
+        assert self._process.returncode == 0, said
+
+
+def _engine(room: Room) -> str:
+    """The pid of the only engine, as the room sees it."""
+    found = room.done("sh", "-c", "grep -l farshore.engine.process /proc/[0-9]*/cmdline || true").split()
+    (path,) = [each for each in found if "self" not in each and _is_engine(room, each)]
+    return path.split("/")[2]
+
+
+def _is_engine(room: Room, path: str) -> bool:
+    words = room.run("cat", path).stdout.split("\0")
+    return words[0] == _PYTHON and "farshore.engine.process" in words
+
+
+def test_everything_lies_where_the_system_looks_for_it(installed: Room) -> None:
+    assert __version__ in installed.done("farshore", "--version")
+    assert installed.done("dpkg", "-V", "farshore") == ""
+    state = installed.done("dpkg-query", "-W", "-f", "${Status} ${Version}", "farshore")
+    assert state == f"install ok installed {debian_version(__version__)}"
+    assert "farshore-export" in installed.done("man", "-w", "farshore-export")
+    for place in (
+        "/usr/share/bash-completion/completions/farshore",
+        "/usr/share/zsh/vendor-completions/_farshore",
+        "/usr/share/fish/vendor_completions.d/farshore.fish",
+        "/usr/share/doc/farshore/copyright",
+        *(
+            f"/usr/lib/systemd/system/{each.name}"
+            for each in (ROOT / "packaging/systemd").glob("farshore*.*")
+        ),
+    ):
+        assert installed.there(place), place
+    owners = installed.done("find", "/usr/lib/farshore", "-not", "-uid", "0")
+    assert owners == ""
+    said = installed.done(_PYTHON, "-c", "import farshore.api.process as p; print(p.__file__)")
+    assert said.startswith("/usr/lib/farshore/lib/")
+
+
+def test_an_upgrade_leaves_engines_running_and_a_removal_is_refused_while_they_do(installed: Room) -> None:
+    room = installed
+    room.done("farshore", "node", "start", "--listen", "127.0.0.1:0", "--name", "site")
+    room.done(
+        "farshore", "group", "create", "orders", "--volume", "data=/var/lib/farshore/data.img,size=16MiB"
+    )
+    load = Load(room, room.done("farshore", "export", "orders/data").strip())
+    engine = _engine(room)
+
+    room.done(*_DPKG, "-i", "/tmp/later.deb")
+    load.goes_on()
+    assert NEXT in room.done("farshore", "--version")
+    room.done("farshore", "node", "stop")
+    load.goes_on()
+    room.done("farshore", "node", "start")
+    load.goes_on()
+    assert _engine(room) == engine
+    assert '"health":"unprotected"' in room.done("farshore", "status", "--json").replace(" ", "")
+
+    refused = room.run(*_DPKG, "--remove", "farshore")
+    assert refused.returncode != 0
+    assert engine in refused.stderr
+    assert "farshore node stop --engines" in refused.stderr
+    load.goes_on()
+    assert _engine(room) == engine
+
+    load.end()
+    room.done("farshore", "node", "stop", "--engines")
+    room.done(*_DPKG, "--remove", "farshore")
+    assert not room.there("/usr/lib/farshore")
+    assert not room.there("/usr/bin/farshore")
+    assert room.there("/var/lib/farshore/data.img")
+    room.done("mkdir", "-p", "/etc/farshore")
+    room.done("touch", "/etc/farshore/farshore.toml")
+    room.done(*_DPKG, "--purge", "farshore")
+    assert not room.there("/etc/farshore/farshore.toml")
+    assert room.there("/var/lib/farshore/copies"), "what groups there are is known to nobody else"
+    room.done(*_DPKG, "-i", "/tmp/now.deb")
