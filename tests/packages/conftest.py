@@ -50,7 +50,11 @@ class Debs:
 @pytest.fixture(scope="package")
 def debs(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Debs:
     """Packed lightly, for tests."""
-    room = tmp_path_factory.mktemp("deb")
+    return pack_both(built, tmp_path_factory.mktemp("deb"))
+
+
+def pack_both(built: Built, room: Path) -> Debs:
+    """Both Debian packages."""
     command = [sys.executable, str(ROOT / "scripts/build_deb.py"), str(built.wheel), str(room), "--fast"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stderr
