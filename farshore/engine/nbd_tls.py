@@ -4,7 +4,7 @@ Version 1.3 only, and both ends prove themselves: the client holds a certificate
 authority signed *and* that the operator has not taken back, which the fingerprint decides. A client that
 fails any of it gets no answer and sees no export. `SecureSocket` stands in for both things that a connection
 works with, its socket and the reactor, so that a connection reads, writes and waits as it does without TLS.
-At most 256 KiB of ciphertext is held for a client in either direction.
+At most 320 KiB of ciphertext wait to be sent to a client.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import hashlib
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from farshore.engine.reactor import BROKEN, READABLE, WRITABLE, OnEvent, Reactor
@@ -62,6 +63,8 @@ class Doorkeeper:
 
     context: ssl.SSLContext
     clients: frozenset[str]
+    arriving: bytearray = field(default_factory=partial(bytearray, _CIPHER_BYTES), repr=False)
+    """What is received into, by all clients in turn: each hands it on before the next one is served."""
 
 
 class SecureSocket:
@@ -74,7 +77,7 @@ class SecureSocket:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._clients = door.clients
         self._tls = door.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._cipher_in = bytearray(_CIPHER_BYTES)
+        self._arriving = door.arriving
         self._cipher_out = memoryview(b"")
         self._wanted = READABLE
         self._waiting = READABLE
@@ -206,11 +209,11 @@ class SecureSocket:
     def _pull(self) -> int:
         """Takes ciphertext from the socket: how many bytes, 0 at the end, `_NOTHING` if none is there."""
         try:
-            size = self._sock.recv_into(self._cipher_in)
+            size = self._sock.recv_into(self._arriving)
         except BlockingIOError:
             return _NOTHING
         if size:
-            self._incoming.write(memoryview(self._cipher_in)[:size])
+            self._incoming.write(memoryview(self._arriving)[:size])
         return size
 
     def _push(self) -> bool:

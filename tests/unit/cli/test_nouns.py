@@ -226,6 +226,66 @@ def test_exports_are_listed_and_taken_back(api: Replay, farshore: Run) -> None:
     assert api.asked[-1].target == "/v1/exports?group=g&volume=v&tcp=h%3A1"
 
 
+def test_an_export_is_told_in_the_words_that_were_asked_for(api: Replay, farshore: Run) -> None:
+    export = {"group": "g", "volume": "v", "uri": "nbds://h:1/v", "tcp": "h:1", "tls": True, "unix": None}
+    api.on("POST", "/v1/exports", {"schema": 1, "exports": [export]})
+    words = ("export", "g/v", "--tcp", "h:1", "--tls", "--tls-name", "x.example", "--format", "qemu")
+    shown = farshore(*words, "--certificates", "/c", "--json").json["exports"][0]["text"]
+    assert "tls-creds-x509" in shown
+    assert "dir=/c" in shown
+    assert api.asked[0].body == {
+        "group": "g",
+        "volume": "v",
+        "tcp": "h:1",
+        "read_only": False,
+        "tls": True,
+        "names": ["x.example"],
+    }
+
+
+def test_an_address_in_the_clear_is_pointed_out_where_others_reach_it(api: Replay, farshore: Run) -> None:
+    for tcp, told in (("192.0.2.7:1", True), ("127.0.0.1:1", False), ("[::1]:1", False)):
+        export = {"group": "g", "volume": "v", "uri": f"nbd://{tcp}/v", "tcp": tcp}
+        api.on("POST", "/v1/exports", {"schema": 1, "exports": [export]})
+        assert ("--tls" in farshore("export", "g/v", "--tcp", tcp).err) is told
+
+
+_PEMS = {"fingerprint": "ab", "authority": "CA\n", "certificate": "CERT\n", "key": "SECRET\n"}
+
+
+def test_what_a_client_needs_is_written_for_its_owner_alone_and_shown_to_nobody(
+    api: Replay, farshore: Run, tmp_path: Path
+) -> None:
+    api.on("POST", "/v1/exports/clients", {"schema": 1, "client": "app", **_PEMS})
+    directory = tmp_path / "new" / "app"
+    allowed = farshore("export", "allow", "g", "app", "--to", str(directory))
+    assert (allowed.code, allowed.out) == (0, f"{directory}\n")
+    assert "SECRET" not in allowed.out + allowed.err
+    assert (directory / "client-key.pem").read_text() == "SECRET\n"
+    assert {each.stat().st_mode & 0o777 for each in directory.iterdir()} == {0o600}
+    assert directory.stat().st_mode & 0o777 == 0o700
+    again = farshore("export", "allow", "g", "two", "--to", str(directory))
+    assert again.code == 4
+    assert len(api.asked) == 1, "no key is made that cannot be written"
+    (tmp_path / "file").touch()
+    assert farshore("export", "allow", "g", "two", "--to", str(tmp_path / "file")).code == 1
+    shown = farshore("export", "allow", "g", "app", "--to", str(tmp_path / "other"), "--json")
+    assert shown.json == {
+        "schema": 1,
+        "client": "app",
+        "fingerprint": "ab",
+        "directory": str(tmp_path / "other"),
+    }
+
+
+def test_clients_are_shown_and_shut_out(api: Replay, farshore: Run) -> None:
+    api.on("GET", "/v1/exports/clients", {"schema": 1, "clients": [{"name": "app", "fingerprint": "ab"}]})
+    api.on("DELETE", "/v1/exports/clients", {})
+    assert farshore("export", "clients", "g").out.splitlines()[1].split() == ["app", "ab"]
+    assert farshore("export", "disallow", "g", "app").code == 0
+    assert api.asked[-1].target == "/v1/exports/clients?group=g&client=app"
+
+
 def test_an_invitation_prints_the_token_alone_on_stdout(api: Replay, farshore: Run) -> None:
     document = {"token": "t0k3n", "address": "a:7411", "fingerprint": "ab", "expires": "2026-01-01T00:00:00Z"}
     api.on("POST", "/v1/node/invite", document)
