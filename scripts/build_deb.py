@@ -3,8 +3,8 @@
     python scripts/build_deb.py WHEEL DIRECTORY [--fast]
 
 The environment is made with the system's Python for /usr/lib/farshore, from wheels that are fetched once into
-`.cache/wheels`; after that no network is needed. Units come from packaging/systemd, control and maintainer
-scripts from packaging/debian, manual pages and completions from the wheel. dpkg-deb packs it, as root's files
+`.cache/wheels`; after that no network is needed. Units, what hears of the network, control and maintainer
+scripts come from `packaging`, manual pages and completions from the wheel. dpkg-deb packs it, as root's files
 whoever builds; `--fast` packs lightly, for tests. Prints the package's path.
 """
 
@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
         _environment(tree, wheel)
         _shared(tree)
         _units(tree)
+        _network(tree)
         _documents(tree)
         architecture = _said("dpkg", "--print-architecture")
         _control(tree, version, architecture)
@@ -136,6 +137,15 @@ def _units(tree: Path) -> None:
         if source.suffix in (".service", ".target", ".slice", ".socket"):
             units.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, units / source.name)
+
+
+def _network(tree: Path) -> None:
+    """What tells the node that a line may be back, for both of those who know when."""
+    for place in ("NetworkManager/dispatcher.d", "networkd-dispatcher/routable.d"):
+        goal = tree / "usr/lib" / place / "90-farshore"
+        goal.parent.mkdir(parents=True)
+        shutil.copyfile(PACKAGING / "network/90-farshore", goal)
+        goal.chmod(0o755)
 
 
 def _documents(tree: Path) -> None:

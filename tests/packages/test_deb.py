@@ -89,6 +89,8 @@ def test_everything_lies_where_the_system_looks_for_it(installed: Room) -> None:
         "/usr/share/zsh/vendor-completions/_farshore",
         "/usr/share/fish/vendor_completions.d/farshore.fish",
         "/usr/share/doc/farshore/copyright",
+        "/usr/lib/NetworkManager/dispatcher.d/90-farshore",
+        "/usr/lib/networkd-dispatcher/routable.d/90-farshore",
         *(
             f"/usr/lib/systemd/system/{each.name}"
             for each in (ROOT / "packaging/systemd").glob("farshore*.*")
