@@ -38,6 +38,20 @@ while True:
 """
 
 
+def possible() -> bool:
+    """Whether this user, on this kernel, may make namespaces and overlays."""
+    with tempfile.TemporaryDirectory(prefix="farshore-room-") as place:
+        layers = f"lowerdir=/,upperdir={place}/m/u,workdir={place}/m/w"
+        steps = (
+            f"mkdir {place}/m {place}/o",
+            f"mount -t tmpfs tmpfs {place}/m",
+            f"mkdir {place}/m/u {place}/m/w",
+            f"mount -t overlay overlay -o {layers} {place}/o",
+        )
+        words = ["unshare", "--mount", "--pid", "--fork", "sh", "-c", " && ".join(steps)]
+        return subprocess.run(words, capture_output=True, timeout=30, check=False).returncode == 0
+
+
 class Room:
     """Use it in a with statement; as root."""
 

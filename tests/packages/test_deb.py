@@ -9,7 +9,7 @@ import pytest
 from farshore import __version__
 from scripts.build_deb import debian_version
 from tests.packages.conftest import NEXT, ROOT, Debs
-from tests.packages.room import Room
+from tests.packages.room import Room, possible
 from tests.requires import requires, requires_root
 from tests.waiting import wait_until
 
@@ -22,8 +22,11 @@ _UNITS = sorted((ROOT / "packaging/systemd").glob("farshore*.*"))
 
 
 @pytest.fixture(scope="module")
-def room(debs: Debs) -> Iterator[Room]:
+def room(request: pytest.FixtureRequest) -> Iterator[Room]:
     """A root with both packages at hand and none installed."""
+    if not possible():
+        pytest.skip("needs a kernel and a user that may mount an overlay in a namespace")
+    debs: Debs = request.getfixturevalue("debs")
     with Room() as made:
         made.put(debs.now, "/tmp/now.deb")
         made.put(debs.later, "/tmp/later.deb")
