@@ -25,6 +25,8 @@ from farshore.model.messages import Buffer
 _CIPHER_BYTES: Final = 256 << 10
 _PIECE: Final = 64 << 10
 _NOTHING: Final = -1
+_PULLS: Final = 8
+"""Calls of the system in one call of `recv_into`: records may be empty, and others want a turn too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +121,17 @@ class SecureSocket:
         """As a socket does; 0 at the end. Raises BlockingIOError, or OSError for a broken connection."""
         # Into a buffer it returns a number, whatever its declaration says.
         read: Callable[[int, memoryview], int] = self._tls.read  # type: ignore[assignment]
-        filled, self._more = 0, False
+        filled, pulls, self._more = 0, 0, False
         while filled < len(view):
             try:
                 size = read(len(view) - filled, view[filled:])
             except ssl.SSLWantReadError:
-                pulled = self._pull()
+                if self._outgoing.pending:  # an answer of TLS itself, to a change of keys
+                    self._push()
+                if pulls == _PULLS:
+                    self._more = True
+                    break
+                pulled, pulls = self._pull(), pulls + 1
                 if pulled > 0:
                     continue
                 if filled:
@@ -141,8 +148,8 @@ class SecureSocket:
             self._more = True
         if self._more:
             self._look_again()
-        if self._outgoing.pending:  # an answer of TLS itself, to a change of keys
-            self._push()
+            if not filled:
+                raise BlockingIOError  # much has come, and nothing of it is data
         return filled
 
     def send(self, data: Buffer) -> int:
