@@ -153,7 +153,7 @@ def _documents(tree: Path) -> None:
     place.mkdir(parents=True)
     shutil.copyfile(PACKAGING / "debian/copyright", place / "copyright")
     _compressed(ROOT / "CHANGELOG.md", place / "changelog.gz")
-    for page in sorted((ROOT / "docs").glob("*.md")):
+    for page in (*sorted((ROOT / "docs").glob("*.md")), *PACKAGING.glob("*.toml")):
         shutil.copyfile(page, place / page.name)
 
 

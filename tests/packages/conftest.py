@@ -1,5 +1,6 @@
 """The packages of this tree, built once for all tests."""
 
+import os
 import re
 import subprocess
 import sys
@@ -33,7 +34,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def build(tree: Path, directory: Path) -> Built:
     """Both, of a tree."""
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(directory)]
-    ended = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=120, check=False)
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1764000000"}  # for the pages' date
+    ended = subprocess.run(
+        command, cwd=tree, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     (wheel,), (archive,) = directory.glob("*.whl"), directory.glob("*.tar.gz")
     return Built(wheel, archive)
