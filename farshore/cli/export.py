@@ -78,8 +78,8 @@ def create(what: str, kind: str, as_json: bool, certificates: str | None, **how:
     if tls or names:  # words that a node from before TLS does not know
         how |= {"tls": tls, "names": names}
     made = connect().create_export(group, volume, **how)
-    reader = export_text.Reader(certificates)
-    texts = [export_text.text(kind, each, reader) for each in made.exports]
+    readers = [export_text.Reader(certificates, disks) for disks in range(1, len(made.exports) + 1)]
+    texts = [export_text.text(kind, each, reader) for each, reader in zip(made.exports, readers, strict=True)]
     if as_json:
         shown = [{**each, "text": text} for each, text in zip(made.document["exports"], texts, strict=True)]
         output.emit({**made.document, "exports": shown})

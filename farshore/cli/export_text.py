@@ -30,6 +30,8 @@ class Reader:
 
     certificates: str | None = None
     """The directory with the client's certificates, for an export with TLS."""
+    disks: int = 1
+    """How many disks the guest has already, this command's earlier ones too."""
 
 
 def text(kind: str, export: Export, reader: Reader) -> str:
@@ -84,7 +86,7 @@ def libvirt(export: Export, reader: Reader) -> str:
         f'  <source protocol="nbd" name={quoteattr(export.volume)}{" tls=" + _YES if export.tls else ""}>',
         f"    {host}",
         "  </source>",
-        '  <target dev="vdb" bus="virtio"/>',
+        f'  <target dev="{_target(reader.disks)}" bus="virtio"/>',
         *(["  <readonly/>"] if export.read_only else []),
         "</disk>",
     ]
@@ -104,6 +106,16 @@ def _host_and_port(export: Export) -> tuple[str, str]:
     if found is None:
         raise ValueError(f"no host and port in {export.uri}")
     return found[1].strip("[]"), found[2]
+
+
+def _target(number: int) -> str:
+    """The name of a guest's disk, from 0 on: vda, vdb ... vdz, vdaa."""
+    letters = ""
+    while number >= 0:
+        number, letter = divmod(number, 26)
+        letters = chr(ord("a") + letter) + letters
+        number -= 1
+    return f"vd{letters}"
 
 
 def _joined(kind: str | None, options: dict[str, str]) -> str:

@@ -67,6 +67,15 @@ def test_no_guest_is_kept_going_over_a_server_that_may_have_lost_power() -> None
     assert "error_policy" not in text("libvirt", TLS, DIRECTORY)
 
 
+@pytest.mark.parametrize(
+    ("disks", "name"), [(0, "vda"), (1, "vdb"), (25, "vdz"), (26, "vdaa"), (701, "vdzz")]
+)
+def test_disks_of_one_guest_have_names_of_their_own(disks: int, name: str) -> None:
+    target = ET.fromstring(text("libvirt", UNIX, Reader(disks=disks))).find("target")
+    assert target is not None
+    assert target.get("dev") == name
+
+
 def test_libvirt_is_given_a_network_disk() -> None:
     disk = ET.fromstring(text("libvirt", UNIX, Reader()))
     assert (disk.tag, disk.get("type"), disk.get("device")) == ("disk", "network", "disk")
