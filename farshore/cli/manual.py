@@ -2,18 +2,15 @@
 
 One page for `farshore`, one for each of its commands with all of their words, in the macros of man(7), which
 every reader of manual pages knows. What a page says of a command or an option is its help text, so it cannot
-say anything else than `--help` does. Pure but for `main`, which writes the pages into a directory.
+say anything else than `--help` does. Pure; `scripts/build_hook.py` puts the pages into a wheel.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import inspect
-import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import click
 
@@ -53,17 +50,6 @@ def pages(date: dt.date) -> dict[str, str]:
         assert command is not None
         made[f"farshore-{name}.1"] = _page(click.Context(command, context, name), names, date)
     return made
-
-
-def main(arguments: Sequence[str]) -> int:
-    """`python -m farshore.cli.manual DIR`. SOURCE_DATE_EPOCH is the pages' date where it is set."""
-    (directory,) = arguments
-    seconds = os.environ.get("SOURCE_DATE_EPOCH")
-    now = dt.datetime.now(dt.UTC) if seconds is None else dt.datetime.fromtimestamp(int(seconds), dt.UTC)
-    Path(directory).mkdir(parents=True, exist_ok=True)
-    for name, text in pages(now.date()).items():
-        (Path(directory) / name).write_text(text, encoding="utf-8")
-    return 0
 
 
 def _overview(context: click.Context, names: Sequence[str], date: dt.date) -> str:
@@ -175,7 +161,3 @@ def _line(text: str) -> str:
 
 def _text(text: str) -> str:
     return text.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga").replace('"', "\\(dq")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
