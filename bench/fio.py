@@ -107,11 +107,12 @@ def _after(process: "subprocess.Popen[str]", seconds: float, queued: Callable[[]
     return None
 
 
-def figures(output: str, queue: tuple[int | None, int | None] = (None, None)) -> Measure:
-    """The figures in fio's JSON, which complaints may precede. Raises FioFailed where they are not there."""
+def figures(output: str, queue: tuple[int | None, int | None] = (None, None), side: str = "write") -> Measure:
+    """The figures in fio's JSON, which complaints may precede. Raises FioFailed where they are not there.
+    `side`: those of its writes or of its reads."""
     try:
         job: dict[str, Any] = json.loads(output[output.index("{") :])["jobs"][0]
-        write = job["write"]
+        write = job[side]
         percentiles = write["clat_ns"]["percentile"]
         if job["error"]:
             raise FioFailed(f"fio met error {job['error']}")

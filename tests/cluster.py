@@ -39,10 +39,10 @@ _PIECE = 1 << 20
 class Host(CommandLine):
     """A node's state directory and what runs for it. `name` is the node's name."""
 
-    def __init__(self, directory: Path, name: str, processes: Processes) -> None:
+    def __init__(self, directory: Path, name: str, processes: Processes, prefix: Sequence[str] = ()) -> None:
         self.name = name
         self.directory = directory / name
-        super().__init__(self.directory / "state")
+        super().__init__(self.directory / "state", prefix)
         self.directory.mkdir(parents=True)
         self.processes = processes
         self.node = Node(state=str(self.state))

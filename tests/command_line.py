@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ _LIMIT_S = 60.0
 class CommandLine:
     """Runs `farshore` for `state`; nothing of the test's own environment speaks for another one."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, prefix: Sequence[str] = ()) -> None:
         self.state = state
+        self.prefix = tuple(prefix)
+        """Words before each command: another user, say, or a namespace."""
 
     def farshore(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Runs a command, however it ends."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("FARSHORE_")}
         return subprocess.run(
-            [sys.executable, "-m", "farshore", *words],
+            [*self.prefix, sys.executable, "-m", "farshore", *words],
             cwd=ROOT,
             env={**clean, "FARSHORE_STATE": str(self.state), **(env or {})},
             stdin=subprocess.DEVNULL,

@@ -28,8 +28,10 @@ class Processes:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         output: Path | None = None,
+        user: int | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Starts `command` with no stdin; stdout and stderr go to the file `output`, or nowhere."""
+        """Starts `command` with no stdin; stdout and stderr go to the file `output`, or nowhere. `user`: as
+        whom, for root."""
         sink = (
             subprocess.DEVNULL if output is None else os.open(output, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
         )
@@ -41,6 +43,7 @@ class Processes:
                 stderr=sink,
                 env=None if env is None else dict(env),
                 cwd=cwd,
+                user=user,
             )
         finally:
             if output is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.bounded import bursts, distance, further
+from bench.bounded import bursts, devices, distance, further
 from bench.bounded.ground import Ground
 from bench.bounded.outcome import Outcome
 from bench.rounds import Effort
@@ -27,4 +27,5 @@ BOUNDED = (
     Bounded("S6", bursts.TITLE, bursts.run),
     Bounded("S7", distance.TITLE, distance.run),
     Bounded("S8", further.TITLE, further.run),
+    Bounded("S-device", devices.TITLE, devices.run),
 )

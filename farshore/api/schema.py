@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from farshore.model.device_config import DEFAULT_HOLD
 from farshore.model.options import DEFAULT_REGION, ResyncKind
 
 _SHORT = 4096
@@ -23,6 +24,7 @@ class Empty(Body):
 
 class NodeStop(Body):
     engines: bool = False
+    devices: bool = False
 
 
 class Invite(Body):
@@ -97,6 +99,16 @@ class Export(Body):
 class ExportClient(Body):
     group: str
     client: str
+
+
+class Device(Body):
+    group: str
+    volume: str | None = None
+    at: str | None = Field(default=None, max_length=_SHORT)
+    way: str = "auto"
+    hold: float = DEFAULT_HOLD
+    """Seconds."""
+    read_only: bool = False
 
 
 class Pause(Body):

@@ -25,6 +25,7 @@ _FEW_FILES = 1024
 _TCP = Path("/proc/sys/net/ipv4")
 _FITTING = "net.ipv4.tcp_moderate_rcvbuf"
 _SMALL_BUFFER = 1 << 20
+_FUSE = Path("/dev/fuse")
 _TOOLS = {
     "nbdcopy": "libnbd-bin",
     "nbdinfo": "libnbd-bin",
@@ -37,7 +38,7 @@ _TOOLS = {
 def of_host(state: Path) -> list[Check]:
     """The findings about this host and the state directory `state`, which may not exist."""
     checks: list[Callable[[Path], Check]] = [_state, _version, _run, _space]
-    return [_python(), *(each(state) for each in checks), _files(), _buffers(), _tools()]
+    return [_python(), *(each(state) for each in checks), _files(), _buffers(), _fuse(), _tools()]
 
 
 def _python() -> Check:
@@ -147,16 +148,37 @@ def _buffers() -> Check:
     return Check("socket buffers", "ok", text)
 
 
+def _fuse() -> Check:
+    """Whether volumes could be attached as devices. The node may run as another user than this one."""
+    if not _FUSE.exists():
+        return Check(
+            "devices", "warn", f"this kernel has no {_FUSE}: no volume can be attached", "modprobe fuse"
+        )
+    if os.geteuid() != 0 and _which("fusermount3") is None:
+        text = "fusermount3 is not installed: only root can attach volumes"
+        return Check("devices", "warn", text, "apt-get install fuse3")
+    if not os.access(_FUSE, os.R_OK | os.W_OK):
+        text = f"this user may not open {_FUSE}: no volume can be attached"
+        return Check("devices", "warn", text, f"chmod 666 {_FUSE}, or add the user to the group that has it")
+    if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
+        return Check(
+            "devices", "ok", "as files; as block devices where root runs the node and loop is loaded"
+        )
+    return Check("devices", "ok", "as loop devices and as files")
+
+
 def _tools() -> Check:
-    missing = [
-        name for name in _TOOLS if shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None
-    ]
+    missing = [name for name in _TOOLS if _which(name) is None]
     if missing:
         packages = " ".join(sorted({_TOOLS[name] for name in missing}))
         return Check(
             "optional tools", "warn", f"not installed: {', '.join(missing)}", f"apt-get install {packages}"
         )
     return Check("optional tools", "ok", ", ".join(_TOOLS))
+
+
+def _which(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def _document(state: Path) -> dict[str, object] | str | None:

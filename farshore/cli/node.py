@@ -57,19 +57,26 @@ def start(listen: str | None, name: str | None, foreground: bool, as_json: bool)
 
 @node.command()
 @click.option("--engines", is_flag=True, help="Stop the engines too: applications lose their volumes.")
+@click.option("--devices", is_flag=True, help="Detach devices too, until the next start; not those in use.")
 @target_options
-def stop(engines: bool) -> None:
-    """Stop the node. Its engines run on, and so does replication, unless --engines is said."""
+def stop(engines: bool, devices: bool) -> None:
+    """Stop the node. Its engines run on, and so does replication, unless --engines is said.
+
+    Devices stay attached: while engines are stopped, requests to them wait, and fail after their hold time.
+    """
     from farshore.cli import node_process
 
     connected = connect()
     info = connected.show()
+    waiting = connected.devices().devices if engines and not devices else ()
     with node_process.End(info) as end:
-        connected.stop(engines=engines)
+        connected.stop(engines=engines, devices=devices)
         end.wait()
-    output.note(
-        f"node {info.node.name} is stopped" + (", engines too" if engines else "; its engines run on")
-    )
+    left = "; its engines run on" if not engines else ", engines too"
+    output.note(f"node {info.node.name} is stopped{left}" + (", and devices are detached" if devices else ""))
+    for each in waiting:
+        hold = format_duration(each.hold_seconds or 0)
+        output.note(f"{each.group}/{each.volume} is attached and waits: start the node again within {hold}")
 
 
 @node.command("network-changed")

@@ -30,6 +30,7 @@ _COMMANDS = {
     "group": "group:group",
     "link": "link:link",
     "export": "export:export",
+    "device": "device:device",
     "status": "status:status",
     "pause": "pause:pause",
     "resync": "resync:resync",

@@ -20,6 +20,10 @@ _COLOURS = {
     "replicating": "32",
     "behind": "33",
     "queuing": "33",
+    "attached": "32",
+    "waiting": "33",
+    "starting": "33",
+    "ended": "31",
     "catching-up": "33",
     "resyncing": "33",
     "logging": "33",
@@ -95,8 +99,7 @@ def _group(group: Mapping[str, Any], name: str, colour: bool) -> list[str]:
         lines.append(f"  since  {group['since']}")
     lines += [f"  {word:<5}  {group[word]}" for word in ("why", "next") if group.get(word)]
     volumes = [
-        (each["name"], _size(each.get("size")), each.get("uri") or each.get("path") or _UNKNOWN)
-        for each in group.get("volumes", ())
+        (each["name"], _size(each.get("size")), _opened_as(each, colour)) for each in group.get("volumes", ())
     ]
     lines += table(("VOLUME", "SIZE", "OPENED AS"), volumes, "  ")
     head_of_links = (
@@ -111,6 +114,14 @@ def _group(group: Mapping[str, Any], name: str, colour: bool) -> list[str]:
         "USABLE AT THE PEER",
     )
     return lines + table(head_of_links, [_link(each, colour) for each in group.get("links", ())], "  ")
+
+
+def _opened_as(volume: Mapping[str, Any], colour: bool) -> str:
+    device = volume.get("device")
+    if device is None:
+        return volume.get("uri") or volume.get("path") or _UNKNOWN
+    where = device.get("at") or device.get("path") or "device"
+    return f"{where} ({paint(device.get('state'), colour)})"
 
 
 def _link(link: Mapping[str, Any], colour: bool) -> tuple[str, ...]:

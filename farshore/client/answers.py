@@ -234,6 +234,46 @@ class ClientCertificate(Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A volume that is attached as a device of this host."""
+
+    id: str
+    group: str
+    volume: str
+    state: str | None
+    """`attached`, `waiting` (the engine is away, requests are held), `failed` (held too long), `starting` or
+    `ended`; None while its process runs and does not answer."""
+    path: str | None = None
+    """What programs open."""
+    file: str | None = None
+    """The file below, where `path` is a block device."""
+    at: str | None = None
+    """A link to `path`, where one was wished for."""
+    way: str | None = None
+    why: str | None = None
+    next: str | None = None
+    since: str | None = None
+    held: int | None = None
+    """Requests that wait."""
+    reconnects: int | None = None
+    locked: Any = None
+    """Whether its memory is locked, or why not."""
+    flusher: Any = None
+    """Whether the kernel knows it as one that writes dirty pages back, or why not."""
+    read_only: bool = False
+    size: int | None = None
+    hold_seconds: float | None = None
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Devices(Answer):
+    """Attached volumes."""
+
+    devices: tuple[Device, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """Where a link stopped; `drained`: everything up to there had arrived."""
 

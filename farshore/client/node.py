@@ -20,6 +20,7 @@ from farshore.errors import CODES, FarshoreError
 _UNAFFECTED = "engines run on without their node: writes and replication are not affected"
 _LONGEST_ASKING = 10.0
 _LONGEST_WAIT = 30.0  # seconds that a node lets one request for events wait
+_ATTACHING = 60.0  # seconds that the processes of a group's devices may take to start or to end
 _RESHAPING = 120.0  # seconds that engines here and at the peers may take to end and to start
 
 
@@ -63,9 +64,9 @@ class Node:
         """The node itself, its engines and its peers."""
         return read(answers.NodeInfo, self.call("GET", "/v1/node"))
 
-    def stop(self, *, engines: bool = False) -> None:
-        """Ends the node; the engines too only if asked for."""
-        self.call("POST", "/v1/node/stop", {"engines": engines})
+    def stop(self, *, engines: bool = False, devices: bool = False) -> None:
+        """Ends the node; engines and devices too only if asked for. Devices in use refuse it (`in-use`)."""
+        self.call("POST", "/v1/node/stop", {"engines": engines, "devices": devices})
 
     def rotate_key(self) -> Mapping[str, Any]:
         """Would give the node a new key; nodes of this version refuse it (`wrong-state`)."""
@@ -222,6 +223,23 @@ class Node:
     def disallow_export_client(self, group: str, client: str) -> None:
         """Takes that back, and ends the client's connections."""
         self.call("DELETE", "/v1/exports/clients", query={"group": group, "client": client})
+
+    # -- devices
+
+    def devices(self) -> answers.Devices:
+        """Every volume that is attached here."""
+        return read(answers.Devices, self.call("GET", "/v1/devices"))
+
+    def attach_device(self, group: str, volume: str | None = None, **wish: Any) -> answers.Devices:
+        """Attaches a volume, or all of a group; returns when programs can use it. `wish`: `at`, `way`,
+        `hold` in seconds, `read_only`."""
+        body = _given({"group": group, "volume": volume, **wish})
+        return read(answers.Devices, self.call("POST", "/v1/devices", body, extra=_ATTACHING))
+
+    def detach_device(self, group: str, volume: str | None = None) -> answers.Devices:
+        """Detaches a volume, or all of a group; a device that is in use stays (`in-use`)."""
+        query = {"group": group, "volume": volume}
+        return read(answers.Devices, self.call("DELETE", "/v1/devices", query=query, extra=_ATTACHING))
 
     # -- state and what changes it
 

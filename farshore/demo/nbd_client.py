@@ -13,16 +13,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from farshore.errors import ProtocolError
+from farshore.wire.nbd import client
 from farshore.wire.nbd import constants as nbd
 
-_GREETING = struct.Struct(">QQH")
-_OPTION = struct.Struct(">QII")
-_OPTION_REPLY = struct.Struct(">QIII")
-_EXPORT_INFO = struct.Struct(">HQH")
-_REQUEST = struct.Struct(">IHHQQI")
 _REPLY = struct.Struct(">IIQ")
-_MOST_OPTION_REPLY = 64 << 10
-_MOST_REPLIES = 1000
+_MOST_RECEIVED = 64 << 10
 _IN_FLIGHT = 64
 
 
@@ -44,8 +40,8 @@ class NbdClient:
         try:
             self._socket.settimeout(timeout)
             self._socket.connect(paths[0])
-            self._export = unquote(parts.path.removeprefix("/"))
-            self.size, self.flags = self._negotiate(self._export.encode())
+            served = self._negotiate(unquote(parts.path.removeprefix("/")))
+            self.size, self.flags = served.size, served.flags
         except BaseException:
             self._socket.close()
             raise
@@ -92,45 +88,28 @@ class NbdClient:
         finally:
             self._socket.close()
 
-    def _negotiate(self, export: bytes) -> tuple[int, int]:
-        magic, option_magic, flags = _GREETING.unpack(self._received(_GREETING.size))
-        if (magic, option_magic) != (
-            nbd.NBD_MAGIC,
-            nbd.NBD_IHAVEOPT,
-        ) or not flags & nbd.NBD_FLAG_FIXED_NEWSTYLE:
-            raise ConnectionError("the server does not speak fixed newstyle NBD")
-        no_zeroes = flags & nbd.NBD_FLAG_NO_ZEROES
-        asked = struct.pack(">I", len(export)) + export + struct.pack(">H", 0)
-        self._socket.sendall(
-            struct.pack(">I", nbd.NBD_FLAG_C_FIXED_NEWSTYLE | (nbd.NBD_FLAG_C_NO_ZEROES if no_zeroes else 0))
-            + _OPTION.pack(nbd.NBD_IHAVEOPT, nbd.NBD_OPT_GO, len(asked))
-            + asked
-        )
-        found: tuple[int, int] | None = None
-        for _ in range(_MOST_REPLIES):
-            magic, _, kind, length = _OPTION_REPLY.unpack(self._received(_OPTION_REPLY.size))
-            if magic != nbd.NBD_REP_MAGIC or length > _MOST_OPTION_REPLY:
-                raise ConnectionError("the server's answer to GO is malformed")
-            data = self._received(length)
-            if kind & 1 << 31:
-                raise NbdError(
-                    f"export {export.decode()!r} was refused: {data.decode('utf-8', 'replace') or kind}"
-                )
-            if kind == nbd.NBD_REP_ACK and found is not None:
-                return found
-            if kind == nbd.NBD_REP_INFO and data[:2] == b"\0\0" and length == _EXPORT_INFO.size:
-                _, size, transmission = _EXPORT_INFO.unpack(data)
-                found = size, transmission
-        raise ConnectionError("the server does not come to an end with GO")
+    def _negotiate(self, export: str) -> client.Served:
+        negotiation = client.ClientNegotiation(export)
+        while negotiation.outcome is None:
+            # Byte counts do not matter before the export is served: the server speaks only when asked.
+            with _broken_if_late():
+                data = self._socket.recv(_MOST_RECEIVED)
+                if not data:
+                    raise ConnectionResetError("the server closed the connection")
+                try:
+                    self._socket.sendall(negotiation.feed(data))
+                except ProtocolError as error:
+                    raise ConnectionError(error.what) from error
+        if isinstance(negotiation.outcome, client.Refused):
+            raise NbdError(negotiation.outcome.reason)
+        return negotiation.outcome
 
     def _send(
         self, command: int, offset: int, length: int, flags: int = 0, data: bytes | memoryview = b""
     ) -> None:
         self._cookie += 1
         with _broken_if_late():
-            self._socket.sendall(
-                _REQUEST.pack(nbd.NBD_REQUEST_MAGIC, flags, command, self._cookie, offset, length)
-            )
+            self._socket.sendall(client.request(command, flags, self._cookie, offset, length))
             if data:
                 self._socket.sendall(data)
 

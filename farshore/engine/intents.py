@@ -9,6 +9,7 @@ from farshore.engine.nbd_server import Address
 from farshore.engine.nbd_tls import Certificates
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import TLS_FILES, CopyConfig
+from farshore.model.device_config import identity_of
 from farshore.model.export_address import uri_of
 from farshore.model.volumes import VolumeSpec
 from farshore.store.volume import Volume
@@ -21,7 +22,13 @@ def addresses_of(config: CopyConfig, volumes: Mapping[int, Volume]) -> dict[Addr
     for intent in config.exports:
         if intent.volume not in names:
             raise FarshoreError("usage", f"an export names volume {intent.volume}, which the copy lacks")
-        export = Exported(intent.volume, names[intent.volume], volumes[intent.volume], intent.read_only)
+        export = Exported(
+            intent.volume,
+            names[intent.volume],
+            volumes[intent.volume],
+            intent.read_only,
+            identity_of(config.group, intent.volume),
+        )
         if intent.unix is not None:
             offered.setdefault(("unix", intent.unix), []).append(export)
         if intent.tcp is not None:

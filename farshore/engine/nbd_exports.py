@@ -29,6 +29,8 @@ class Exported:
     name: str
     volume: Volume
     read_only: bool
+    identity: str = ""
+    """What clients are told that this is; one that comes back after a restart compares."""
 
 
 class Catalogue:
@@ -58,6 +60,7 @@ class Catalogue:
             name=name,
             size=export.volume.size,
             transmission_flags=flags,
+            description=export.identity,
             contexts=(BASE_ALLOCATION, *[_DIRTY + link for link in self._link_names()]),
             handle=export,
         )

@@ -25,9 +25,11 @@ from farshore.engine.journal import to_stderr
 from farshore.engine.operations import Operations
 from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.reactor import Reactor
-from farshore.engine.stored_copy import open_copy, take_lock
+from farshore.engine.residence import settle_in
+from farshore.engine.stored_copy import open_copy
 from farshore.errors import FarshoreError
 from farshore.store.platform import RealFiles
+from farshore.store.process_lock import take_lock
 
 _DESCRIPTORS: Final = 65536
 _SWITCH_S: Final = 0.0005
@@ -41,6 +43,7 @@ def main(arguments: list[str]) -> int:
         return 2
     directory = os.path.abspath(arguments[0])
     _prepare_process()
+    residence = settle_in()
     failure = f"{directory}/failure.json"
     with contextlib.ExitStack() as opened:
         try:
@@ -52,6 +55,9 @@ def main(arguments: list[str]) -> int:
             return _report(failure, as_farshore_error(error, means))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(failure)
+        for what, told in (("locked", residence.locked), ("flusher", residence.flusher)):
+            if told is not True:
+                copy.journal.note("not-permitted", {"what": what, "why": told})
         reactor.soon(copy.start)
         gc.collect()
         gc.freeze()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from farshore.model.options import Role
 from farshore.store.activity_log import ActivityLogFile
 from farshore.store.claim import open_volume
 from farshore.store.header import HeaderFile
+from farshore.store.own_mounts import own_mounts
 from farshore.store.platform import FileLayer, Lock, RealFiles
 from farshore.store.position_file import PositionFile
 from farshore.store.scoreboard_file import ScoreboardFile
@@ -102,17 +102,6 @@ class StoredCopy:
         self.lock.release()
 
 
-def take_lock(layer: FileLayer, directory: str) -> Lock:
-    """Of a copy's directory, with our pid in its file for people. Raises FarshoreError `state-locked`."""
-    lock = layer.lock(f"{directory}/lock")
-    fd = os.open(f"{directory}/lock", os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
-    try:
-        os.write(fd, b"%d\n" % os.getpid())
-    finally:
-        os.close(fd)
-    return lock
-
-
 def open_copy(directory: str, config: CopyConfig, lock: Lock) -> StoredCopy:
     """Claims the volumes, then opens or makes the files.
 
@@ -120,8 +109,9 @@ def open_copy(directory: str, config: CopyConfig, lock: Lock) -> StoredCopy:
     """
     with contextlib.ExitStack() as undo:
         volumes: dict[int, Volume] = {}
+        own = own_mounts()
         for each in config.volumes:
-            volumes[each.id] = volume = open_volume(each.path, each.size)
+            volumes[each.id] = volume = open_volume(each.path, each.size, own)
             undo.callback(volume.close)
         copy = _open_files(directory, config, lock, volumes)
         undo.pop_all()

@@ -36,8 +36,18 @@ class StoredCopy:
         return self.config.copy.hex()
 
     @property
+    def called(self) -> str:
+        """Its engine in words."""
+        return f"engine of group {self.config.group_name}"
+
+    @property
     def engine(self) -> EngineClient:
-        return EngineClient(self.config.control, self.config.group_name)
+        return EngineClient(self.config.control, self.called)
+
+    @property
+    def control(self) -> EngineClient:
+        """Its engine, as the supervisor knows it."""
+        return self.engine
 
 
 class CopyStore:

@@ -2,7 +2,7 @@
 
 `open_node` does everything that can fail, in an order in which nothing is changed before the state directory
 is ours and its records are understood. `begin` starts the work; `end` stops the node and leaves its engines
-running unless told otherwise. One process per state directory: the lock decides.
+and devices running unless told otherwise. One process per state directory: the lock decides.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import os
 import resource
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore.errors import FarshoreError
-from farshore.node import announce, feeds, reshaping, run_directory, settings
+from farshore.node import announce, device_states, devices, feeds, reshaping, run_directory, settings
 from farshore.node.addresses import Address, parse
 from farshore.node.background import Background
 from farshore.node.copies import CopyStore, StoredCopy
-from farshore.node.engine_process import ENGINE_COMMAND
+from farshore.node.device_store import DeviceStore
+from farshore.node.engine_process import DEVICE_COMMAND, ENGINE_COMMAND
 from farshore.node.events import Journal
 from farshore.node.identity import open_identity
 from farshore.node.invitations import Invitations
@@ -34,6 +35,8 @@ from farshore.node.rates import Rates
 from farshore.node.settings import Said, Settings
 from farshore.node.shares import Sharing
 from farshore.node.supervisor import Supervisor
+from farshore.node.wards import DEVICE, ENGINE
+from farshore.store.own_mounts import refuse_own
 
 LOCK_SECONDS = 3.0
 """How long a start waits for a node that is on its way out."""
@@ -55,7 +58,9 @@ class Opened:
     settings: Settings
 
 
-async def open_node(said: Said, command: Sequence[str] = ENGINE_COMMAND) -> Opened:
+async def open_node(
+    said: Said, command: Sequence[str] = ENGINE_COMMAND, device_command: Sequence[str] = DEVICE_COMMAND
+) -> Opened:
     """Takes the state directory, reads its records, listens. Raises FarshoreError; nothing runs then."""
     paths = locate(said.state)
     _make_state(paths)
@@ -70,6 +75,7 @@ async def open_node(said: Said, command: Sequence[str] = ENGINE_COMMAND) -> Open
         rates = Rates(paths)
         invitations = Invitations(paths.invitations)
         copies = CopyStore(paths)
+        attached = DeviceStore(paths)
         port = bind(settled.listen)
         opened.append(port)
         listening = Address(settled.listen.host, port.getsockname()[1])
@@ -99,7 +105,15 @@ async def open_node(said: Said, command: Sequence[str] = ENGINE_COMMAND) -> Open
             background,
             lambda stored, adopted: _engine_is_up(node, stored, adopted),
             lambda stored, error: _engine_ended(node, stored, error),
-            command,
+            replace(ENGINE, command=tuple(command)),
+        ),
+        devices=attached,
+        device_supervisor=Supervisor(
+            background,
+            lambda device, adopted: device_states.is_up(node, device, adopted),
+            lambda device, error: device_states.has_ended(node, device, error),
+            replace(DEVICE, command=tuple(device_command)),
+            devices.Remains(),
         ),
     )
     return Opened(node, Listener(node, port), doors, port, (held[0], held[1]), settled)
@@ -113,6 +127,8 @@ def begin(opened: Opened) -> None:
     for stored in node.copies.all():
         node.supervisor.want(stored)
         reshaping.settle_later(node, stored)
+    for device in node.devices.all():
+        node.device_supervisor.want(device)
     before = opened.settings.remembered_listen
     moved = before is not None and before != str(node.listening)
     announce.tell_peers(node, node.peers.all(), str(node.listening) if moved else None)
@@ -120,8 +136,9 @@ def begin(opened: Opened) -> None:
 
 
 async def end(opened: Opened) -> None:
-    """Stops the node. Engines go on unless `stop_engines` was set."""
+    """Stops the node. Engines go on unless `stop_engines` was set; devices always."""
     node = opened.node
+    await node.device_supervisor.leave()
     if node.stop_engines:
         await node.supervisor.stop_all()
     else:
@@ -150,9 +167,10 @@ def raise_file_limit() -> None:
 
 
 def _make_state(paths: Paths) -> None:
+    refuse_own(str(paths.state))
     try:
         paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for each in (paths.copies, paths.volumes):
+        for each in (paths.copies, paths.volumes, paths.devices):
             each.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise as_farshore_error(error, paths.state) from error

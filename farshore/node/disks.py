@@ -16,6 +16,8 @@ from typing import TypeAlias
 
 from farshore.errors import FarshoreError
 from farshore.node.os_errors import as_farshore_error
+from farshore.store.mounts import loop_devices, mount_of, mounts
+from farshore.store.own_mounts import own_mounts, refuse_own
 
 SECTOR = 512
 SCAN_SECONDS = 8.0
@@ -35,10 +37,11 @@ class Disk:
 
 
 def disk_id(path: str) -> DiskId | None:
-    """None where nothing is there."""
+    """None where nothing is there, and where it cannot be a volume because it lies on one of our devices."""
     try:
+        refuse_own(path)
         found = Path(path).stat()
-    except OSError:
+    except (OSError, FarshoreError):
         return None
     return _id(found)
 
@@ -46,10 +49,12 @@ def disk_id(path: str) -> DiskId | None:
 def inspect(path: str) -> Disk:
     """What lies at an absolute path, after making sure that it can be written and nobody has it mounted.
 
-    Raises FarshoreError `usage`, `not-found`, `permission`, `read-only`, `in-use` or `io-error`.
+    Raises FarshoreError `usage`, `own-device`, `not-found`, `permission`, `read-only`, `in-use` or
+    `io-error`.
     """
     if not Path(path).is_absolute():
         raise FarshoreError("usage", f"{path} is not an absolute path", next_step="begin it with /")
+    refuse_own(path)
     real = os.path.realpath(path)
     try:
         found = Path(real).stat()
@@ -78,6 +83,7 @@ def create(path: str, size: int) -> None:
 
     Raises FarshoreError; no file is left then, and an existing one is never touched.
     """
+    refuse_own(path)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -167,14 +173,18 @@ def _explain(error: OSError, path: str, real: str) -> FarshoreError:
 
 def _refuse_loop(real: str, found: os.stat_result) -> None:
     """A file behind a loop device is written by whoever mounted that."""
-    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+    table = mounts()
+    own = own_mounts(table)
+    for name, behind in loop_devices().items():
+        below = mount_of(behind, table)
+        if below is not None and own(below):
+            continue  # a file that we would wait for; it is none that could be a volume
         try:
-            behind = backing.read_text().strip()
             same = os.path.samestat(Path(behind).stat(), found)
         except OSError:
             continue  # detached meanwhile, or its file is out of sight
         if same:
-            loop = f"/dev/{backing.parent.parent.name}"
+            loop = f"/dev/{name}"
             raise FarshoreError(
                 "in-use",
                 f"{real} is attached to {loop}",

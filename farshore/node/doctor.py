@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from farshore.errors import FarshoreError
+from farshore.node import device_states
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
 from farshore.node.peers import Peer
@@ -32,8 +33,11 @@ async def checks(node: Node) -> list[dict[str, Any]]:
     for each in await asyncio.gather(*(_peer(node, peer) for peer in peers)):
         found += each
     found += [_engine(node, stored.key, stored.config.group_name) for stored in node.copies.all()]
-    for path, error in node.copies.unreadable.items():
-        found.append(_finding("copy", "fail", f"{path}: {error.what}", error.next_step))
+    for device in await device_states.documents(node):
+        found += _device(device)
+    for name, unreadable in (("copy", node.copies.unreadable), ("device", node.devices.unreadable)):
+        for path, error in unreadable.items():
+            found.append(_finding(name, "fail", f"{path}: {error.what}", error.next_step))
     found.append(_name())
     return found
 
@@ -100,6 +104,27 @@ def _engine(node: Node, key: str, group: str) -> dict[str, Any]:
     if seen is not None and seen.error is not None:
         return _finding(name, "fail", seen.error.what, seen.error.next_step)
     return _finding(name, "warn", "does not answer yet", "farshore events")
+
+
+def _device(device: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How a device stands, and what its process was not permitted."""
+    name = f"device of {device['group']}/{device['volume']}"
+    state, where = device["state"], device["at"] or device["path"]
+    if state == "attached":
+        found = [_finding(name, "ok", f"attached as {where}")]
+    else:
+        text = f"{state or 'silent'}: {device['why']}"
+        found = [_finding(name, "warn" if state == "starting" else "fail", text, device["next"] or "")]
+    for what, figure, wanted in (
+        ("memory is not locked", "locked", "CAP_IPC_LOCK, or a higher limit (ulimit -l)"),
+        ("no I/O flusher", "flusher", "CAP_SYS_RESOURCE"),
+    ):
+        said = device[figure]
+        if said is not None and said is not True:
+            text = f"{what} ({said}): writing back through it could wait for itself when memory is short"
+            following = f"give the node {wanted}, then restart it and attach the volume anew"
+            found.append(_finding(f"{name}, {figure}", "warn", text, following))
+    return found
 
 
 def _name() -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""One engine as an operating-system process: start it, find it, watch for its end.
+"""One engine, or one device, as an operating-system process: start it, find it, watch for its end.
 
-An engine runs in a session of its own and inherits nothing but its log, so it outlives the node that
-started it. Who holds the lock on a copy's directory is its engine; the lock, not a pid in a file, is
-the truth. Ends are noticed through a pidfd, at once and for children and strangers alike.
+It runs in a session of its own and inherits nothing but its log, so it outlives the node that started it.
+Who holds the lock on a copy's directory is its engine, and on a device's its process; the lock, not a pid in
+a file, is the truth. Ends are noticed through a pidfd, at once and for children and strangers alike.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ from farshore.errors import FarshoreError
 from farshore.node.os_errors import as_farshore_error
 
 ENGINE_COMMAND = (sys.executable, "-m", "farshore.engine.process")
+DEVICE_COMMAND = (sys.executable, "-m", "farshore.device")
 _LOG_LIMIT = 8 << 20
 
 
-def start(directory: Path, command: Sequence[str] = ENGINE_COMMAND) -> subprocess.Popen[bytes]:
-    """Starts the engine of a copy's directory; its last words go to DIR/engine.log.
+def start(
+    directory: Path, command: Sequence[str] = ENGINE_COMMAND, log_name: str = "engine.log"
+) -> subprocess.Popen[bytes]:
+    """Starts the process of a directory; its last words go to DIR/LOG_NAME.
 
     Raises FarshoreError where the operating system does not let us.
     """
-    log = directory / "engine.log"
+    log = directory / log_name
     try:
         if log.exists() and log.stat().st_size > _LOG_LIMIT:
-            log.replace(directory / "engine.log.1")
+            log.replace(directory / f"{log_name}.1")
         with log.open("ab") as lines:
             log.chmod(0o600)
             return subprocess.Popen(
@@ -70,17 +73,15 @@ def holder(directory: Path) -> int | None:
 
 
 def failure(directory: Path) -> FarshoreError | None:
-    """Why the last start went wrong, as the engine wrote it down; None when it did not."""
+    """Why the last start went wrong, as the process wrote it down; None when it did not."""
     try:
         value = json.loads((directory / "failure.json").read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        return FarshoreError(
-            "internal", f"the engine left a record of its failure that cannot be read: {error}"
-        )
+        return FarshoreError("internal", f"{directory}/failure.json cannot be read: {error}")
     if not isinstance(value, dict):
-        return FarshoreError("internal", "the engine left a record of its failure that is no object")
+        return FarshoreError("internal", f"{directory}/failure.json is no object")
     return FarshoreError.from_dict({str(name): str(each) for name, each in value.items()})
 
 
@@ -137,9 +138,11 @@ class Watch:
         self.ended.set()
 
 
-def start_watched(directory: Path, command: Sequence[str] = ENGINE_COMMAND) -> Watch:
+def start_watched(
+    directory: Path, command: Sequence[str] = ENGINE_COMMAND, log_name: str = "engine.log"
+) -> Watch:
     """`start`, with its end watched for. Raises FarshoreError or OSError; no process is left then."""
-    child = start(directory, command)
+    child = start(directory, command, log_name)
     try:
         return Watch(child.pid, child)
     except OSError:

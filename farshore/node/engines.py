@@ -1,6 +1,6 @@
-"""Asks an engine for something over its control socket, and hands peers' sockets to it.
+"""Asks an engine or a device for something over its control socket, and hands peers' sockets to engines.
 
-One connection per request: a Unix socket costs little, and an engine that was restarted is simply
+One connection per request: a Unix socket costs little, and a process that was restarted is simply
 found again. Every wait has a bound.
 """
 
@@ -24,10 +24,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EngineClient:
-    """The engine behind one control socket; `group` is for messages to people."""
+    """The process behind one control socket; `called` is for messages to people."""
 
     path: str
-    group: str
+    called: str
+    without: str = "writes to its volumes wait or fail until it runs again; the node restarts it by itself"
+    """What it means that it does not answer."""
 
     async def ask(
         self, op: str, args: Mapping[str, object] | None = None, seconds: float = ASK_SECONDS
@@ -68,23 +70,21 @@ class EngineClient:
                     reply = await _reply(door)
             except (OSError, ProtocolError) as error:  # a TimeoutError is an OSError
                 if sent:
-                    _log.warning(
-                        "the engine of %s did not say whether it took a socket: %r", self.group, error
-                    )
+                    _log.warning("the %s did not say whether it took a socket: %r", self.called, error)
                     return False
                 if isinstance(error, TimeoutError):
-                    raise FarshoreError("timeout", f"the engine of {self.group} took no socket") from error
+                    raise FarshoreError("timeout", f"the {self.called} took no socket") from error
                 raise self.gone() from error
         if reply.error is not None:
             raise reply.error
         return True
 
     def gone(self) -> FarshoreError:
-        """The error for an engine that is not there."""
+        """The error for a process that is not there."""
         return FarshoreError(
             "unreachable",
-            f"the engine of group {self.group} does not answer",
-            means="writes to its volumes wait or fail until it runs again; the node restarts it by itself",
+            f"the {self.called} does not answer",
+            means=self.without,
             next_step="farshore status and farshore events say why",
         )
 

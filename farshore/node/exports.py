@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,13 +51,31 @@ async def create(node: Node, group: str, volume: str | None, wish: Wish = _WRITA
             _refuse_conflicts(stored.config, each)
         if wish.tls:
             export_certificates.prepare(stored.directory, group, _names(node, place, wish))
-        if missing or wish.tls:  # the engine shows a new certificate from its next look on
-            await _apply(node, stored, (*stored.config.exports, *missing))
-    for each in missing:
-        name = _name(stored.config, each.volume)
-        fields = {"group": group, "uri": uri_of(each, name)}
-        node.journal.add("export-created", f"{group}/{name} was exported", **fields)
+        await ensure(node, stored, wanted)
+        if wish.tls and not missing:  # the engine shows a new certificate from its next look on
+            await carry_out(node, stored, stored.config)
     return [_document(stored.config, each) for each in wanted]
+
+
+async def ensure(node: Node, stored: StoredCopy, wanted: Sequence[ExportIntent]) -> StoredCopy:
+    """Makes those of these exports that are missing; holds the group's lock.
+
+    Raises FarshoreError; nothing was changed then.
+    """
+    config = stored.config
+    missing = [each for each in wanted if each not in config.exports]
+    if missing:
+        stored = await _apply(node, stored, (*config.exports, *missing))
+    for each in missing:
+        what = f"{config.group_name}/{_name(config, each.volume)}"
+        uri = uri_of(each, _name(config, each.volume))
+        node.journal.add("export-created", f"{what} was exported", group=config.group_name, uri=uri)
+    return stored
+
+
+def unix_export(node: Node, stored: StoredCopy, volume: int, *, read_only: bool) -> ExportIntent:
+    """The export of a volume on the Unix socket of its copy, whether or not there is one."""
+    return replace(_place(node, stored, Wish(read_only=read_only)), volume=volume)
 
 
 async def delete(node: Node, group: str, volume: str | None, tcp: str | None) -> list[dict[str, Any]]:
@@ -77,6 +96,9 @@ async def delete(node: Node, group: str, volume: str | None, tcp: str | None) ->
                 means="nothing was changed",
                 next_step="farshore export list shows what is exported",
             )
+        for each in gone:
+            if each.unix is not None:
+                node.devices.refuse_attached(group, _name(stored.config, each.volume), each.unix)
         await _apply(node, stored, tuple(each for each in stored.config.exports if each not in gone))
     node.journal.add("export-deleted", f"{len(gone)} exports of {group} were ended", group=group)
     return [_document(stored.config, each) for each in gone]
@@ -92,18 +114,19 @@ def all_exports(node: Node) -> list[dict[str, Any]]:
     ]
 
 
-async def _apply(node: Node, stored: StoredCopy, exports: tuple[ExportIntent, ...]) -> None:
-    await carry_out(node, stored, replace(stored.config, exports=exports))
+async def _apply(node: Node, stored: StoredCopy, exports: tuple[ExportIntent, ...]) -> StoredCopy:
+    return await carry_out(node, stored, replace(stored.config, exports=exports))
 
 
-async def carry_out(node: Node, stored: StoredCopy, config: CopyConfig) -> None:
+async def carry_out(node: Node, stored: StoredCopy, config: CopyConfig) -> StoredCopy:
     """Has the engine follow a change of the exports or of their clients."""
-    node.put(replace(stored, config=config))
+    fresh = node.put(replace(stored, config=config))
     try:
         await stored.engine.ask("reload", seconds=15.0)
     except FarshoreError:
         node.put(stored)  # what the engine did not take is not intended either
         raise
+    return fresh
 
 
 def _place(node: Node, stored: StoredCopy, wish: Wish) -> ExportIntent:

@@ -53,6 +53,7 @@ async def delete(node: Node, name: str) -> None:
     those behind it, go on then."""
     async with node.changing(name):
         found = node.copies.of_group(name)
+        node.devices.refuse_attached(name)
         for stored in found:
             await _refuse_needed(node, stored)
         for stored in found:

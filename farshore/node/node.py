@@ -1,7 +1,7 @@
 """One running node: the parts that its operations share, and nothing that could be derived from them.
 
-Operations on intent live in `groups`, `links`, `exports` and `hosting`; each takes this object. Changes of
-one group are made one after the other; nobody holds two groups' locks, nor waits for a peer while
+Operations on intent live in `groups`, `links`, `exports`, `devices` and `hosting`; each takes this object.
+Changes of one group are made one after the other; nobody holds two groups' locks, nor waits for a peer while
 holding `places_lock`, so two nodes that ask each other never wait in a ring.
 """
 
@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from farshore.node.addresses import Address
 from farshore.node.background import Background
 from farshore.node.copies import CopyStore, StoredCopy
+from farshore.node.device_store import DeviceStore, StoredDevice
 from farshore.node.disks import DiskId, disk_id
 from farshore.node.events import Journal
 from farshore.node.identity import Identity
@@ -40,7 +41,10 @@ class Node:
     copies: CopyStore
     journal: Journal
     background: Background
-    supervisor: Supervisor
+    supervisor: Supervisor[StoredCopy]
+    """Of engines."""
+    devices: DeviceStore
+    device_supervisor: Supervisor[StoredDevice]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     stop_engines: bool = False
     """Whether the stop that `stopping` announces takes the engines along."""

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from farshore import config
 
+MOUNTS = "d"
+"""The directory in the run directory in which devices are mounted; short, as paths of sockets are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Paths:
@@ -57,6 +60,11 @@ class Paths:
         return self.state / "removed"
 
     @property
+    def devices(self) -> Path:
+        """Of attached volumes, one directory each."""
+        return self.state / "devices"
+
+    @property
     def events(self) -> Path:
         return self.state / "events"
 
@@ -79,6 +87,19 @@ class Paths:
     def nbd_socket(self, copy: bytes, *, read_only: bool = False) -> Path:
         """One per copy: it exports all volumes of the copy by name."""
         return self.run / f"{copy.hex()[:12]}{'-ro' if read_only else ''}.nbd"
+
+    @property
+    def mounts(self) -> Path:
+        """Where devices mount their files."""
+        return self.run / MOUNTS
+
+    def device_mount(self, device: str) -> Path:
+        """Of one device. Nothing at or below it is ever looked at by a node."""
+        return self.mounts / device
+
+    def device_socket(self, device: str) -> Path:
+        """The control socket of one device."""
+        return self.run / f"{device[:12]}.dev"
 
 
 def locate(state: str | None = None) -> Paths:

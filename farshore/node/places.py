@@ -18,6 +18,7 @@ from farshore.errors import FarshoreError
 from farshore.model.options import ResyncKind
 from farshore.node import disks
 from farshore.node.disks import Disk, DiskId
+from farshore.store.own_mounts import refuse_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,11 @@ def matches(glob: str, path: str) -> bool:
 def permitted(path: str, grants: Iterable[str], peer_name: str) -> str:
     """The real path of a place that a peer wishes for.
 
-    Raises FarshoreError `usage` or `outside-grant`.
+    Raises FarshoreError `usage`, `own-device` or `outside-grant`.
     """
     if not path.startswith("/") or "\0" in path:
         raise FarshoreError("usage", f"{path!r} is not an absolute path", next_step="begin it with /")
+    refuse_own(path)
     real = os.path.realpath(path)
     if any(matches(glob, real) for glob in grants):
         return real
@@ -62,8 +64,10 @@ def permitted(path: str, grants: Iterable[str], peer_name: str) -> str:
 def claim(path: str, size: int, taken: Iterable[DiskId]) -> Place:
     """The volume at a path: as it is, or a new sparse file of `size` bytes.
 
-    Raises FarshoreError `size-mismatch`, `in-use` where a copy on this node has it, or what `disks` raises.
+    Raises FarshoreError `size-mismatch`, `own-device`, `in-use` where a copy on this node has it, or what
+    `disks` raises.
     """
+    refuse_own(path)
     if not os.path.lexists(path):
         if not Path(path).parent.is_dir():
             raise FarshoreError(

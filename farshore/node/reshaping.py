@@ -91,6 +91,7 @@ async def remove(node: Node, group: str, name: str) -> bool:
                 means="nothing was changed",
                 next_step=f"farshore group delete {group}",
             )
+        node.devices.refuse_attached(group, name)
         await _refuse_running(stored)
         fresh = replace(
             config,

@@ -2,7 +2,8 @@
 
 It outlives the node while engines run on, so whoever is last takes it away: a node that stops with its
 engines, else the last engine to end. What killed processes leave behind, the next start of any node of
-this user removes. A directory in which anything answers, or lies anything but a socket, stays. A node
+this user removes. A directory in which anything answers, or lies anything but a socket, stays; so it does
+while a device is mounted in it, and what is mounted is not looked at. A node
 holds a shared lock on its directory for as long as it runs; only who gets the lock alone removes one.
 """
 
@@ -18,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from farshore.errors import FarshoreError
-from farshore.node.paths import Paths
+from farshore.node.paths import MOUNTS, Paths
 
 _MOST_LOOKED_AT = 10_000
 
@@ -103,8 +104,21 @@ def _locked(directory: Path, kind: int) -> int | None:
 def _kept(directory: Path) -> Iterator[Path]:
     """What keeps a directory: sockets that are listened on, and everything that is none."""
     for each in directory.iterdir():
+        if each.name == MOUNTS and _removed(each):
+            continue
         if not each.is_socket() or listened_on(each):
             yield each
+
+
+def _removed(mounts: Path) -> bool:
+    """Takes away the directory of the devices' mounts if none is left: a mount cannot be removed so."""
+    try:
+        for each in mounts.iterdir():
+            each.rmdir()
+        mounts.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def listened_on(path: Path) -> bool:

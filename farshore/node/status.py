@@ -8,12 +8,14 @@ nobody knows what it does, so that health, writes and states are null as well.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, LinkIntent
-from farshore.model.options import Health, LinkState, Reason, Writes
+from farshore.model.options import Health, LinkState, Reason, Role, Writes
+from farshore.node import device_states
 from farshore.node.copies import StoredCopy
 from farshore.node.groups import uri
 from farshore.node.node import Node
@@ -44,7 +46,11 @@ _UNKNOWN_FIGURES = (
 async def document(node: Node, group: str | None = None) -> dict[str, Any]:
     """The whole document, or one group's. Raises FarshoreError `not-found` for an unknown group."""
     copies = node.copies.all() if group is None else node.copies.of_group(group)
-    entries = list(await asyncio.gather(*(entry(node, stored) for stored in copies)))
+    attached, *entries = await asyncio.gather(
+        device_states.by_volume(node, group), *(entry(node, stored) for stored in copies)
+    )
+    for each in entries:
+        _name_devices(each, attached)
     if group is None:
         entries += [_unreadable(path, error) for path, error in node.copies.unreadable.items()]
     return {"schema": 1, "node": node.about(), "groups": entries}
@@ -58,6 +64,14 @@ async def entry(node: Node, stored: StoredCopy) -> dict[str, Any]:
         return _silent(node, stored, error)
     found = answer.get("group")
     return _completed(stored, found) if isinstance(found, dict) else _silent(node, stored, _no_group())
+
+
+def _name_devices(entry: dict[str, Any], attached: Mapping[tuple[str, str], dict[str, Any]]) -> None:
+    """Only the primary copy's volumes can be attached."""
+    for volume in entry.get("volumes") or []:
+        own = attached.get((entry["name"], volume["name"])) if entry["role"] == Role.PRIMARY.value else None
+        shown = ("path", "at", "state", "why", "next")
+        volume["device"] = None if own is None else {name: own[name] for name in shown}
 
 
 def engines(node: Node) -> list[dict[str, Any]]:

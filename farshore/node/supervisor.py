@@ -1,8 +1,8 @@
-"""Keeps one engine running per copy that should have one.
+"""Keeps one process running per ward that should have one: an engine per copy, or a device per attachment.
 
-Each copy has one task that asks `reconcile.decide` what to do and does it. An engine found running is
-adopted, whoever started it; two never run on one directory (the engine's lock sees to that). When the
-node ends, `leave` lets go of all engines and they run on. What an engine said when it failed to start
+Each ward has one task that asks `reconcile.decide` what to do and does it. A process found running is
+adopted, whoever started it; two never run on one directory (the process's lock sees to that). When the
+node ends, `leave` lets go of all processes and they run on. What one said when it failed to start
 is kept here until it runs again.
 """
 
@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
+from typing import Generic, TypeVar
 
 from farshore.errors import FarshoreError
 from farshore.node import engine_process, reconcile
 from farshore.node.background import Background
-from farshore.node.copies import StoredCopy
 from farshore.node.os_errors import as_farshore_error
+from farshore.node.wards import ENGINE, Around, Program, Ward
 
 POLL_SECONDS = 0.05
 READY_SECONDS = 30.0
@@ -26,11 +27,14 @@ RELOAD_SECONDS = 15.0
 _log = logging.getLogger(__name__)
 
 
-class Supervised:
-    """One copy under supervision. `error` is why its engine does not run, None while all is well."""
+T = TypeVar("T", bound=Ward)
 
-    def __init__(self, stored: StoredCopy) -> None:
-        self.stored = stored
+
+class Supervised(Generic[T]):
+    """One ward under supervision. `error` is why its process does not run, None while all is well."""
+
+    def __init__(self, ward: T) -> None:
+        self.ward = ward
         self.wanted = True
         self.watch: engine_process.Watch | None = None
         self.answering_since: float | None = None
@@ -44,7 +48,7 @@ class Supervised:
 
     @property
     def pid(self) -> int | None:
-        """Of the running engine."""
+        """Of the running process."""
         return self.watch.pid if self.watch is not None else None
 
     @property
@@ -53,72 +57,92 @@ class Supervised:
         return self.watch is not None and self.answering_since is not None
 
 
-class Supervisor:
-    """All copies. `on_up(stored, adopted)` and `on_end(stored, error)` are told of changes."""
+class Supervisor(Generic[T]):
+    """All wards of one kind. `on_up(ward, adopted)` and `on_end(ward, error)` are told of changes."""
 
     def __init__(
         self,
         background: Background,
-        on_up: Callable[[StoredCopy, bool], None],
-        on_end: Callable[[StoredCopy, FarshoreError | None], None],
-        command: Sequence[str] = engine_process.ENGINE_COMMAND,
+        on_up: Callable[[T, bool], None],
+        on_end: Callable[[T, FarshoreError | None], None],
+        program: Program = ENGINE,
+        around: Around[T] | None = None,
     ) -> None:
         self._background = background
         self._on_up = on_up
         self._on_end = on_end
-        self._command = tuple(command)
-        self._all: dict[str, Supervised] = {}
+        self._program = program
+        self._around = around
+        self._all: dict[str, Supervised[T]] = {}
 
-    def seen(self, key: str) -> Supervised | None:
-        """What is known of a copy's engine."""
+    def seen(self, key: str) -> Supervised[T] | None:
+        """What is known of a ward's process."""
         return self._all.get(key)
 
-    def want(self, stored: StoredCopy) -> Supervised:
-        """From now on this copy has an engine. Returns at once."""
-        known = self._all.get(stored.key)
+    def want(self, ward: T) -> Supervised[T]:
+        """From now on this ward has a process. Returns at once."""
+        known = self._all.get(ward.key)
         if known is not None:
-            known.stored = stored
+            known.ward = ward
             return known
-        one = Supervised(stored)
-        self._all[stored.key] = one
-        one.task = self._background.start(self._keep(one), f"engine of {stored.config.group_name}")
+        one = Supervised(ward)
+        self._all[ward.key] = one
+        one.task = self._background.start(self._keep(one), ward.called)
         return one
 
-    async def bring_up(self, stored: StoredCopy, seconds: float = READY_SECONDS) -> None:
-        """`want`, and wait until the engine answers.
+    async def bring_up(self, ward: T, seconds: float = READY_SECONDS) -> None:
+        """`want`, and wait until the process answers.
 
         Raises the FarshoreError with which it failed to start, or `timeout`; it stays wanted.
         """
-        one = self.want(stored)
+        one = self.want(ward)
         try:
             async with asyncio.timeout(seconds), one.waiters:
                 await one.waiters.wait_for(lambda: one.running or one.error is not None)
         except TimeoutError as error:
             raise FarshoreError(
                 "timeout",
-                f"the engine of group {stored.config.group_name} did not answer within {seconds:g} s",
-                next_step=f"its log is {stored.directory / 'engine.log'}",
+                f"the {ward.called} did not answer within {seconds:g} s",
+                next_step=f"its log is {self._program.log(ward.directory)}",
             ) from error
         if one.error is not None:
             raise one.error.with_traceback(None)
 
-    async def take_down(self, stored: StoredCopy) -> None:
-        """Stops the copy's engine cleanly (killed after a long silence) and no longer wants one."""
-        one = self._all.get(stored.key)
+    async def take_down(self, ward: T) -> None:
+        """Stops the ward's process cleanly (killed after a long silence) and no longer wants one."""
+        one = self._all.get(ward.key)
         if one is None:
             return
         one.wanted = False
         one.changed.set()
         if one.task is not None:
             await asyncio.wait([one.task])
-        self._all.pop(stored.key, None)
+        self._all.pop(ward.key, None)
+
+    async def ask_down(self, ward: T, args: dict[str, object], seconds: float) -> None:
+        """`take_down` of a process that answers, and that may refuse: raises what it says, and keeps it then.
+
+        `seconds` for its answer, less than it is given to stop.
+        """
+        one = self.want(ward)
+        one.stop_asked = monotonic()  # before it ends: an end that was asked for is no reason for a new start
+        one.wanted = False
+        one.changed.set()
+        try:
+            await ward.control.ask("stop", args, seconds)
+        except FarshoreError as error:
+            if error.code.name != "unreachable":
+                one.wanted, one.stop_asked = True, None
+                one.changed.set()
+                raise
+        await self.take_down(ward)
 
     async def stop_all(self) -> None:
-        """`take_down` for every copy, side by side."""
-        await asyncio.gather(*(self.take_down(one.stored) for one in list(self._all.values())))
+        """`take_down` for every ward, side by side."""
+        await asyncio.gather(*(self.take_down(one.ward) for one in list(self._all.values())))
 
     async def leave(self) -> None:
-        """Lets go of all engines; they go on."""
+        """Lets go of all processes; they go on."""
         for one in list(self._all.values()):
             if one.task is not None:
                 one.task.cancel()
@@ -127,7 +151,7 @@ class Supervisor:
                 one.watch.close()
         self._all.clear()
 
-    async def _keep(self, one: Supervised) -> None:
+    async def _keep(self, one: Supervised[T]) -> None:
         while True:
             one.changed.clear()
             try:
@@ -136,18 +160,22 @@ class Supervisor:
                 await self._ended(one, error)
                 done = False
             except OSError as error:  # no descriptor for its pidfd, say: tried again like any start
-                await self._ended(one, as_farshore_error(error, one.stored.directory))
+                await self._ended(one, as_farshore_error(error, one.ward.directory))
                 done = False
             if done:
                 return
 
-    async def _step(self, one: Supervised) -> bool:
-        directory = one.stored.directory
+    async def _step(self, one: Supervised[T]) -> bool:
+        directory = one.ward.directory
         holder = one.watch.pid if one.watch is not None else engine_process.holder(directory)
         seen = reconcile.Seen(holder, one.watch is not None, one.failures, one.ended, one.stop_asked)
         match reconcile.decide(one.wanted, seen, monotonic()):
             case reconcile.Start():
-                watch = engine_process.start_watched(directory, self._command)
+                if self._around is not None:
+                    await self._around.before_start(one.ward)
+                watch = engine_process.start_watched(
+                    directory, self._program.command, self._program.log(directory).name
+                )
                 await self._until_ready(one, watch, adopted=False)
             case reconcile.Adopt(pid):
                 await self._adopt(one, pid)
@@ -156,8 +184,10 @@ class Supervisor:
                 await self._ask_stop(one)
             case reconcile.Kill():
                 if one.watch is not None:
-                    _log.warning("engine of %s did not stop; killing it", one.stored.config.group_name)
+                    _log.warning("the %s did not stop; killing it", one.ward.called)
                     one.watch.send(signal.SIGKILL)
+                    if self._around is not None:
+                        await self._around.after_kill(one.ward)
                     await self._rest(one, 1.0)
             case reconcile.Wait(seconds):
                 await self._rest(one, seconds)
@@ -165,8 +195,8 @@ class Supervisor:
                 return True
         return False
 
-    async def _rest(self, one: Supervised, seconds: float | None) -> None:
-        """Until the engine ends, something changed, or `seconds` passed."""
+    async def _rest(self, one: Supervised[T], seconds: float | None) -> None:
+        """Until the process ends, something changed, or `seconds` passed."""
         waits = [asyncio.ensure_future(one.changed.wait())]
         if one.watch is not None:
             waits.append(asyncio.ensure_future(one.watch.ended.wait()))
@@ -178,8 +208,8 @@ class Supervisor:
         if one.watch is not None and one.watch.ended.is_set():
             await self._ended(one, None)
 
-    async def _adopt(self, one: Supervised, pid: int) -> None:
-        """Somebody holds the directory. Watches it when it answers as this copy's engine."""
+    async def _adopt(self, one: Supervised[T], pid: int) -> None:
+        """Somebody holds the directory. Watches it when it answers as this ward's process."""
         try:
             watch = engine_process.Watch(pid) if pid > 0 else None
         except ProcessLookupError:
@@ -189,48 +219,48 @@ class Supervisor:
             return
         await self._until_ready(one, watch, adopted=True)
 
-    async def _until_ready(self, one: Supervised, watch: engine_process.Watch, *, adopted: bool) -> None:
-        """Asks until the engine says who it is, or ends; keeps asking as long as it is wanted."""
+    async def _until_ready(self, one: Supervised[T], watch: engine_process.Watch, *, adopted: bool) -> None:
+        """Asks until the process says who it is, or ends; keeps asking as long as it is wanted."""
         one.watch = watch
         one.answering_since = None
         while one.wanted and not watch.ended.is_set():
             try:
-                hello = await one.stored.engine.ask("hello", seconds=2.0)
+                hello = await one.ward.control.ask("hello", seconds=2.0)
             except FarshoreError as error:
-                _log.debug("no hello from the engine of %s yet: %s", one.stored.config.group_name, error)
+                _log.debug("no hello from the %s yet: %s", one.ward.called, error)
                 await watch.wait(POLL_SECONDS)
                 continue
-            if hello.get("pid") != watch.pid or hello.get("copy") != one.stored.key:
+            if hello.get("pid") != watch.pid or hello.get(self._program.serves) != one.ward.key:
                 await watch.wait(POLL_SECONDS)
                 continue
-            if adopted:
+            if adopted and self._program.reloads:
                 await self._catch_up(one)
             one.answering_since = monotonic()
             one.error = None
-            self._on_up(one.stored, adopted)
+            self._on_up(one.ward, adopted)
             async with one.waiters:
                 one.waiters.notify_all()
             return
         if watch.ended.is_set():
             await self._ended(one, None)
 
-    async def _catch_up(self, one: Supervised) -> None:
-        """An earlier node may have ended between writing an intent down and telling the engine of it."""
+    async def _catch_up(self, one: Supervised[T]) -> None:
+        """An earlier node may have ended between writing an intent down and telling the process of it."""
         try:
-            await one.stored.engine.ask("reload", seconds=RELOAD_SECONDS)
+            await one.ward.control.ask("reload", seconds=RELOAD_SECONDS)
         except FarshoreError as error:
-            _log.warning("the engine of %s keeps an older intent: %s", one.stored.config.group_name, error)
+            _log.warning("the %s keeps an older intent: %s", one.ward.called, error)
 
-    async def _ask_stop(self, one: Supervised) -> None:
+    async def _ask_stop(self, one: Supervised[T]) -> None:
         try:
-            await one.stored.engine.ask("stop")
+            await one.ward.control.ask("stop")
         except FarshoreError as error:
-            _log.info("the engine of %s was signalled: %s", one.stored.config.group_name, error)
+            _log.info("the %s was signalled: %s", one.ward.called, error)
             if one.watch is not None:
                 one.watch.send(signal.SIGTERM)
 
-    async def _ended(self, one: Supervised, refused: FarshoreError | None) -> None:
-        """The engine is gone, or could not be started (`refused`)."""
+    async def _ended(self, one: Supervised[T], refused: FarshoreError | None) -> None:
+        """The process is gone, or could not be started (`refused`)."""
         watch, one.watch = one.watch, None
         now = monotonic()
         lived = None if one.answering_since is None else now - one.answering_since
@@ -241,22 +271,21 @@ class Supervisor:
         if watch is not None:
             watch.close()
             if watch.exit_code == 1:
-                error = engine_process.failure(one.stored.directory) or _unexplained(one.stored, 1)
+                error = engine_process.failure(one.ward.directory) or self._unexplained(one.ward, 1)
             elif lived is None and one.wanted:
-                error = _unexplained(one.stored, watch.exit_code)
+                error = self._unexplained(one.ward, watch.exit_code)
         news = error if error is None or one.error is None or error.what != one.error.what else None
         if lived is not None or news is not None:
-            self._on_end(one.stored, error)
+            self._on_end(one.ward, error)
         one.error = error
         async with one.waiters:
             one.waiters.notify_all()
 
-
-def _unexplained(stored: StoredCopy, exit_code: int | None) -> FarshoreError:
-    how = "ended" if exit_code is None else f"ended with code {exit_code}"
-    return FarshoreError(
-        "internal",
-        f"the engine of group {stored.config.group_name} {how} before it answered",
-        means="its volumes are not served; the node tries again",
-        next_step=f"its log is {stored.directory / 'engine.log'}",
-    )
+    def _unexplained(self, ward: T, exit_code: int | None) -> FarshoreError:
+        how = "ended" if exit_code is None else f"ended with code {exit_code}"
+        return FarshoreError(
+            "internal",
+            f"the {ward.called} {how} before it answered",
+            means=f"{self._program.without}; the node tries again",
+            next_step=f"its log is {self._program.log(ward.directory)}",
+        )

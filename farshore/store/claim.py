@@ -13,23 +13,19 @@ import os
 import posixpath
 import stat
 import struct
-from collections.abc import Callable
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, NoReturn
 
 from farshore.errors import FarshoreError
 from farshore.store.mounts import Mount, loop_devices, mount_of, mounts
+from farshore.store.own_mounts import OwnMount, devices_on, from_root, refusal, resolve
 from farshore.store.volume import Volume
 
 _BLKROGET: Final = 0x125E
 _BLKSSZGET: Final = 0x1268
 _BLKGETSIZE64: Final = 0x80081272
 _ANY_WRITE: Final = 0o222
-_MOST_LINKS: Final = 40
 _SECTOR: Final = 512
 _IN_MEMORY: Final = frozenset(("tmpfs", "ramfs"))
-
-OwnMount: TypeAlias = Callable[[Mount], bool]
-"""Says which mounts are our own devices."""
 
 _CODES: Final = {
     errno.ENOENT: "not-found",
@@ -57,7 +53,6 @@ _NEXT: Final = {
     "exists": "choose another path, or use the file without a size",
     "disk-full": "make room there, or choose another place",
     "size-mismatch": "give the volume the size that is wanted",
-    "own-device": "choose the volume below, not the device made of it",
     "usage": "choose a file or a block device",
 }
 _NOTHING: Final = "Nothing was changed."
@@ -98,7 +93,7 @@ def create_volume(path: str, size: int, own: OwnMount = no_own_mounts) -> Volume
             "size-mismatch", f"a volume of {size} bytes cannot be made: not a multiple of {_SECTOR}"
         )
     table = mounts()
-    parent, name = posixpath.split(_from_root(path).rstrip("/"))
+    parent, name = posixpath.split(from_root(path).rstrip("/"))
     directory = _resolve(parent, table, own)
     try:
         if not stat.S_ISDIR(os.stat(directory).st_mode):
@@ -125,36 +120,10 @@ def create_volume(path: str, size: int, own: OwnMount = no_own_mounts) -> Volume
 
 
 def _resolve(path: str, table: list[Mount], own: OwnMount) -> str:
-    """The absolute path without links, one name at a time, so that nothing on our own mounts is asked."""
-    left = [part for part in _from_root(path).split("/") if part not in ("", ".")]
-    at, links = "/", 0
-    while left:
-        part = left.pop(0)
-        if part == "..":
-            at = posixpath.dirname(at)
-            continue
-        below = posixpath.join(at, part)
-        mount = mount_of(below, table)
-        if mount is not None and own(mount):
-            raise _refusal("own-device", f"{path} lies on {mount.point}, one of our own devices")
-        try:
-            pointed = os.readlink(below)
-        except OSError as reason:
-            if reason.errno != errno.EINVAL:  # EINVAL: it is there and no link
-                _refuse(reason, path)
-            at = below
-            continue
-        links += 1
-        if links > _MOST_LINKS:
-            raise _refusal("not-found", f"{path} leads through too many links")
-        if pointed.startswith("/"):
-            at = "/"
-        left = [part for part in pointed.split("/") if part not in ("", ".")] + left
-    return at
-
-
-def _from_root(path: str) -> str:
-    return path if path.startswith("/") else posixpath.join(os.getcwd(), path)
+    try:
+        return resolve(path, table, own)
+    except OSError as reason:
+        _refuse(reason, path)
 
 
 def _claim_file(path: str, place: str, expected: int | None, table: list[Mount], own: OwnMount) -> Volume:
@@ -180,11 +149,8 @@ def _claim_file(path: str, place: str, expected: int | None, table: list[Mount],
 
 def _claim_device(path: str, place: str, expected: int | None, table: list[Mount], own: OwnMount) -> Volume:
     number = os.stat(place).st_rdev
-    backing = loop_devices().get(posixpath.basename(place))
-    if backing is not None:
-        below = mount_of(backing, table)
-        if below is not None and own(below):
-            raise _refusal("own-device", f"{path} stands on {backing}, which lies on one of our own devices")
+    if number in devices_on(own, table):
+        raise refusal(path, place)
     for mount in table:
         if mount.device == number:
             raise _refusal("in-use", f"{path} is mounted at {mount.point}")

@@ -16,17 +16,20 @@ from farshore.node.settings import Said
 
 T = TypeVar("T")
 STANDIN = (sys.executable, str(Path(__file__).with_name("standin_engine.py")))
+STANDIN_DEVICE = (sys.executable, "-m", "tests.integration.standin_device")
 MIB = 1 << 20
 
 
 @contextlib.asynccontextmanager
 async def running(state: Path, name: str, *, keep_engines: bool = False) -> AsyncIterator[Opened]:
-    """A node from start to stop. Its engines stop with it unless `keep_engines`."""
-    opened = await daemon.open_node(Said(str(state), None, "127.0.0.1:0", name), STANDIN)
+    """A node from start to stop. Its engines and devices stop with it unless `keep_engines`."""
+    opened = await daemon.open_node(Said(str(state), None, "127.0.0.1:0", name), STANDIN, STANDIN_DEVICE)
     daemon.begin(opened)
     try:
         yield opened
     finally:
+        if not keep_engines:
+            await opened.node.device_supervisor.stop_all()
         opened.node.stop_engines = not keep_engines
         await daemon.end(opened)
 

@@ -23,9 +23,11 @@ from farshore.wire import control
 
 
 class StandIn:
+    document = "copy.json"
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.config = json.loads((directory / "copy.json").read_text())
+        self.config = json.loads((directory / self.document).read_text())
         self.lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(self.lock, 0)
@@ -42,6 +44,9 @@ class StandIn:
         (self.directory / "failure.json").unlink(missing_ok=True)
         if "mute" in names:
             signal.pause()
+        self.listen()
+
+    def listen(self) -> None:
         path = Path(self.config["control"])
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as door, selectors.DefaultSelector() as ready:

@@ -48,6 +48,25 @@ def test_engine_does_not_load(stranger: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "stranger",
+    [
+        "asyncio",
+        "pydantic",
+        "fastapi",
+        "click",
+        "rich",
+        "ssl",
+        "cryptography",
+        "zstandard",
+        "xxhash",
+        "bitarray",
+    ],
+)
+def test_device_does_not_load(stranger: str) -> None:
+    assert stranger not in _loaded_by("farshore.device.process")
+
+
+@pytest.mark.parametrize(
     "stranger", ["rich", "pydantic", "fastapi", "starlette", "uvicorn", "asyncio", "cryptography"]
 )
 def test_command_line_does_not_load(stranger: str) -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from farshore.api import schema
 from farshore.api.routes.the_node import TheNode
 from farshore.errors import FarshoreError
-from farshore.node import announce, doctor, membership, status
+from farshore.node import announce, devices, doctor, membership, status
 from farshore.node.events import rfc3339
 
 router = APIRouter(tags=["node"])
@@ -35,12 +35,17 @@ async def show(node: TheNode) -> dict[str, Any]:
 
 @router.post("/node/stop")
 async def stop(node: TheNode, body: schema.NodeStop) -> dict[str, Any]:
-    """Engines that are to stop have stopped when this answers; the node itself ends right after."""
+    """What is to stop has stopped when this answers; the node itself ends right after.
+
+    A device in use refuses, and then nothing has been stopped.
+    """
+    if body.devices:
+        await devices.stop_all(node)
     node.stop_engines = body.engines
     if body.engines:
         await node.supervisor.stop_all()
     node.stopping.set()
-    return {"schema": 1, "engines": body.engines}
+    return {"schema": 1, "engines": body.engines, "devices": body.devices}
 
 
 @router.post("/node/rotate-key")

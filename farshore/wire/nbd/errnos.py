@@ -40,3 +40,12 @@ _NBD_OF_ERRNO = {
 def nbd_error(number: int | None) -> int:
     """The NBD error value for an `OSError.errno`; EIO for None and for what the protocol has no value for."""
     return NBD_EIO if number is None else _NBD_OF_ERRNO.get(number, NBD_EIO)
+
+
+def os_error(error: int) -> int:
+    """What a client's caller is told for an NBD error value: its number is Linux's. EIO for one that the
+    protocol does not have."""
+    return error if error in _VALUES else errno.EIO
+
+
+_VALUES = frozenset(_NBD_OF_ERRNO.values())

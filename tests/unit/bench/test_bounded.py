@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bench import report, scenarios
-from bench.bounded import page
+from bench.bounded import devices, page
 from bench.bounded.further import further
 from bench.bounded.known import BOUNDED, Bounded
 from bench.bounded.outcome import Outcome, Row
@@ -13,6 +13,7 @@ from bench.bounded.plan import Bursts, Sample, used_while_queued, written_at
 from bench.bounded.processors import halves
 from bench.bounded.turns import play
 from bench.contenders.base import CannotStart, Unfair
+from bench.fio import Measure
 from bench.rounds import Effort
 from tests.unit.bench.test_report import session
 
@@ -126,5 +127,14 @@ def test_page_terminal_and_document_show_the_same_rows() -> None:
 
 def test_bounded_scenarios_are_chosen_like_the_others() -> None:
     every: tuple[scenarios.Scenario | Bounded, ...] = (*scenarios.SCENARIOS, *BOUNDED)
-    assert [each.name for each in BOUNDED] == ["S6", "S7", "S8"]
+    assert [each.name for each in BOUNDED] == ["S6", "S7", "S8", "S-device"]
     assert [each.name for each in scenarios.chosen("s6,S2", every)] == ["S2", "S6"]
+
+
+def test_a_device_is_compared_round_by_round() -> None:
+    measures = [Measure(iops, iops * 4096, 100.0, 0, 0, 0) for iops in (300.0, 100.0, 50.0)]
+    rounds: list[tuple[Measure, ...]] = [(measures[0], measures[1]), (measures[2], measures[1])]
+    (row,) = devices.beside(devices.LOADS[0], rounds)
+    assert row.values == (3.0, 0.5)
+    assert row.met is None
+    assert devices.beside(devices.LOADS[0], []) == []

@@ -15,13 +15,14 @@ from farshore.engine.journal import Journal
 from farshore.engine.local_writes import LocalWrites
 from farshore.engine.pool import Pool
 from farshore.engine.reactor import Reactor
-from farshore.engine.stored_copy import StoredCopy, open_copy, take_lock
+from farshore.engine.stored_copy import StoredCopy, open_copy
 from farshore.model.copy_config import CopyConfig
 from farshore.model.options import Role
 from farshore.model.positions import Position
 from farshore.model.volumes import TRIM, WRITE, VolumeSpec
 from farshore.store.claim import create_volume
 from farshore.store.platform import RealFiles
+from farshore.store.process_lock import take_lock
 from farshore.wire import frame
 from tests.unit.engine.turning import turn_until
 

@@ -14,7 +14,7 @@ from farshore.engine.durable_records import DurableRecords
 from farshore.engine.local_writes import LocalWrites
 from farshore.engine.pool import Pool, errno_of
 from farshore.engine.reactor import Reactor
-from farshore.engine.stored_copy import StoredCopy, open_copy, take_lock
+from farshore.engine.stored_copy import StoredCopy, open_copy
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig
 from farshore.model.header import Header, LinkRecord
@@ -22,6 +22,7 @@ from farshore.model.options import Role
 from farshore.model.volumes import VolumeSpec
 from farshore.store.claim import create_volume
 from farshore.store.platform import RealFiles
+from farshore.store.process_lock import take_lock
 from tests.unit.engine.turning import turn_until
 
 GIB = 1 << 30

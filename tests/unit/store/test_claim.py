@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.store.claim import OwnMount, create_volume, no_own_mounts, open_volume
+from farshore.store.claim import create_volume, no_own_mounts, open_volume
 from farshore.store.mounts import Mount, mount_of, mounts
+from farshore.store.own_mounts import OwnMount
 
 
 def refusal(path: Path | str, expected: int | None = None, own: OwnMount = no_own_mounts) -> FarshoreError:

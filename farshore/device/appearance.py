@@ -1,0 +1,179 @@
+"""What programs see of a device: the mounted file, the loop device on it, the link where it was wanted.
+
+Each step of making it is undone if a later one fails, and what an earlier process of the same device left
+behind is taken away first. `remove` refuses, and changes nothing, while anybody uses it. `complete`, `remove`
+and `abandon` ask the file system that we are, so they belong to `chores`: they return what they have made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from typing import Any, Final
+
+from farshore.device import loop_device, mounting
+from farshore.device.holders import holders
+from farshore.errors import FarshoreError
+from farshore.model.device_config import DeviceConfig
+
+_MEANS_NOT_ATTACHED: Final = "The volume is not attached; nothing was changed."
+_MEANS_IN_USE: Final = "The device stays attached, and nothing was changed."
+_PATIENCE: Final = 2.0
+"""Seconds in which whoever only looks at a device (udev, blkid) has closed it again."""
+_LOOKS: Final = 20
+
+
+class Appearance:
+    """See the module. `record` is a file that remembers what the link was made to point to."""
+
+    def __init__(self, config: DeviceConfig, record: str) -> None:
+        self.config = config
+        self.file = f"{config.mount}/{file_name(config.volume)}"
+        self.device: str | None = None
+        """The loop device, where there is one."""
+        self.way = chosen_way(config.way)
+        self._record = record
+
+    @property
+    def path(self) -> str:
+        """What a program opens."""
+        return self.device or self.file
+
+    # -- making it --------------------------------------------------------------------------
+
+    def clear_away(self) -> None:
+        """Takes away what a process that died has left. Raises OSError or FarshoreError."""
+        loop_device.clear_away(self.file)
+        mounting.clear_away(self.config.mount)
+        self._unlink()
+
+    def mount(self) -> int:
+        """The descriptor through which the kernel asks. Raises FarshoreError or OSError."""
+        return mounting.mount(self.config.mount)
+
+    def complete(self) -> str | None:
+        """The loop device and the link; the kernel's questions are being answered. Returns the loop device.
+        Raises FarshoreError or OSError, and has left nothing then but the mount."""
+        os.stat(self.file)
+        if self.way == "loop":
+            self.device = loop_device.make(self.file, read_only=self.config.read_only)
+        try:
+            self._link()
+        except (FarshoreError, OSError):
+            self.abandon()
+            raise
+        return self.device
+
+    def abandon(self) -> None:
+        """Undoes what was made, without asking whether it is in use."""
+        self._unlink()
+        if self.device is not None:
+            loop_device.free_when_unused(self.device)
+            self.device = None
+        with contextlib.suppress(OSError):  # it is gone already
+            mounting.unmount(self.config.mount, lazily=True)
+        mounting.remove_directory(self.config.mount)
+
+    def _link(self) -> None:
+        at = self.config.at
+        if at is None:
+            return
+        with open(self._record, "w", encoding="utf-8") as record:
+            record.write(self.path)
+        try:
+            os.symlink(self.path, at)
+        except FileExistsError:
+            os.unlink(self._record)
+            raise FarshoreError(
+                "exists",
+                f"{at} is there already",
+                means=_MEANS_NOT_ATTACHED,
+                next_step="choose another place, or remove it",
+            ) from None
+
+    def _unlink(self) -> None:
+        """Removes the link, if it is still the one that was made."""
+        at = self.config.at
+        if at is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            with open(self._record, encoding="utf-8") as record:
+                made = record.read()
+            with contextlib.suppress(OSError):  # it is gone, or is no link
+                if os.readlink(at) == made:
+                    os.unlink(at)
+            os.unlink(self._record)
+
+    # -- removing it ------------------------------------------------------------------------
+
+    def remove(self) -> dict[str, Any]:
+        """{"device": the loop device that there is now, "refused": why it is not removed, or None}. Who uses
+        it is named (`in-use`). Raises OSError."""
+        found = self._holders()
+        for _ in range(_LOOKS):
+            if not found:
+                break
+            time.sleep(_PATIENCE / _LOOKS)
+            found = self._holders()
+        if not found:
+            try:
+                if self.device is not None:
+                    loop_device.free(self.device)
+                    self.device = None
+                mounting.unmount(self.config.mount)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                found = self._holders() or ["somebody opened it just now"]
+                self._restore()
+        if found:
+            return {"device": self.device, "refused": self._in_use(found).as_dict()}
+        self._unlink()
+        mounting.remove_directory(self.config.mount)
+        return {"device": None, "refused": None}
+
+    def _restore(self) -> None:
+        """Somebody opened the file itself when its loop device was taken off already: it gets another."""
+        if self.way == "loop" and self.device is None:
+            self._unlink()
+            self.device = loop_device.make(self.file, read_only=self.config.read_only)
+            self._link()
+
+    def _holders(self) -> list[str]:
+        return holders([self.path, self.file], self.device)
+
+    def _in_use(self, found: list[str]) -> FarshoreError:
+        return FarshoreError(
+            "in-use",
+            f"{self.path} is in use: {'; '.join(found)}",
+            means=_MEANS_IN_USE,
+            next_step=f"umount {self.path}, or stop what uses it; then detach again",
+        )
+
+
+def chosen_way(way: str) -> str:
+    """`loop` or `file`. Raises FarshoreError where what is wanted cannot be had."""
+    if way == "kernel":
+        raise FarshoreError(
+            "usage",
+            "attaching through the kernel's NBD client is not offered by this version",
+            means=_MEANS_NOT_ATTACHED,
+            next_step="attach with --way auto",
+        )
+    if way == "loop" and not loop_device.permitted():
+        raise FarshoreError(
+            "permission",
+            "loop devices need root, and a kernel that has them",
+            means=_MEANS_NOT_ATTACHED,
+            next_step="run the node as root, or attach with --way file",
+        )
+    if way == "auto":
+        return "loop" if loop_device.permitted() else "file"
+    return way
+
+
+def file_name(volume: str) -> str:
+    """What the file is called."""
+    return volume.replace("/", "_").replace("\0", "_").strip(".")[:200] or "volume"

@@ -1,0 +1,137 @@
+"""A loop device on a file: made with direct I/O, taken off, and found again. Needs root.
+
+Direct I/O matters twice: the kernel does not keep every page a second time, and many requests are under way
+at once. The calls here open the file, so they must never run on the thread that answers for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import struct
+from typing import Final
+
+from farshore.errors import FarshoreError
+from farshore.store.mounts import loop_devices
+
+CONTROL: Final = "/dev/loop-control"
+_CLR_FD: Final = 0x4C01
+_SET_STATUS64: Final = 0x4C04
+_GET_STATUS64: Final = 0x4C05
+_CONFIGURE: Final = 0x4C0A
+_GET_FREE: Final = 0x4C82
+_READ_ONLY, _AUTOCLEAR, _DIRECT_IO = 1, 4, 16
+_INFO: Final = struct.Struct("=QQQQQIIII64s64s32s16x")
+_FLAGS: Final = 8  # the field's place in it
+_HEAD: Final = struct.Struct("=II")
+_RESERVED: Final = bytes(64)
+_LOOP_MAJOR: Final = 7
+_TRIES: Final = 32
+
+
+def permitted() -> bool:
+    """Whether this user can have loop devices on this system."""
+    return os.geteuid() == 0 and os.access(CONTROL, os.R_OK | os.W_OK)
+
+
+def make(file: str, *, read_only: bool) -> str:
+    """A loop device on all of the file; its path. Raises FarshoreError, or OSError with the reason."""
+    mode = os.O_RDONLY if read_only else os.O_RDWR
+    backing = os.open(file, mode | os.O_CLOEXEC)
+    try:
+        for _ in range(_TRIES):
+            device = _free()
+            if _configured(device, backing, file, read_only=read_only):
+                return device
+    finally:
+        os.close(backing)
+    raise FarshoreError(
+        "in-use",
+        "no loop device is free: others took each one that was found",
+        means="The volume is not attached; nothing was changed.",
+        next_step="try again; losetup -a lists those in use",
+    )
+
+
+def _free() -> str:
+    control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        number = fcntl.ioctl(control, _GET_FREE)
+    finally:
+        os.close(control)
+    path = f"/dev/loop{number}"
+    if not os.path.exists(path):  # nobody makes device nodes here
+        os.mknod(path, stat.S_IFBLK | 0o600, os.makedev(_LOOP_MAJOR, number))
+    return path
+
+
+def _configured(device: str, backing: int, file: str, *, read_only: bool) -> bool:
+    """False where somebody else took it in the meantime."""
+    flags = _DIRECT_IO | (_READ_ONLY if read_only else 0)
+    name = os.fsencode(file)[:63]
+    info = _INFO.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, name, b"", b"")
+    fd = os.open(device, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, _CONFIGURE, _HEAD.pack(backing, 0) + info + _RESERVED)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return False
+        raise
+    finally:
+        os.close(fd)
+    return True
+
+
+def direct(device: str) -> bool:
+    """Whether it has direct I/O."""
+    with open(f"/sys/block/{os.path.basename(device)}/loop/dio", encoding="ascii") as text:
+        return text.read().strip() == "1"
+
+
+def free(device: str) -> None:
+    """Takes it off. Raises OSError EBUSY, and leaves it as it was, where somebody has it open."""
+    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC | os.O_EXCL)  # EBUSY where it is mounted
+    try:
+        fcntl.ioctl(fd, _CLR_FD)
+        if _keeps(fd):
+            raise OSError(errno.EBUSY, "somebody has it open", device)
+    finally:
+        os.close(fd)
+
+
+def _keeps(fd: int) -> bool:
+    """Whether somebody else has it open. The kernel would take it off when that one closes it; we say no."""
+    status = bytearray(_INFO.size)
+    try:
+        fcntl.ioctl(fd, _GET_STATUS64, status, True)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False
+        raise
+    fields = list(_INFO.unpack(status))
+    fields[_FLAGS] &= ~_AUTOCLEAR
+    fcntl.ioctl(fd, _SET_STATUS64, _INFO.pack(*fields))
+    return True
+
+
+def free_when_unused(device: str) -> None:
+    """Takes it off when its last user has gone, at once where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, _CLR_FD)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # nothing is behind it any more
+                raise
+        finally:
+            os.close(fd)
+
+
+def clear_away(file: str) -> None:
+    """Lets go of loop devices that a process that died left on its file."""
+    for name, backing in loop_devices().items():
+        if backing == file or backing == f"{file} (deleted)":
+            free_when_unused(f"/dev/{name}")

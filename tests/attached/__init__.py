@@ -1,0 +1,1 @@
+"""Volumes as devices of this host: what programs and file systems notice of deaths below them."""

@@ -1,0 +1,191 @@
+"""A volume as a file and as a block device: read, written, made durable, attached, detached."""
+
+import errno
+import mmap
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from farshore.device import loop_device
+from farshore.errors import FarshoreError
+from farshore.store.mounts import loop_devices
+from tests.device.attaching import open_direct
+from tests.device.conftest import SIZE, MakeDevice
+from tests.integration.conftest import Sites
+from tests.integration.engines import Engine
+from tests.requires import requires_fuse, requires_root
+from tests.waiting import wait_until
+
+pytestmark = [requires_fuse(), requires_root()]
+
+MIB = 1 << 20
+
+
+def test_root_gets_a_block_device_with_direct_io(engine: Engine, sites: Sites, attach: MakeDevice) -> None:
+    device = attach(engine)
+    path = device.start()
+    status = device.status()
+    assert status["way"] == "loop"
+    assert status["state"] == "attached"
+    assert status["size"] == SIZE
+    assert stat.S_ISBLK(path.stat().st_mode)
+    assert loop_device.direct(str(path))
+    with path.open("r+b", buffering=0) as file:
+        assert file.seek(0, os.SEEK_END) == SIZE
+        file.seek(3 * MIB + 512)
+        file.write(b"x" * 1024)
+        os.fsync(file.fileno())
+    with sites.image("a", "data").open("rb") as image:
+        image.seek(3 * MIB)
+        assert image.read(2048) == bytes(512) + b"x" * 1024 + bytes(512)
+    assert device.detach() == 0
+    assert str(path) not in [f"/dev/{each}" for each in loop_devices()]
+    assert not Path(device.config.mount).exists()
+    assert not Path(device.config.control).exists()
+
+
+def test_a_file_is_read_and_written_in_all_sizes(engine: Engine, sites: Sites, attach: MakeDevice) -> None:
+    device = attach(engine, way="file")
+    path = device.start()
+    assert stat.S_ISREG(path.stat().st_mode)
+    expected = bytearray(SIZE)
+    with path.open("r+b", buffering=0) as file:
+        for offset, length in ((0, 1), (511, 3), (4096, 4096), (MIB - 7, 40_000), (2 * MIB, 3 * MIB + 5)):
+            data = os.urandom(length)
+            expected[offset : offset + length] = data
+            assert os.pwrite(file.fileno(), data, offset) == length
+        for offset, length in ((0, 512), (4000, 8192), (MIB - 100, 50_000), (2 * MIB - 1, 4 * MIB)):
+            assert os.pread(file.fileno(), length, offset) == expected[offset : offset + length]
+        assert os.pread(file.fileno(), 100, SIZE - 10) == bytes(10)
+        assert os.pread(file.fileno(), 100, SIZE) == b""
+        os.fsync(file.fileno())
+    assert sites.image("a", "data").read_bytes() == expected
+    assert device.detach() == 0
+
+
+def test_a_disk_has_an_end(engine: Engine, attach: MakeDevice) -> None:
+    path = attach(engine, way="file").start()
+    with path.open("r+b", buffering=0) as file:
+        assert os.pwrite(file.fileno(), b"abc", SIZE - 2) == 2
+        with pytest.raises(OSError) as full:
+            os.pwrite(file.fileno(), b"abc", SIZE)
+        assert full.value.errno == errno.ENOSPC
+        with pytest.raises(PermissionError):
+            os.truncate(file.fileno(), SIZE // 2)
+        with pytest.raises(PermissionError):
+            os.truncate(file.fileno(), SIZE * 2)
+        assert os.fstat(file.fileno()).st_size == SIZE
+
+
+def test_zeroes_and_holes_are_made_without_data(engine: Engine, sites: Sites, attach: MakeDevice) -> None:
+    device = attach(engine)
+    path = device.start()
+    with path.open("r+b", buffering=0) as file:
+        file.write(b"x" * 8 * MIB)
+        os.fsync(file.fileno())
+    fd = open_direct(path)
+    try:
+        _fallocate(fd, 0x2 | 0x1, 2 * MIB, MIB)  # a hole
+        _fallocate(fd, 0x10, 5 * MIB, 4096)  # zeroes
+        page = mmap.mmap(-1, MIB)
+        for offset, length in ((2 * MIB, MIB), (5 * MIB, 4096)):
+            assert os.preadv(fd, [memoryview(page)[:length]], offset) == length
+            assert page[:length] == bytes(length)
+    finally:
+        os.close(fd)
+    image = sites.image("a", "data")
+    assert image.read_bytes()[: 8 * MIB].count(b"x") == 7 * MIB - 4096
+    with image.open("rb") as file:
+        assert os.lseek(file.fileno(), 2 * MIB, os.SEEK_DATA) == 3 * MIB  # it is a hole there, too
+
+
+def test_a_read_only_device_is_only_read(engine: Engine, attach: MakeDevice) -> None:
+    device = attach(engine, read_only=True)
+    path = device.start()
+    assert device.status()["read_only"] is True
+    with pytest.raises(OSError), path.open("r+b", buffering=0) as block:
+        block.write(bytes(4096))
+    with pytest.raises(OSError) as refused:
+        os.close(os.open(device.status()["file"], os.O_RDWR))
+    assert refused.value.errno == errno.EROFS
+    assert path.read_bytes() == bytes(SIZE)
+    assert device.detach() == 0
+
+
+def test_a_link_leads_to_it_as_long_as_it_is_there(
+    engine: Engine, attach: MakeDevice, tmp_path: Path
+) -> None:
+    at = tmp_path / "orders"
+    device = attach(engine, at=str(at))
+    path = device.start()
+    assert at.readlink() == path
+    device.kill()
+    device.start()  # what the one that died left behind is taken over
+    assert at.resolve() == device.path
+    assert device.detach() == 0
+    assert not at.is_symlink()
+
+
+def test_what_is_in_the_way_of_the_link_stays(engine: Engine, attach: MakeDevice, tmp_path: Path) -> None:
+    at = tmp_path / "orders"
+    at.write_text("somebody's")
+    device = attach(engine, at=str(at))
+    device.launch()
+    assert device.ended() == 1
+    assert device.failure().code.name == "exists"
+    assert at.read_text() == "somebody's"
+    assert not [each for each in loop_devices().values() if device.config.id in each]
+
+
+def test_a_device_in_use_is_not_detached_and_says_by_whom(engine: Engine, attach: MakeDevice) -> None:
+    device = attach(engine)
+    path = device.start()
+    with path.open("r+b", buffering=0) as file:
+        with pytest.raises(FarshoreError) as refused:
+            device.ask("stop", lazy=False)
+        assert refused.value.code.name == "in-use"
+        assert f"process {os.getpid()} (" in refused.value.what
+        file.write(b"still there")
+        os.kill(device.pid, signal.SIGTERM)
+        wait_until(lambda: device.events("detach-refused"))
+        assert device.status()["state"] == "attached"
+    os.kill(device.pid, signal.SIGTERM)
+    assert device.ended() == 0
+
+
+def test_the_wrong_volume_is_not_attached(engine: Engine, attach: MakeDevice) -> None:
+    for wrong in ({"identity": "farshore 00 1"}, {"size": SIZE // 2}):
+        device = attach(engine, **wrong)
+        device.launch()
+        assert device.ended() == 1
+        assert device.failure().code.name == "identity-changed"
+        assert not Path(device.config.mount).exists()
+
+
+def test_a_way_that_is_not_offered_is_refused(engine: Engine, attach: MakeDevice) -> None:
+    device = attach(engine, way="kernel")
+    device.launch()
+    assert device.ended() == 1
+    assert device.failure().code.name == "usage"
+
+
+def test_two_processes_cannot_have_the_same_device(engine: Engine, attach: MakeDevice) -> None:
+    device = attach(engine)
+    path = device.start()
+    first = device.pid
+    second = device.launch()
+    assert second.wait(20) == 1
+    assert device.failure().code.name == "state-locked"
+    assert path.read_bytes() == bytes(SIZE)
+    os.kill(first, signal.SIGTERM)
+
+
+def _fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fallocate(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(length)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

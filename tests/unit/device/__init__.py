@@ -1,0 +1,1 @@
+"""The device process, piece by piece, without a kernel."""
