@@ -11,8 +11,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from farshore.cli import export_client, export_text, output
+from farshore.cli import export_client, export_text, fstab, output
 from farshore.cli.options import connect, json_option, target_options
+from farshore.errors import FarshoreError
 
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
@@ -49,7 +50,7 @@ def export() -> None:
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["uri", "qemu", "libvirt"]),
+    type=click.Choice(["uri", "qemu", "libvirt", "fstab"]),
     default="uri",
     show_default=True,
     help="Whose words are printed.",
@@ -68,12 +69,24 @@ def export() -> None:
     metavar="DIR",
     help="Where the client keeps what `allow` wrote.",
 )
+@click.option(
+    "--mount", metavar="DIR", help="With --format fstab: where to mount; default /srv/GROUP-VOLUME."
+)
 @click.option("--read-only", is_flag=True, help="Refuse writes.")
 @json_option
 @target_options
 def create(what: str, kind: str, as_json: bool, certificates: str | None, **how: Any) -> None:
-    """Make a volume, or all of a group, available and print how it is opened."""
+    """Make a volume, or all of a group, available and print how it is opened.
+
+    --format fstab is for volumes that are attached (`farshore device attach`) and makes no other export.
+    """
     group, volume = split(what)
+    mount = how.pop("mount")
+    if kind == "fstab":
+        _print_fstab(group, volume, mount, as_json=as_json)
+        return
+    if mount is not None:
+        raise click.UsageError("--mount is for --format fstab")
     names, tls = list(how.pop("names")), how.pop("tls")
     if tls or names:  # words that a node from before TLS does not know
         how |= {"tls": tls, "names": names}
@@ -88,6 +101,38 @@ def create(what: str, kind: str, as_json: bool, certificates: str | None, **how:
         output.say(text)
     if any(not each.tls and each.tcp and not each.tcp.startswith(_LOOPBACK) for each in made.exports):
         output.note("whoever reaches that address opens it, in the clear; --tls wants a certificate")
+
+
+def _print_fstab(group: str, volume: str | None, mount: str | None, *, as_json: bool) -> None:
+    node = connect()
+    node.group(group)  # a group that is not there is an error of its own
+    found = [each for each in node.devices().devices if each.group == group and volume in (None, each.volume)]
+    if not found:
+        what = group if volume is None else f"{group}/{volume}"
+        raise FarshoreError(
+            "wrong-state",
+            f"{what} is not attached, and only a device can be mounted",
+            means="nothing was changed",
+            next_step=fstab.attach_command(group, volume or "VOLUME"),
+        )
+    if mount is not None and (len(found) > 1 or not mount.startswith("/")):
+        raise click.BadParameter("is one absolute path, for one volume", param_hint="--mount")
+    units = [fstab.unit_of(each.pid) for each in found]
+    lines = [
+        fstab.line(each, mount or f"/srv/{each.group}-{each.volume}", unit)
+        for each, unit in zip(found, units, strict=True)
+    ]
+    if as_json:
+        shown = [
+            {"group": each.group, "volume": each.volume, "at": each.at, "text": text}
+            for each, text in zip(found, lines, strict=True)
+        ]
+        output.emit({"schema": 1, "devices": shown})
+        return
+    for text in lines:
+        output.say(text)
+    if None in units:
+        output.note("the device runs in no unit: a starting host does not wait for it; mount it afterwards")
 
 
 @export.command("list")

@@ -10,10 +10,15 @@ from farshore import __version__
 from scripts.build_deb import debian_version
 from tests.packages.conftest import NEXT, ROOT, Debs
 from tests.packages.room import Room, possible
-from tests.requires import requires, requires_root
+from tests.requires import requires, requires_fuse, requires_root
 from tests.waiting import wait_until
 
-pytestmark = [requires("dpkg-deb", "unshare", "nsenter"), requires_root(), pytest.mark.timeout(300)]
+pytestmark = [
+    requires("dpkg-deb", "unshare", "nsenter"),
+    requires_fuse(),
+    requires_root(),
+    pytest.mark.timeout(300),
+]
 
 _DPKG = ("dpkg", "--force-unsafe-io", "--no-triggers")
 _PYTHON = "/usr/lib/farshore/bin/python"
@@ -44,18 +49,18 @@ def installed(room: Room) -> Iterator[Room]:
 
 
 class Load:
-    """Somebody who writes to a volume all the time."""
+    """Somebody who writes all the time, to a URI or the path of a device."""
 
-    def __init__(self, room: Room, uri: str) -> None:
+    def __init__(self, room: Room, name: str, what: str) -> None:
         self._room = room
-        room.done("rm", "-f", "/tmp/stop", "/tmp/progress")
-        command = room.command(_PYTHON, "/tmp/writer.py", uri, "/tmp/progress", "/tmp/stop")
+        self._progress, self._stop = f"/tmp/{name}-progress", f"/tmp/{name}-stop"
+        command = room.command(_PYTHON, "/tmp/writer.py", what, self._progress, self._stop)
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.goes_on()
 
     def _rounds(self) -> int:
         assert self._process.poll() is None, self._process.communicate()[1]
-        return int(self._room.run("cat", "/tmp/progress").stdout or 0)
+        return int(self._room.run("cat", self._progress).stdout or 0)
 
     def goes_on(self) -> None:
         """Waits until more has been written than by now."""
@@ -64,21 +69,18 @@ class Load:
 
     def end(self) -> None:
         """Everything that was written was acknowledged."""
-        self._room.done("touch", "/tmp/stop")
+        self._room.done("touch", self._stop)
         _, said = self._process.communicate(timeout=_WAIT_S)
         assert self._process.returncode == 0, said
 
 
-def _engine(room: Room) -> str:
-    """The pid of the only engine, as the room sees it."""
-    found = room.done("sh", "-c", "grep -l farshore.engine.process /proc/[0-9]*/cmdline || true").split()
-    (path,) = [each for each in found if "self" not in each and _is_engine(room, each)]
-    return path.split("/")[2]
-
-
-def _is_engine(room: Room, path: str) -> bool:
-    words = room.run("cat", path).stdout.split("\0")
-    return words[0] == _PYTHON and "farshore.engine.process" in words
+def _running(room: Room) -> dict[str, str]:
+    """The pids of engine and device, as the room sees them, by module."""
+    script = "for f in /proc/[0-9]*/cmdline; do echo $f $(tr '\\0' ' ' <$f); done"
+    lines = [line.split() for line in room.run("sh", "-c", script).stdout.splitlines()]
+    ours = [line for line in lines if line[1:2] == [_PYTHON]]
+    modules = ("farshore.engine.process", "farshore.device")
+    return {name: line[0].split("/")[2] for line in ours for name in modules if name in line}
 
 
 def test_everything_lies_where_the_system_looks_for_it(installed: Room) -> None:
@@ -106,33 +108,43 @@ def test_everything_lies_where_the_system_looks_for_it(installed: Room) -> None:
     assert said.startswith("/usr/lib/farshore/lib/")
 
 
-def test_an_upgrade_leaves_engines_running_and_a_removal_is_refused_while_they_do(installed: Room) -> None:
+def test_an_upgrade_disturbs_no_volume_and_a_removal_is_refused_while_one_is_served(installed: Room) -> None:
     room = installed
     room.done("farshore", "node", "start", "--listen", "127.0.0.1:0", "--name", "site")
-    room.done(
-        "farshore", "group", "create", "orders", "--volume", "data=/var/lib/farshore/data.img,size=16MiB"
-    )
-    load = Load(room, room.done("farshore", "export", "orders/data").strip())
-    engine = _engine(room)
+    volumes = [f"--volume={each}=/var/lib/farshore/{each}.img,size=16MiB" for each in ("data", "log")]
+    room.done("farshore", "group", "create", "orders", *volumes)
+    device = room.done("farshore", "device", "attach", "orders/log", "--way", "file").strip()
+    loads = [
+        Load(room, "nbd", room.done("farshore", "export", "orders/data").strip()),
+        Load(room, "device", device),
+    ]
 
+    def all_go_on() -> None:
+        for each in loads:
+            each.goes_on()
+        assert _running(room) == before
+
+    before = _running(room)
+    assert len(before) == 2
     room.done(*_DPKG, "-i", "/tmp/later.deb")
-    load.goes_on()
+    all_go_on()
     assert NEXT in room.done("farshore", "--version")
     room.done("farshore", "node", "stop")
-    load.goes_on()
+    all_go_on()
     room.done("farshore", "node", "start")
-    load.goes_on()
-    assert _engine(room) == engine
+    all_go_on()
     assert '"health":"unprotected"' in room.done("farshore", "status", "--json").replace(" ", "")
 
     refused = room.run(*_DPKG, "--remove", "farshore")
     assert refused.returncode != 0
-    assert engine in refused.stderr
+    for pid in before.values():
+        assert pid in refused.stderr
     assert "farshore node stop --engines" in refused.stderr
-    load.goes_on()
-    assert _engine(room) == engine
+    all_go_on()
 
-    load.end()
+    for each in loads:
+        each.end()
+    room.done("farshore", "device", "detach", "orders")
     room.done("farshore", "node", "stop", "--engines")
     room.done(*_DPKG, "--remove", "farshore")
     assert not room.there("/usr/lib/farshore")
