@@ -1,6 +1,6 @@
 # Everything that is done with this checkout starts here. Each target sets up what it needs by itself.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench soak docs clean
+.PHONY: help setup demo test check fix bench soak docs dist deb clean
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
@@ -43,6 +43,13 @@ soak: setup ## The long tests, and the simulator with many seeds: hours
 
 docs: setup ## Check that links inside the documentation lead somewhere
 	@$(PYTHON) scripts/check_docs.py
+
+dist: setup ## Build the wheel and the source archive into dist/
+	@rm -rf dist
+	@$(PYTHON) -m hatchling build -d dist
+
+deb: dist ## Build the Debian package into dist/ (on Debian or Ubuntu)
+	@$(PYTHON) scripts/build_deb.py dist/*.whl dist
 
 clean: ## Remove build products and caches (not .venv)
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -90,6 +90,14 @@ class Export(Body):
     volume: str | None = None
     tcp: str | None = None
     read_only: bool = False
+    tls: bool = False
+    names: list[str] = Field(default_factory=list, max_length=100)
+    """Under TLS: further names and addresses by which clients reach this host."""
+
+
+class ExportClient(Body):
+    group: str
+    client: str
 
 
 class Device(Body):

@@ -20,6 +20,8 @@ from farshore.config import Target
 
 _MONITORING_UNKNOWN = 3
 _INTERRUPTED = 130
+_COMPLETING = "_FARSHORE_COMPLETE"
+"""Set by a shell that asks for completions, as click names it."""
 
 # name -> module:attribute, in the order of the help
 _COMMANDS = {
@@ -39,6 +41,7 @@ _COMMANDS = {
     "doctor": "doctor:doctor",
     "config": "config:config",
     "support-bundle": "support_bundle:support_bundle",
+    "completion": "completion:completion",
 }
 
 
@@ -53,6 +56,10 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(f"farshore.cli.{module}"), attribute)
+        if _COMPLETING in os.environ:
+            from farshore.cli.completion import fit
+
+            return fit(command)
         return command
 
 

@@ -195,6 +195,11 @@ class Export:
     volume: str
     uri: str
     read_only: bool = False
+    unix: str | None = None
+    """Path of the socket; None for an export on TCP."""
+    tcp: str | None = None
+    """HOST:PORT that it listens on."""
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +207,32 @@ class Exports(Answer):
     """Volumes that NBD clients can open."""
 
     exports: tuple[Export, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportClient:
+    """A program that may open a group's exports over TLS."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExportClients(Answer):
+    """All of a group."""
+
+    clients: tuple[ExportClient, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate(Answer):
+    """What a client that was let in needs, all PEM. `key` is a secret, and kept nowhere else."""
+
+    client: str
+    fingerprint: str
+    authority: str
+    certificate: str
+    key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,15 +200,29 @@ class Node:
         return read(answers.Exports, self.call("GET", "/v1/exports"))
 
     def create_export(
-        self, group: str, volume: str | None = None, *, tcp: str | None = None, read_only: bool = False
+        self, group: str, volume: str | None = None, *, tcp: str | None = None, **how: Any
     ) -> answers.Exports:
-        """Makes a volume, or all of a group, available to NBD clients."""
-        body = {"group": group, "volume": volume, "tcp": tcp, "read_only": read_only}
+        """Makes a volume, or all of a group, available to NBD clients. `how`: `read_only`; on `tcp` also
+        `tls`, and `names`, further names by which clients reach this host."""
+        body = {"group": group, "volume": volume, "tcp": tcp, **how}
         return read(answers.Exports, self.call("POST", "/v1/exports", body))
 
     def delete_export(self, group: str, volume: str | None = None, *, tcp: str | None = None) -> None:
         """Takes exports back."""
         self.call("DELETE", "/v1/exports", query={"group": group, "volume": volume, "tcp": tcp})
+
+    def export_clients(self, group: str) -> answers.ExportClients:
+        """Who may open the group's exports over TLS."""
+        return read(answers.ExportClients, self.call("GET", "/v1/exports/clients", query={"group": group}))
+
+    def allow_export_client(self, group: str, client: str) -> answers.ClientCertificate:
+        """Lets a client in; its key exists in the answer alone."""
+        body = {"group": group, "client": client}
+        return read(answers.ClientCertificate, self.call("POST", "/v1/exports/clients", body))
+
+    def disallow_export_client(self, group: str, client: str) -> None:
+        """Takes that back, and ends the client's connections."""
+        self.call("DELETE", "/v1/exports/clients", query={"group": group, "client": client})
 
     # -- devices
 

@@ -20,7 +20,7 @@ from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.scoreboard import BoardImage
 from farshore.core.secondary import Secondary, SecondarySetup
 from farshore.engine import log
-from farshore.engine.intents import addresses_of, check_unchangeable, uri_of
+from farshore.engine.intents import address_of_volume, addresses_of, certificates_of, check_unchangeable
 from farshore.engine.journal import Journal
 from farshore.engine.line import Identity, Manner
 from farshore.engine.link_queues import left_on_disk
@@ -110,7 +110,7 @@ class RunningCopy:
         )
         copy = PrimaryCopy(Primary(setup), shop)
         self._known_links(copy.links)
-        copy.nbd.offer(addresses_of(config, stored.volumes))
+        copy.nbd.offer(addresses_of(config, stored.volumes), certificates_of(config, stored.directory))
         return copy
 
     def _secondary(self, shop: Workshop) -> SecondaryCopy:
@@ -216,8 +216,10 @@ class RunningCopy:
         check_unchangeable(old, new)
         changed = self._reload_links(self.role.links, old, new)
         if isinstance(self.role, PrimaryCopy):
-            if old.exports != new.exports:
-                self.role.nbd.offer(addresses_of(new, self._stored.volumes))
+            same = (old.exports, old.export_clients) == (new.exports, new.export_clients)
+            if not same or any(each.tls for each in new.exports):  # whose certificate may be a new one
+                certificates = certificates_of(new, self._stored.directory)
+                self.role.nbd.offer(addresses_of(new, self._stored.volumes), certificates)
                 changed.append("exports")
         elif old.upstream != new.upstream:
             self._reload_upstream(self.role, new)
@@ -266,7 +268,7 @@ class RunningCopy:
                 "name": each.name,
                 "path": each.path,
                 "size": self._stored.volumes[each.id].size,
-                "uri": uri_of(config, each),
+                "uri": address_of_volume(config, each),
             }
             for each in config.volumes
         ]

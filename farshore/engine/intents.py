@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from farshore.engine.nbd_exports import Exported
 from farshore.engine.nbd_server import Address
+from farshore.engine.nbd_tls import Certificates
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import CopyConfig
+from farshore.model.copy_config import TLS_FILES, CopyConfig
 from farshore.model.device_config import identity_of
+from farshore.model.export_address import uri_of
 from farshore.model.volumes import VolumeSpec
 from farshore.store.volume import Volume
 
@@ -31,22 +32,24 @@ def addresses_of(config: CopyConfig, volumes: Mapping[int, Volume]) -> dict[Addr
         if intent.unix is not None:
             offered.setdefault(("unix", intent.unix), []).append(export)
         if intent.tcp is not None:
-            offered.setdefault(("tcp", intent.tcp), []).append(export)
+            offered.setdefault(("tls" if intent.tls else "tcp", intent.tcp), []).append(export)
     return offered
 
 
-def uri_of(config: CopyConfig, volume: VolumeSpec) -> str | None:
+def certificates_of(config: CopyConfig, directory: str) -> Certificates:
+    """What the copy's TLS exports work with; the node lays the files into the copy's directory."""
+    authority, certificate, key = (f"{directory}/{name}" for name in TLS_FILES)
+    return Certificates(
+        authority, certificate, key, frozenset(each.fingerprint for each in config.export_clients)
+    )
+
+
+def address_of_volume(config: CopyConfig, volume: VolumeSpec) -> str | None:
     """What a client opens to write to a volume; on a Unix socket if there is one, None if there is no
     writable export of it."""
-    name = quote(volume.name, safe="")
     writable = [each for each in config.exports if each.volume == volume.id and not each.read_only]
-    for intent in writable:
-        if intent.unix is not None:
-            return f"nbd+unix:///{name}?socket={quote(intent.unix, safe='/')}"
-    for intent in writable:
-        if intent.tcp is not None:
-            return f"nbd://{intent.tcp}/{name}"
-    return None
+    chosen = next((each for each in writable if each.unix is not None), next(iter(writable), None))
+    return None if chosen is None else uri_of(chosen, volume.name)
 
 
 def check_unchangeable(old: CopyConfig, new: CopyConfig) -> None:

@@ -8,15 +8,19 @@ A request that fails is answered with its error and ends nothing.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import deque
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 
 from farshore.core.write_path import Batch
-from farshore.engine.arena import LARGEST_WINDOW, WINDOW, Arena
+from farshore.engine.arena import LARGEST_WINDOW, WINDOW
 from farshore.engine.frame_buffer import FrameBuffer
 from farshore.engine.nbd_exports import Exported
-from farshore.engine.nbd_tokens import Answers, Split
+from farshore.engine.nbd_service import Service
+from farshore.engine.nbd_tls import Doorkeeper, SecureSocket
+from farshore.engine.nbd_tokens import Split
 from farshore.engine.outbound import Outbound
 from farshore.engine.reactor import BROKEN, READABLE, WRITABLE, Reactor
 from farshore.model.volumes import MAX_REQUEST, TRIM, WRITE, ZERO
@@ -24,7 +28,8 @@ from farshore.wire import frame
 from farshore.wire.nbd import constants as nbd
 from farshore.wire.nbd.errnos import nbd_error
 from farshore.wire.nbd.export import ExportCatalogue
-from farshore.wire.nbd.negotiation import Closed, Negotiation, Ready
+from farshore.wire.nbd.negotiation import Negotiation
+from farshore.wire.nbd.outcome import Closed, Ready, Securing
 from farshore.wire.nbd.replies import error_reply, simple_replies, simple_reply
 from farshore.wire.nbd.transmission import REQUEST_HEADER, Partial, Request, RequestParser
 
@@ -41,36 +46,17 @@ _ROUNDS: Final = 64
 """Calls of the system that one turn spends on the payload of one large write."""
 
 
-class Service(Protocol):
-    """What a connection needs of its server."""
-
-    reactor: Reactor
-    arena: Arena
-    answers: Answers
-    batch: Batch
-
-    def submit(self) -> None:
-        """Hand the batch over now; a new one is begun."""
-
-    def request(self, connection: Connection, request: Request) -> None:
-        """A request that is no write: a READ, FLUSH, CACHE or BLOCK_STATUS."""
-
-    def resume(self, connection: Connection) -> None:
-        """Answers have left; go on with the reads that wait for that."""
-
-    def forget(self, connection: Connection) -> None:
-        """The connection has ended."""
-
-
 class Connection:
     """See the module."""
 
     __slots__ = (
+        "_door",
         "_events",
         "_fd",
         "_filled",
         "_large",
         "_leaving",
+        "_loop",
         "_negotiation",
         "_parser",
         "_partial",
@@ -80,6 +66,7 @@ class Connection:
         "_timer",
         "_usual",
         "_window",
+        "client",
         "contexts",
         "done",
         "export",
@@ -91,9 +78,19 @@ class Connection:
         "structured",
     )
 
-    def __init__(self, service: Service, sock: socket.socket, exports: ExportCatalogue, name: str) -> None:
+    def __init__(
+        self,
+        service: Service,
+        sock: socket.socket,
+        exports: ExportCatalogue,
+        name: str,
+        door: Doorkeeper | None = None,
+    ) -> None:
         self._service = service
-        self._sock = sock
+        self._sock: socket.socket | SecureSocket = sock
+        self._loop: Reactor | SecureSocket = service.reactor
+        self._door = door  # who may come in, at an address that speaks TLS and nothing else
+        self.client = ""  # the fingerprint that it proved to have, behind TLS
         self._fd = sock.fileno()
         self.name = name
         self.outbound = Outbound()
@@ -106,7 +103,7 @@ class Connection:
         self.export: Exported | None = None
         self.contexts: tuple[tuple[int, str], ...] = ()
         self.structured = False
-        self._negotiation: Negotiation | None = Negotiation(exports)
+        self._negotiation: Negotiation | None = Negotiation(exports, tls=door is not None)
         self._parser: RequestParser
         self._tail = b""
         self._window = WINDOW
@@ -189,7 +186,7 @@ class Connection:
         if isinstance(outcome, Ready):
             self._timer.cancel()
             self._negotiation = None
-            self._service.reactor.on_event(self._fd, self._requests_ready)
+            self._loop.on_event(self._fd, self._requests_ready)
             assert isinstance(outcome.export.handle, Exported)
             self.export = outcome.export.handle
             self.contexts, self.structured = outcome.contexts, outcome.structured
@@ -201,7 +198,32 @@ class Connection:
             self._parse(start, end)
         elif isinstance(outcome, Closed):
             self._leaving, self._usual = True, False
+        elif isinstance(outcome, Securing):
+            self._secure(negotiation)
+            return
         self._service.answers.touch(self)
+
+    def _secure(self, negotiation: Negotiation) -> None:
+        """Sends what was said in the clear; from then on there is TLS."""
+        assert self._door is not None
+        assert isinstance(self._sock, socket.socket)
+        with contextlib.suppress(OSError):
+            self.outbound.send_to(self._sock)
+        if self.outbound:  # a few bytes that nobody takes
+            self.close()
+            return
+        self._sock = self._loop = secure = SecureSocket(self._service.reactor, self._sock, self._door)
+        secure.begin(partial(self._secured, negotiation), self._turn_away)
+
+    def _secured(self, negotiation: Negotiation, fingerprint: str) -> None:
+        self.client = fingerprint
+        negotiation.secured()
+        self._loop.on_event(self._fd, self._ready)
+        self._ready(READABLE)  # what came with the end of the handshake
+
+    def _turn_away(self, reason: str) -> None:
+        self._service.turned_away(self, reason)
+        self.close()
 
     def _parse(self, start: int, end: int) -> None:
         arena = self._service.arena
@@ -348,8 +370,9 @@ class Connection:
                 return
         if self._usual and not outbound.size and self.pending <= OUTSTANDING:
             return
-        if self._leaving and not self.outbound and not self.pending and not self.reading and not self.reads:
-            self.close()
+        if self._leaving and not (self.outbound or self.pending or self.reading or self.reads):
+            if not (isinstance(self._sock, SecureSocket) and self._sock.unsent):
+                self.close()
             return
         if self.reads and not self.outbound:
             self._service.resume(self)
@@ -361,14 +384,14 @@ class Connection:
         self._usual = events == READABLE and not self.reading
         if events != self._events:
             self._events = events
-            self._service.reactor.change(self._fd, events)
+            self._loop.change(self._fd, events)
 
     def close(self) -> None:
         """Ends the connection; what it has written so far is carried out all the same."""
         if self.closed:
             return
         self._timer.cancel()
-        self._service.reactor.remove(self._fd)
+        self._loop.remove(self._fd)
         self._fd = -1
         self._sock.close()
         self.outbound.clear()

@@ -23,6 +23,7 @@ from farshore.engine.listener import Listener
 from farshore.engine.nbd_connection import Connection
 from farshore.engine.nbd_exports import Catalogue, Exported
 from farshore.engine.nbd_reads import DirtyExtents, Reads
+from farshore.engine.nbd_tls import Certificates, Doorkeeper
 from farshore.engine.nbd_tokens import Answers
 from farshore.engine.pool import Pool
 from farshore.engine.reactor import Reactor
@@ -33,9 +34,11 @@ from farshore.wire.nbd.transmission import REQUEST_HEADER, Request
 MOST_CLIENTS: Final = 128
 _BACKLOG: Final = 128
 _SOCKET_BUFFER: Final = 1 << 20
+_TOLD_EVERY: Final = 10.0
+"""Seconds between two events about clients that were turned away: strangers must not fill the journal."""
 
 Address: TypeAlias = tuple[str, str]
-"""("unix", path) or ("tcp", "HOST:PORT")."""
+"""("unix", path), ("tcp", "HOST:PORT") or, for TLS and nothing else, ("tls", "HOST:PORT")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Surroundings:
     """For reads that wait for a disk."""
     tidy: Callable[[], None]
     """Called when a client is gone."""
+    note: Callable[[str, dict[str, object]], None]
+    """Takes an event, its kind and its fields."""
 
 
 class NbdServer:
@@ -60,7 +65,7 @@ class NbdServer:
         link_names: Callable[[], Sequence[str]],
     ) -> None:
         self.reactor = around.reactor
-        self._tidy = around.tidy
+        self._tidy, self._note = around.tidy, around.note
         self.answers = Answers()
         self.batch = Batch()
         self.arena = Arena(self.submit)
@@ -69,21 +74,30 @@ class NbdServer:
         self._link_names = link_names
         self._reads = Reads(self.answers, around.pool, dirty_extents)
         self._listeners: dict[Address, tuple[Listener, Catalogue]] = {}
+        self._door: Doorkeeper | None = None
+        self._turned_away, self._told_at = 0, float("-inf")
 
     # -- listeners --------------------------------------------------------------------------
 
-    def offer(self, exports: Mapping[Address, Sequence[Exported]]) -> None:
-        """Listens on exactly these addresses. Clients of exports that end are let go.
+    def offer(
+        self, exports: Mapping[Address, Sequence[Exported]], certificates: Certificates | None = None
+    ) -> None:
+        """Listens on exactly these addresses. Clients of exports that end are let go, and those behind TLS
+        that `certificates`, which TLS needs, no longer let in.
 
-        Raises FarshoreError `address-in-use`, `permission` or `usage`; what was listened on before is
-        then left as it was.
+        Raises FarshoreError `address-in-use`, `permission`, `usage` or `state-damaged`; what was listened on
+        before is then left as it was.
         """
+        door = None
+        if certificates is not None and any(kind == "tls" for kind, _ in exports):
+            door = Doorkeeper(certificates.context(), certificates.clients)
         opened: dict[Address, socket.socket] = {}
         with contextlib.ExitStack() as undo:
             for address in exports.keys() - self._listeners.keys():
                 opened[address] = sock = _listen(address)
                 undo.callback(sock.close)
             undo.pop_all()
+        self._door = door
         for address in list(self._listeners):
             if address not in exports:
                 self._close_listener(address)
@@ -98,20 +112,22 @@ class NbdServer:
         }
         for client in list(self.clients):
             here, export = kept.get(client.name), client.export
-            if here is None or (export is not None and (export.id, export.read_only) not in here):
+            ended = here is None or (export is not None and (export.id, export.read_only) not in here)
+            if ended or (client.client and (door is None or client.client not in door.clients)):
                 client.close()
 
     def _take(self, address: Address, sock: socket.socket) -> None:
         if len(self.clients) >= MOST_CLIENTS:
             sock.close()
             return
-        if address[0] == "tcp":
+        if address[0] != "unix":
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         else:
             # What a client of a Unix socket may queue is its own affair; our answers are ours.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-        client = Connection(self, sock, self._listeners[address][1], _name(address))
+        door = self._door if address[0] == "tls" else None
+        client = Connection(self, sock, self._listeners[address][1], _name(address), door)
         if not client.closed:
             self.clients.add(client)
 
@@ -127,7 +143,7 @@ class NbdServer:
         return {
             address: listener.address
             for address, (listener, _) in self._listeners.items()
-            if address[0] == "tcp"
+            if address[0] != "unix"
         }
 
     # -- a turn -----------------------------------------------------------------------------
@@ -164,6 +180,14 @@ class NbdServer:
         """The connection has ended."""
         self.clients.discard(connection)
         self._tidy()
+
+    def turned_away(self, connection: Connection, reason: str) -> None:
+        """A client may not come in."""
+        self._turned_away += 1
+        if self.reactor.now - self._told_at >= _TOLD_EVERY:
+            told: dict[str, object] = {"address": connection.name, "reason": reason}
+            self._note("export-client-refused", {**told, "clients": self._turned_away})
+            self._turned_away, self._told_at = 0, self.reactor.now
 
     def outstanding(self) -> int:
         """Bytes that all clients make us hold."""

@@ -7,10 +7,10 @@ by the core's limit of a link's queue, replies to NBD clients by what a client m
 
 from __future__ import annotations
 
-import socket
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from farshore.model.messages import Buffer
 
@@ -18,6 +18,14 @@ _VECTORS: Final = 64
 """Buffers of one call. The system would take more, but a socket is full long before."""
 
 _LOOSE, _PREFIX, _BODY = 0, 1, 2
+
+
+class Sink(Protocol):
+    """What is sent to: a socket, or what stands in for one."""
+
+    def send(self, data: Buffer, /) -> int: ...
+
+    def sendmsg(self, buffers: Sequence[Buffer], /) -> int: ...
 
 
 class Outbound:
@@ -47,7 +55,7 @@ class Outbound:
         self._kinds += (_PREFIX, _BODY)
         self.size += len(prefix) + len(body)
 
-    def send_to(self, sock: socket.socket) -> int:
+    def send_to(self, sock: Sink) -> int:
         """Sends what the socket takes now and returns those bytes. Raises OSError when it is broken."""
         queue = self._queue
         if len(queue) == 1:  # nearly always, and then nearly always all of it

@@ -42,7 +42,7 @@ class PrimaryCopy:
         self.links = OutgoingLinks(core, shop, carrier, records, self.digests)
         self._runners = self.links.runners
         self.nbd = NbdServer(
-            Surroundings(shop.reactor, shop.read_pool, shop.tidy),
+            Surroundings(shop.reactor, shop.read_pool, shop.tidy, shop.journal.note),
             self._submit,
             self._dirty_extents,
             self._link_names,

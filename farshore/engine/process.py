@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     notifier = Notifier.take(os.environ)
     _prepare_process()
     # What a host does not permit is no event, and no reason not to start; devices say it in their status.
-    to_stderr(json.dumps({"kind": "residence", "fields": asdict(settle_in())}))
+    log.to_stderr(json.dumps({"kind": "residence", "fields": asdict(settle_in())}))
     failure = f"{directory}/failure.json"
     with contextlib.ExitStack() as opened:
         try:

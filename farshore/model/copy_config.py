@@ -30,6 +30,10 @@ from farshore.model.volumes import MAX_REQUEST, VolumeSpec
 
 CONFIG_VERSION = 1
 
+TLS_FILES = ("tls/ca-cert.pem", "tls/server-cert.pem", "tls/server-key.pem")
+"""In the copy's directory, for its exports over TLS: the authority that signed the clients' certificates, and
+what the engine proves itself with."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkIntent:
@@ -103,6 +107,17 @@ class ExportIntent:
     unix: str | None = None
     tcp: str | None = None
     read_only: bool = False
+    tls: bool = False
+    """On `tcp`, nothing but TLS, and only for the clients of `CopyConfig.export_clients`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportClient:
+    """A program elsewhere that may open the copy's exports over TLS."""
+
+    name: str
+    fingerprint: str
+    """SHA-256 of its certificate's DER form, lowercase hex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,7 @@ class CopyConfig:
     """Those that have begun and are not known to be done; likewise."""
     upstream: UpstreamIntent | None = None
     exports: tuple[ExportIntent, ...] = ()
+    export_clients: tuple[ExportClient, ...] = ()
     next_volume: int = 0
     """No volume of this group ever had this id or a higher one; 0 where none has gone yet."""
     unsettled: bool = False
@@ -168,6 +184,11 @@ def to_json(config: CopyConfig) -> dict[str, Any]:
     """The document, ready for `json.dumps`; ids as lowercase hex."""
     document: dict[str, Any] = asdict(config)
     document["version"] = CONFIG_VERSION
+    for export in document["exports"]:
+        # An engine from before TLS, which an upgrade leaves running, knows no such word and refuses it: only
+        # what it would otherwise serve in the clear may make it do so.
+        if not export["tls"]:
+            del export["tls"]
     return _hex(document)  # type: ignore[no-any-return]
 
 
@@ -201,6 +222,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             reroutes=tuple(_reroute(each) for each in document.get("reroutes", ())),
             upstream=_upstream(document.get("upstream")),
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
+            export_clients=tuple(ExportClient(**each) for each in document.get("export_clients", ())),
             next_volume=int(document.get("next_volume", 0)),
             unsettled=bool(document.get("unsettled", False)),
             placed_blank=bool(document.get("placed_blank", False)),

@@ -1,32 +1,59 @@
 """Which volumes of the primary copies here NBD clients can open, and under which address.
 
-One Unix socket per copy exports its volumes by name; further exports listen on TCP, or are read-only on a
-socket of their own. Making an export that exists gives its address again. The engine carries it out.
+One Unix socket per copy exports its volumes by name; further exports listen on TCP, with or without TLS, or
+are read-only on a socket of their own. Making an export that exists gives its address again. The engine
+carries it out.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import re
+import socket
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, ExportIntent
+from farshore.model.export_address import uri_of
 from farshore.model.options import Role
-from farshore.node import addresses, groups
+from farshore.node import addresses, export_certificates, groups
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 
+_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
-async def create(
-    node: Node, group: str, volume: str | None, *, tcp: str | None = None, read_only: bool = False
-) -> list[dict[str, Any]]:
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How volumes are to be exported."""
+
+    tcp: str | None = None
+    """HOST:PORT to listen on; None is the copy's Unix socket."""
+    read_only: bool = False
+    tls: bool = False
+    names: tuple[str, ...] = ()
+    """Under TLS, further names and addresses by which clients reach this host."""
+
+
+_WRITABLE = Wish()
+
+
+async def create(node: Node, group: str, volume: str | None, wish: Wish = _WRITABLE) -> list[dict[str, Any]]:
     """Exports one volume or all of a group. Raises FarshoreError; nothing was changed then."""
     async with node.changing(group):
         stored = groups.primary(node, group)
-        place = _place(node, stored, tcp, read_only)
+        place = _place(node, stored, wish)
         wanted = [replace(place, volume=each) for each in _volumes(stored.config, volume)]
+        missing = [each for each in wanted if each not in stored.config.exports]
+        for each in missing:
+            _refuse_conflicts(stored.config, each)
+        if wish.tls:
+            export_certificates.prepare(stored.directory, group, _names(node, place, wish))
         await ensure(node, stored, wanted)
+        if wish.tls and not missing:  # the engine shows a new certificate from its next look on
+            await carry_out(node, stored, stored.config)
     return [_document(stored.config, each) for each in wanted]
 
 
@@ -41,14 +68,14 @@ async def ensure(node: Node, stored: StoredCopy, wanted: Sequence[ExportIntent])
         stored = await _apply(node, stored, (*config.exports, *missing))
     for each in missing:
         what = f"{config.group_name}/{_name(config, each.volume)}"
-        uri = _uri(config, each)
+        uri = uri_of(each, _name(config, each.volume))
         node.journal.add("export-created", f"{what} was exported", group=config.group_name, uri=uri)
     return stored
 
 
 def unix_export(node: Node, stored: StoredCopy, volume: int, *, read_only: bool) -> ExportIntent:
     """The export of a volume on the Unix socket of its copy, whether or not there is one."""
-    return replace(_place(node, stored, None, read_only), volume=volume)
+    return replace(_place(node, stored, Wish(read_only=read_only)), volume=volume)
 
 
 async def delete(node: Node, group: str, volume: str | None, tcp: str | None) -> list[dict[str, Any]]:
@@ -88,7 +115,12 @@ def all_exports(node: Node) -> list[dict[str, Any]]:
 
 
 async def _apply(node: Node, stored: StoredCopy, exports: tuple[ExportIntent, ...]) -> StoredCopy:
-    fresh = node.put(replace(stored, config=replace(stored.config, exports=exports)))
+    return await carry_out(node, stored, replace(stored.config, exports=exports))
+
+
+async def carry_out(node: Node, stored: StoredCopy, config: CopyConfig) -> StoredCopy:
+    """Has the engine follow a change of the exports or of their clients."""
+    fresh = node.put(replace(stored, config=config))
     try:
         await stored.engine.ask("reload", seconds=15.0)
     except FarshoreError:
@@ -97,14 +129,69 @@ async def _apply(node: Node, stored: StoredCopy, exports: tuple[ExportIntent, ..
     return fresh
 
 
-def _place(node: Node, stored: StoredCopy, tcp: str | None, read_only: bool) -> ExportIntent:
-    if tcp is None:
-        unix = node.paths.nbd_socket(stored.config.copy, read_only=read_only)
-        return ExportIntent(-1, unix=str(unix), read_only=read_only)
-    address = addresses.parse(tcp)
+def _place(node: Node, stored: StoredCopy, wish: Wish) -> ExportIntent:
+    if wish.tcp is None:
+        if wish.tls or wish.names:
+            raise FarshoreError(
+                "usage",
+                "TLS is for exports on TCP",
+                next_step="write --tcp HOST:PORT --tls, or leave it out",
+            )
+        unix = node.paths.nbd_socket(stored.config.copy, read_only=wish.read_only)
+        return ExportIntent(-1, unix=str(unix), read_only=wish.read_only)
+    address = addresses.parse(wish.tcp)
     if address.port == 0:
         raise FarshoreError("usage", "an export needs a port", next_step="write --tcp HOST:PORT")
-    return ExportIntent(-1, tcp=str(address), read_only=read_only)
+    if wish.names and not wish.tls:
+        raise FarshoreError("usage", "names are for exports with TLS", next_step="add --tls")
+    return ExportIntent(-1, tcp=str(address), read_only=wish.read_only, tls=wish.tls)
+
+
+def _refuse_conflicts(config: CopyConfig, wanted: ExportIntent) -> None:
+    """An address speaks TLS or does not, and offers a volume once."""
+    here = [each for each in config.exports if wanted.tcp is not None and each.tcp == wanted.tcp]
+    if any(each.tls != wanted.tls for each in here):
+        raise FarshoreError(
+            "exists",
+            f"{config.group_name} is exported at {wanted.tcp} {'without' if wanted.tls else 'with'} TLS",
+            means="nothing was changed; an address speaks TLS to all of its clients or to none",
+            next_step="choose another port, or farshore export delete first",
+        )
+    if any(each.volume == wanted.volume for each in here):
+        raise FarshoreError(
+            "exists",
+            f"{config.group_name}/{_name(config, wanted.volume)} is exported at {wanted.tcp}"
+            f" {'for writing' if wanted.read_only else 'read-only'}",
+            means="nothing was changed",
+            next_step="choose another port, or farshore export delete first",
+        )
+
+
+def _names(node: Node, place: ExportIntent, wish: Wish) -> set[str]:
+    """What clients may call this host: its own names, the address listened on, what the operator adds."""
+    assert place.tcp is not None
+    address = addresses.parse(place.tcp)
+    hosts = {
+        addresses.reachable(address).host,
+        "localhost",
+        "127.0.0.1",
+        "::1",
+        socket.gethostname(),
+        node.name,
+    }
+    found = {host.lower() for host in (*hosts, *wish.names)}
+    for name in wish.names:
+        if not _HOST.fullmatch(name.lower()) and not _is_address(name):
+            raise FarshoreError("usage", f"{name!r} is neither a host's name nor an address")
+    return {each for each in found if _HOST.fullmatch(each) or _is_address(each)}
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _volumes(config: CopyConfig, name: str | None) -> list[int]:
@@ -119,18 +206,18 @@ def _volumes(config: CopyConfig, name: str | None) -> list[int]:
 
 
 def _document(config: CopyConfig, export: ExportIntent) -> dict[str, Any]:
+    name = _name(config, export.volume)
+    tcp = None if export.tcp is None else str(addresses.reachable(addresses.parse(export.tcp)))
     return {
         "group": config.group_name,
-        "volume": _name(config, export.volume),
-        "uri": _uri(config, export),
+        "volume": name,
+        "uri": uri_of(export, name, tcp),
         "read_only": export.read_only,
+        "unix": export.unix,
+        "tcp": export.tcp,
+        "tls": export.tls,
     }
 
 
 def _name(config: CopyConfig, volume: int) -> str:
     return next(each.name for each in config.volumes if each.id == volume)
-
-
-def _uri(config: CopyConfig, export: ExportIntent) -> str:
-    name = _name(config, export.volume)
-    return f"nbd://{export.tcp}/{name}" if export.tcp else f"nbd+unix:///{name}?socket={export.unix}"

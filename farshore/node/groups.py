@@ -12,6 +12,7 @@ from typing import Any
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, ExportIntent, to_json
+from farshore.model.export_address import uri_of
 from farshore.model.options import Role
 from farshore.model.volumes import VolumeSpec
 from farshore.node import chains, disks, giving_up, intent, places
@@ -151,7 +152,7 @@ def uri(config: CopyConfig, volume: int, *, read_only: bool = False) -> str | No
     name = next(each.name for each in config.volumes if each.id == volume)
     for export in config.exports:
         if export.volume == volume and export.unix is not None and export.read_only == read_only:
-            return f"nbd+unix:///{name}?socket={export.unix}"
+            return uri_of(export, name)
     return None
 
 

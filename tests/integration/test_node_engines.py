@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.node import commands, engine_process, exports, groups, reconcile, status
+from farshore.node import commands, engine_process, export_clients, exports, groups, reconcile, status
 from farshore.node.copies import StoredCopy
 from farshore.node.intent import GroupWish, VolumeWish
 from farshore.node.node import Node
@@ -234,7 +234,9 @@ def test_volumes_are_exported_from_the_start_and_exports_can_be_changed(tmp_path
             socket = node.paths.nbd_socket(stored.config.copy)
             assert made["uri"] == f"nbd+unix:///data?socket={socket}"
             assert groups.document(stored)["volumes"][0]["uri"] == made["uri"]
-            (tcp,) = await exports.create(node, "orders", "data", tcp="127.0.0.1:10809", read_only=True)
+            (tcp,) = await exports.create(
+                node, "orders", "data", exports.Wish("127.0.0.1:10809", read_only=True)
+            )
             assert (tcp["uri"], tcp["read_only"]) == ("nbd://127.0.0.1:10809/data", True)
             assert len(exports.all_exports(node)) == 2
             await exports.delete(node, "orders", None, "127.0.0.1:10809")
@@ -246,6 +248,40 @@ def test_volumes_are_exported_from_the_start_and_exports_can_be_changed(tmp_path
             assert caught.value.code.name == "not-found"
             with pytest.raises(FarshoreError) as caught:
                 await exports.create(node, "orders", "other")
+            assert caught.value.code.name == "not-found"
+
+    asyncio.run(scenario())
+
+
+def test_an_address_speaks_tls_to_all_or_to_none_and_offers_a_volume_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path / "a", "a") as opened:
+            node = opened.node
+            stored = await make(node, tmp_path)
+            at = "127.0.0.1:10809"
+            (made,) = await exports.create(node, "orders", None, exports.Wish(at, tls=True))
+            assert (made["uri"], made["tls"]) == (f"nbds://{at}/data", True)
+            assert exports.all_exports(node)[1] == made
+            for wish in (exports.Wish(at), exports.Wish(at, tls=True, read_only=True)):
+                with pytest.raises(FarshoreError) as caught:
+                    await exports.create(node, "orders", None, wish)
+                assert caught.value.code.name == "exists"
+            for wish in (exports.Wish(tls=True), exports.Wish(at, tls=True, names=("no host",))):
+                with pytest.raises(FarshoreError) as caught:
+                    await exports.create(node, "orders", None, wish)
+                assert caught.value.code.name == "usage"
+            issued = await export_clients.allow(node, "orders", "app")
+            assert "PRIVATE KEY" in issued["key"]
+            kept = b"".join(each.read_bytes() for each in stored.directory.rglob("*") if each.is_file())
+            assert issued["key"].splitlines()[1].encode() not in kept
+            with pytest.raises(FarshoreError) as caught:
+                await export_clients.allow(node, "orders", "app")
+            assert caught.value.code.name == "exists"
+            config = groups.primary(node, "orders").config
+            assert export_clients.listed(config) == [{"name": "app", "fingerprint": issued["fingerprint"]}]
+            await export_clients.disallow(node, "orders", "app")
+            with pytest.raises(FarshoreError) as caught:
+                await export_clients.disallow(node, "orders", "app")
             assert caught.value.code.name == "not-found"
 
     asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""What NBD clients can open."""
+"""What NBD clients can open, and which of them may where TLS asks them who they are."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from farshore.api import schema
 from farshore.api.routes.the_node import TheNode
-from farshore.node import exports
+from farshore.node import export_clients, exports, groups
 
 router = APIRouter(prefix="/exports", tags=["exports"])
 
@@ -18,8 +18,8 @@ async def list_exports(node: TheNode) -> dict[str, Any]:
 
 @router.post("")
 async def create(node: TheNode, body: schema.Export) -> dict[str, Any]:
-    made = await exports.create(node, body.group, body.volume, tcp=body.tcp, read_only=body.read_only)
-    return {"schema": 1, "exports": made}
+    wish = exports.Wish(body.tcp, body.read_only, body.tls, tuple(body.names))
+    return {"schema": 1, "exports": await exports.create(node, body.group, body.volume, wish)}
 
 
 @router.delete("")
@@ -27,3 +27,19 @@ async def delete(
     node: TheNode, group: str, volume: str | None = None, tcp: str | None = None
 ) -> dict[str, Any]:
     return {"schema": 1, "exports": await exports.delete(node, group, volume, tcp)}
+
+
+@router.get("/clients")
+async def list_clients(node: TheNode, group: str) -> dict[str, Any]:
+    return {"schema": 1, "clients": export_clients.listed(groups.primary(node, group).config)}
+
+
+@router.post("/clients", status_code=201)
+async def allow(node: TheNode, body: schema.ExportClient) -> dict[str, Any]:
+    return {"schema": 1, **await export_clients.allow(node, body.group, body.client)}
+
+
+@router.delete("/clients")
+async def disallow(node: TheNode, group: str, client: str) -> dict[str, Any]:
+    await export_clients.disallow(node, group, client)
+    return {"schema": 1, "group": group, "client": client}

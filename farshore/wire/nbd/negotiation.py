@@ -2,12 +2,18 @@
 
     greeting ─> CLIENT_FLAGS ─> OPTION ⇄ SKIP       SKIP passes over an option too long to look at
                      │            │ GO or EXPORT_NAME of an export that exists ─> Ready
+                     │            │ STARTTLS where TLS is wanted ─> Securing ─ `secured` ─> OPTION
                      └────────────┴ ABORT, a broken rule, too much of anything ─> Closed
 
 Always true: an option that fails changes nothing, except that a failed SET_META_CONTEXT leaves no contexts
 selected, as the protocol says; at most MAX_OPTION bytes of input are kept; any split of the input gives the
-same output. EXPORT_NAME has no error reply, so where it fails the connection is closed.
-It owns no clock: the caller bounds how long a handshake may take. TLS is refused for now.
+same output (but for bytes behind STARTTLS). EXPORT_NAME has no error reply: where it fails the connection is
+closed.
+It owns no clock: the caller bounds how long a handshake may take.
+
+An address is either without TLS, and then STARTTLS is refused, or with TLS for everything: until it stands no
+option but STARTTLS and ABORT is looked at, and nothing that came before it counts afterwards. A byte behind
+STARTTLS, which nobody may send before the answer, ends the connection: it could be somebody else's.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from farshore.errors import IllegalEvent
 from farshore.wire.nbd.constants import (
@@ -44,6 +50,7 @@ from farshore.wire.nbd.constants import (
     NBD_OPT_STRUCTURED_REPLY,
     NBD_REP_ACK,
     NBD_REP_ERR_INVALID,
+    NBD_REP_ERR_TLS_REQD,
     NBD_REP_ERR_TOO_BIG,
     NBD_REP_ERR_UNKNOWN,
     NBD_REP_ERR_UNSUP,
@@ -60,47 +67,12 @@ from farshore.wire.nbd.options import (
     info_request,
     meta_context_query,
 )
-from farshore.wire.nbd.transmission import Limits
+from farshore.wire.nbd.outcome import Closed, Outcome, Ready, Securing
 
 _pack_option_reply = struct.Struct(">QIII").pack
 _OPTION_HEADER = struct.Struct(">QII")
 _KNOWN_CLIENT_FLAGS: Final = NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES
 _RESERVED: Final = bytes(124)
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """An export was chosen: the transmission phase begins with `leftover`.
-
-    `contexts`: the (id, name) pairs that each BLOCK_STATUS is answered for. A name that has left the export
-    since it was selected still needs its answer.
-    """
-
-    export: ExportInfo
-    structured: bool
-    contexts: tuple[tuple[int, str], ...]
-    leftover: bytes
-
-    def limits(self) -> Limits:
-        """What the requests of this connection are measured against."""
-        return Limits(
-            size=self.export.size,
-            read_only=self.export.read_only,
-            structured=self.structured,
-            block_status=bool(self.contexts),
-            min_block=self.export.min_block,
-            max_payload=self.export.max_block,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """Send what `feed` returned, then close. `reason` is for the log."""
-
-    reason: str
-
-
-Outcome: TypeAlias = Ready | Closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +103,11 @@ class Negotiation:
         ">QQH", NBD_MAGIC, NBD_IHAVEOPT, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES
     )
 
-    def __init__(self, exports: ExportCatalogue) -> None:
+    def __init__(self, exports: ExportCatalogue, *, tls: bool = False) -> None:
         self.outcome: Outcome | None = None
         self._exports = exports
+        self._tls = tls
+        self._secured = False
         self._input = bytearray()
         self._client_flags: int | None = None
         self._option: _Option | None = None
@@ -158,6 +132,16 @@ class Negotiation:
         if self.outcome is not None:
             raise IllegalEvent(type(self.outcome).__name__, "feed")
         self._input += data
+        return self._steps()
+
+    def secured(self) -> None:
+        """TLS stands: the options begin anew. Raises IllegalEvent where none was asked for."""
+        if not isinstance(self.outcome, Securing):
+            raise IllegalEvent(type(self.outcome).__name__, "secured")
+        self.outcome, self._secured = None, True
+        self._structured, self._selected = False, _Selected()
+
+    def _steps(self) -> bytes:
         sent: list[bytes] = []
         while self.outcome is None:
             reply = self._step()
@@ -232,11 +216,15 @@ class Negotiation:
             return self._answer(option.number, b"")
         if option.number == NBD_OPT_SET_META_CONTEXT:
             self._selected = _Selected()
+        if self._in_the_clear and option.number != NBD_OPT_STARTTLS:
+            return self._refuse_in_the_clear(option.number)
         if option.number not in self._handlers:
             return _error(option.number, NBD_REP_ERR_UNSUP, "this server does not know the option")
         return _error(option.number, NBD_REP_ERR_TOO_BIG, f"options are limited to {MAX_OPTION} bytes")
 
     def _answer(self, number: int, data: bytes) -> bytes:
+        if self._in_the_clear and number not in (NBD_OPT_STARTTLS, NBD_OPT_ABORT):
+            return self._refuse_in_the_clear(number)
         handler = self._handlers.get(number)
         if handler is None:
             return _error(number, NBD_REP_ERR_UNSUP, "this server does not know the option")
@@ -246,6 +234,15 @@ class Negotiation:
             if number == NBD_OPT_EXPORT_NAME:
                 return self._close(str(invalid))
             return _error(number, NBD_REP_ERR_INVALID, str(invalid))
+
+    @property
+    def _in_the_clear(self) -> bool:
+        return self._tls and not self._secured
+
+    def _refuse_in_the_clear(self, number: int) -> bytes:
+        if number == NBD_OPT_EXPORT_NAME:
+            return self._close("a client without TLS at an address that wants it")
+        return _error(number, NBD_REP_ERR_TLS_REQD, "this address speaks TLS only")
 
     def _export_name(self, data: bytes) -> bytes:
         name = export_name(data)
@@ -274,7 +271,14 @@ class Negotiation:
 
     def _start_tls(self, data: bytes) -> bytes:
         _no_data(data)
-        return _error(NBD_OPT_STARTTLS, NBD_REP_ERR_UNSUP, "TLS is not available here")
+        if not self._tls:
+            return _error(NBD_OPT_STARTTLS, NBD_REP_ERR_UNSUP, "there is no TLS at this address")
+        if self._secured:
+            raise InvalidOptionError("TLS stands already")
+        if self._input:
+            return self._close("bytes behind STARTTLS, before its answer")
+        self.outcome = Securing()
+        return _reply(NBD_OPT_STARTTLS, NBD_REP_ACK)
 
     def _structured_reply(self, data: bytes) -> bytes:
         _no_data(data)

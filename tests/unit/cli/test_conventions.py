@@ -31,8 +31,9 @@ def _commands(
 
 
 _ALL = dict(_commands(root.root))
-_NO_NODE = {("demo",)}
+_NO_NODE = {("demo",), ("completion",)}
 _SHOWS_NOTHING = {
+    ("completion",),  # but a script for a shell
     ("node", "stop"),
     ("node", "set"),
     ("node", "forget"),
@@ -42,6 +43,7 @@ _SHOWS_NOTHING = {
     ("group", "delete"),
     ("link", "delete"),
     ("export", "delete"),
+    ("export", "disallow"),
 }
 
 

@@ -206,32 +206,6 @@ def test_a_link_is_rerouted(api: Replay, farshore: Run) -> None:
     assert "(wrong-state)" in refused.err
 
 
-@pytest.mark.parametrize(
-    "words", [("export", "g/v"), ("export", "create", "g/v"), ("--api", "X", "export", "g/v")]
-)
-def test_an_export_prints_what_an_nbd_client_opens_and_nothing_else(
-    words: tuple[str, ...], api: Replay, farshore: Run
-) -> None:
-    export = {"group": "g", "volume": "v", "uri": "nbd+unix:///v?socket=/s", "read_only": False}
-    api.on("POST", "/v1/exports", {"schema": 1, "exports": [export]})
-    words = tuple(api.address if word == "X" else word for word in words)
-    assert farshore(*words).out == "nbd+unix:///v?socket=/s\n"
-    assert api.asked[0].body == {"group": "g", "volume": "v", "tcp": None, "read_only": False}
-    assert farshore("export", "--json", "--read-only", "--tcp", "127.0.0.1:10809", "g").json["exports"] == [
-        export
-    ]
-    assert api.asked[1].body == {"group": "g", "volume": None, "tcp": "127.0.0.1:10809", "read_only": True}
-
-
-def test_exports_are_listed_and_taken_back(api: Replay, farshore: Run) -> None:
-    export = {"group": "g", "volume": "v", "uri": "nbd://h:1/v", "read_only": True}
-    api.on("GET", "/v1/exports", {"schema": 1, "exports": [export]})
-    api.on("DELETE", "/v1/exports", {})
-    assert "read only" in farshore("export", "list").out
-    assert farshore("export", "delete", "g/v", "--tcp", "h:1").code == 0
-    assert api.asked[-1].target == "/v1/exports?group=g&volume=v&tcp=h%3A1"
-
-
 def test_an_invitation_prints_the_token_alone_on_stdout(api: Replay, farshore: Run) -> None:
     document = {"token": "t0k3n", "address": "a:7411", "fingerprint": "ab", "expires": "2026-01-01T00:00:00Z"}
     api.on("POST", "/v1/node/invite", document)

@@ -15,7 +15,8 @@ from farshore.engine.reactor import Reactor
 from farshore.model.messages import Buffer
 from farshore.wire.nbd import client
 from farshore.wire.nbd import constants as nbd
-from farshore.wire.nbd.negotiation import Negotiation, Ready
+from farshore.wire.nbd.negotiation import Negotiation
+from farshore.wire.nbd.outcome import Ready
 from farshore.wire.nbd.replies import simple_reply
 from tests.unit.engine.turning import turn_until
 from tests.unit.wire.nbd.client import Exports

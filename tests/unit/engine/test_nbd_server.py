@@ -6,108 +6,35 @@ out at once or holds them.
 
 import os
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from farshore.core.write_path import Batch
-from farshore.engine.local_writes import carry_out
 from farshore.engine.nbd_connection import LARGE, OUTSTANDING
 from farshore.engine.nbd_exports import Exported
 from farshore.engine.nbd_reads import READ_AHEAD
-from farshore.engine.nbd_server import MOST_CLIENTS, NbdServer, Surroundings
-from farshore.engine.pool import Pool
-from farshore.engine.reactor import Reactor
+from farshore.engine.nbd_server import MOST_CLIENTS
 from farshore.errors import FarshoreError
 from farshore.model.volumes import TRIM, WRITE, ZERO
-from farshore.store.claim import create_volume
 from farshore.wire.nbd import constants as nbd
 from tests.unit.engine import nbd_client as c
 from tests.unit.engine.nbd_client import NbdClient
+from tests.unit.engine.serving import SIZE, Serving
 from tests.waiting import wait_until
 
 KIB, MIB = 1 << 10, 1 << 20
-SIZE = 96 * MIB
-
-
-class _Serving:
-    """A server in a thread; everything that touches it runs on its loop, through `on_loop`."""
-
-    def __init__(self, directory: Path, sockets: Path) -> None:
-        self.reactor = Reactor()
-        self.pool = Pool(self.reactor, "reads", 2)
-        self.path = sockets / "nbd"
-        self.volume = create_volume(str(directory / "volume"), SIZE)
-        self.batches: list[Batch] = []
-        self.holding = False
-        around = Surroundings(self.reactor, self.pool, lambda: None)
-        self.server = NbdServer(around, self._issue, lambda *_: [(SIZE, False)], lambda: ["far"])
-        self.server.offer({("unix", str(self.path)): self.exports()})
-        self.reactor.at_turn_end(self._end_turn)
-        self._thread = threading.Thread(target=self.reactor.run)
-        self._thread.start()
-
-    def exports(self) -> list[Exported]:
-        return [
-            Exported(1, "data", self.volume, read_only=False),
-            Exported(1, "ro", self.volume, read_only=True),
-        ]
-
-    def _issue(self, batch: Batch) -> None:
-        kept = Batch(
-            batch.operations,
-            [None if each is None else bytes(each) for each in batch.payloads],
-            batch.tokens,
-            batch.durable,
-            batch.flushes,
-        )
-        self.batches.append(kept)
-        if not self.holding:
-            self.carry_out(kept)
-
-    def carry_out(self, batch: Batch, errno: int = 0) -> None:
-        """What core and carrier do between them."""
-        assert carry_out({1: self.volume}, batch.operations, batch.payloads) == {}
-        self.server.answers.take([*batch.tokens, *batch.flushes], errno)  # type: ignore[list-item]
-
-    def _end_turn(self) -> None:
-        self.server.end_requests()
-        self.server.answers.settle()
-
-    def on_loop(self, call: Callable[[], object]) -> None:
-        """Runs `call` on the loop and waits for its end."""
-        done = threading.Event()
-
-        def run() -> None:
-            call()
-            done.set()
-
-        self.reactor.post(run)
-        assert done.wait(10.0)
-
-    def client(self, export: str = "data") -> NbdClient:
-        return NbdClient(self.path, export)
-
-    def close(self) -> None:
-        self.on_loop(self.server.close)
-        self.reactor.post(self.reactor.stop)
-        self._thread.join(10.0)
-        self.pool.close()
-        self.reactor.close()
-        self.volume.close()
 
 
 @pytest.fixture
-def serving(tmp_path: Path, socket_directory: Path) -> Iterator[_Serving]:
-    made = _Serving(tmp_path, socket_directory)
+def serving(tmp_path: Path, socket_directory: Path) -> Iterator[Serving]:
+    made = Serving(tmp_path, socket_directory)
     yield made
     made.close()
 
 
-def test_requests_that_arrive_together_are_one_batch(serving: _Serving) -> None:
+def test_requests_that_arrive_together_are_one_batch(serving: Serving) -> None:
     with serving.client() as client:
         stream = b""
         for number in range(20):
@@ -121,7 +48,7 @@ def test_requests_that_arrive_together_are_one_batch(serving: _Serving) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 511, 64 * KIB, LARGE - 1, LARGE, LARGE + 1, 5 * MIB, 32 * MIB])
-def test_a_write_of_any_length_arrives_however_it_is_cut(serving: _Serving, length: int) -> None:
+def test_a_write_of_any_length_arrives_however_it_is_cut(serving: Serving, length: int) -> None:
     data = os.urandom(length)
     with serving.client() as client:
         whole = c._REQUEST.pack(0x25609513, 0, c.WRITE, 5, 12345, length) + data
@@ -134,7 +61,7 @@ def test_a_write_of_any_length_arrives_however_it_is_cut(serving: _Serving, leng
         assert client.read(0, 3) == b"abc"
 
 
-def test_what_each_command_becomes(serving: _Serving) -> None:
+def test_what_each_command_becomes(serving: Serving) -> None:
     with serving.client() as client:
         assert client.call(c.WRITE, 0, data=b"x", flags=c.FUA) == 0
         assert client.call(c.TRIM, 0, 4096) == 0
@@ -148,7 +75,7 @@ def test_what_each_command_becomes(serving: _Serving) -> None:
     assert [len(batch.flushes) for batch in serving.batches] == [0, 0, 0, 0, 1]
 
 
-def test_a_trim_longer_than_any_write_is_answered_once(serving: _Serving) -> None:
+def test_a_trim_longer_than_any_write_is_answered_once(serving: Serving) -> None:
     with serving.client() as client:
         assert client.call(c.WRITE, SIZE - 4, data=b"last") == 0
         assert client.call(c.TRIM, 0, SIZE) == 0
@@ -157,7 +84,7 @@ def test_a_trim_longer_than_any_write_is_answered_once(serving: _Serving) -> Non
     assert [operation[3] for operation in serving.batches[1].operations] == [32 * MIB] * 3
 
 
-def test_a_part_that_fails_fails_the_whole_request_once(serving: _Serving) -> None:
+def test_a_part_that_fails_fails_the_whole_request_once(serving: Serving) -> None:
     serving.holding = True
     with serving.client() as client:
         client.send(c.TRIM, 9, 0, SIZE)
@@ -183,21 +110,21 @@ def test_a_part_that_fails_fails_the_whole_request_once(serving: _Serving) -> No
     ],
 )
 def test_a_request_that_cannot_be_served_is_answered_and_the_next_one_served(
-    serving: _Serving, command: int, offset: int, length: int, flags: int, error: int
+    serving: Serving, command: int, offset: int, length: int, flags: int, error: int
 ) -> None:
     with serving.client() as client:
         assert client.call(command, offset, length, flags=flags) == error
         assert client.call(c.WRITE, 0, data=b"fine") == 0
 
 
-def test_a_write_that_is_too_long_is_passed_over(serving: _Serving) -> None:
+def test_a_write_that_is_too_long_is_passed_over(serving: Serving) -> None:
     with serving.client() as client:
         assert client.call(c.WRITE, 0, data=bytes(64 * MIB)) == nbd.NBD_EINVAL
         assert client.call(c.WRITE, 0, data=b"fine") == 0
     assert len(serving.batches) == 1
 
 
-def test_a_read_only_export_refuses_writes_and_serves_reads(serving: _Serving) -> None:
+def test_a_read_only_export_refuses_writes_and_serves_reads(serving: Serving) -> None:
     with serving.client("ro") as client:
         assert client.flags & nbd.NBD_FLAG_READ_ONLY
         assert client.call(c.WRITE, 0, data=b"no") == nbd.NBD_EPERM
@@ -205,7 +132,7 @@ def test_a_read_only_export_refuses_writes_and_serves_reads(serving: _Serving) -
     assert serving.batches == []
 
 
-def test_garbage_ends_its_connection_and_no_other(serving: _Serving) -> None:
+def test_garbage_ends_its_connection_and_no_other(serving: Serving) -> None:
     with serving.client() as good, serving.client() as bad:
         bad.sock.sendall(b"G" * 28)
         with pytest.raises(ConnectionResetError):
@@ -213,7 +140,7 @@ def test_garbage_ends_its_connection_and_no_other(serving: _Serving) -> None:
         assert good.call(c.WRITE, 0, data=b"fine") == 0
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_write_leaves_no_trace(serving: _Serving) -> None:
+def test_a_client_that_leaves_in_the_middle_of_a_write_leaves_no_trace(serving: Serving) -> None:
     with serving.client() as client:
         client.sock.sendall(c._REQUEST.pack(0x25609513, 0, c.WRITE, 1, 0, MIB) + bytes(1000))
     wait_until(lambda: not serving.server.clients)
@@ -222,7 +149,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_write_leaves_no_trace(serving: 
     assert [len(batch.operations) for batch in serving.batches] == [1]
 
 
-def test_disconnect_is_obeyed_after_what_is_outstanding_was_answered(serving: _Serving) -> None:
+def test_disconnect_is_obeyed_after_what_is_outstanding_was_answered(serving: Serving) -> None:
     serving.holding = True
     with serving.client() as client:
         client.send(c.WRITE, 1, 0, data=b"first")
@@ -234,7 +161,7 @@ def test_disconnect_is_obeyed_after_what_is_outstanding_was_answered(serving: _S
             client.take(1)
 
 
-def test_a_client_that_reads_no_answers_is_bounded_and_stalls_nobody(serving: _Serving) -> None:
+def test_a_client_that_reads_no_answers_is_bounded_and_stalls_nobody(serving: Serving) -> None:
     with serving.client() as deaf, serving.client() as good:
         deaf.sock.setblocking(False)
         asked = 0
@@ -258,7 +185,7 @@ def test_a_client_that_reads_no_answers_is_bounded_and_stalls_nobody(serving: _S
             deaf.take(MIB)
 
 
-def test_writes_that_are_held_are_bounded_for_each_client(serving: _Serving) -> None:
+def test_writes_that_are_held_are_bounded_for_each_client(serving: Serving) -> None:
     serving.holding = True
     request = c._REQUEST.pack(0x25609513, 0, c.WRITE, 1, 0, MIB) + bytes(MIB)
     with serving.client() as client:
@@ -272,7 +199,7 @@ def test_writes_that_are_held_are_bounded_for_each_client(serving: _Serving) -> 
         assert client.answer() == (0, 1)
 
 
-def test_one_client_too_many_is_turned_away_and_the_others_stay(serving: _Serving) -> None:
+def test_one_client_too_many_is_turned_away_and_the_others_stay(serving: Serving) -> None:
     clients = [serving.client() for _ in range(MOST_CLIENTS)]
     with pytest.raises(ConnectionResetError):
         serving.client()
@@ -283,7 +210,7 @@ def test_one_client_too_many_is_turned_away_and_the_others_stay(serving: _Servin
     serving.client().sock.close()
 
 
-def test_tcp_listeners_and_what_they_export_come_and_go(serving: _Serving) -> None:
+def test_tcp_listeners_and_what_they_export_come_and_go(serving: Serving) -> None:
     tcp = ("tcp", "127.0.0.1:0")
     offered = {("unix", str(serving.path)): serving.exports(), tcp: serving.exports()[:1]}
     serving.on_loop(lambda: serving.server.offer(offered))
@@ -296,7 +223,7 @@ def test_tcp_listeners_and_what_they_export_come_and_go(serving: _Serving) -> No
         serving.client("data")
 
 
-def test_an_export_that_ends_at_one_address_lets_go_of_the_clients_there(serving: _Serving) -> None:
+def test_an_export_that_ends_at_one_address_lets_go_of_the_clients_there(serving: Serving) -> None:
     unix, tcp = ("unix", str(serving.path)), ("tcp", "127.0.0.1:0")
     serving.on_loop(lambda: serving.server.offer({unix: serving.exports(), tcp: serving.exports()}))
     with NbdClient(serving.server.addresses()[tcp], "data") as far, serving.client("data") as near:
@@ -308,7 +235,7 @@ def test_an_export_that_ends_at_one_address_lets_go_of_the_clients_there(serving
 
 
 def _offer(
-    serving: _Serving, exports: dict[tuple[str, str], list[Exported]], refusals: list[FarshoreError]
+    serving: Serving, exports: dict[tuple[str, str], list[Exported]], refusals: list[FarshoreError]
 ) -> None:
     try:
         serving.server.offer(exports)
@@ -317,7 +244,7 @@ def _offer(
 
 
 def test_a_taken_address_is_refused_and_a_left_over_socket_is_not(
-    serving: _Serving, socket_directory: Path
+    serving: Serving, socket_directory: Path
 ) -> None:
     left_over = socket_directory / "left"
     with socket.socket(socket.AF_UNIX) as dead:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from farshore.wire.nbd import constants as nbd
 from farshore.wire.nbd.constants import transmission_flags
 from farshore.wire.nbd.export import ExportInfo
-from farshore.wire.nbd.negotiation import Closed, Negotiation, Ready
+from farshore.wire.nbd.negotiation import Negotiation
+from farshore.wire.nbd.outcome import Closed, Ready
 
 FIXED = bytes.fromhex("00000003")  # fixed newstyle, no zeroes
 HANDLE = object()

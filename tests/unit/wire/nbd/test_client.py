@@ -17,7 +17,8 @@ from farshore.wire.nbd.client import (
     Served,
     request,
 )
-from farshore.wire.nbd.negotiation import Negotiation, Ready
+from farshore.wire.nbd.negotiation import Negotiation
+from farshore.wire.nbd.outcome import Ready
 from farshore.wire.nbd.replies import simple_reply
 from farshore.wire.nbd.transmission import Limits, RequestParser
 from tests.unit.wire.nbd.client import DATA, Exports

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from farshore.errors import IllegalEvent
 from farshore.wire.nbd import constants as nbd
-from farshore.wire.nbd.negotiation import Closed, Negotiation, Ready
+from farshore.wire.nbd.negotiation import Negotiation
+from farshore.wire.nbd.outcome import Closed, Ready
 from tests.unit.wire.nbd.client import (
     DATA,
     FIXED,

@@ -1,0 +1,1 @@
+"""What is handed to people: the wheel, the source archive and the Debian package, installed and used."""

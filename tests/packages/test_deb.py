@@ -1,0 +1,158 @@
+"""The Debian package: installed, upgraded under load, kept while volumes are in use, removed."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from farshore import __version__
+from scripts.build_deb import debian_version
+from tests.packages.conftest import NEXT, ROOT, Debs
+from tests.packages.room import Room, possible
+from tests.requires import requires, requires_fuse, requires_root
+from tests.waiting import wait_until
+
+pytestmark = [
+    requires("dpkg-deb", "unshare", "nsenter"),
+    requires_fuse(),
+    requires_root(),
+    pytest.mark.timeout(300),
+]
+
+_DPKG = ("dpkg", "--force-unsafe-io", "--no-triggers")
+_PYTHON = "/usr/lib/farshore/bin/python"
+_WAIT_S = 60.0
+_UNITS = sorted((ROOT / "packaging/systemd").glob("farshore*.*"))
+
+
+@pytest.fixture(scope="module")
+def room(request: pytest.FixtureRequest) -> Iterator[Room]:
+    """A root with both packages at hand and none installed."""
+    if not possible():
+        pytest.skip("needs a kernel and a user that may mount an overlay in a namespace")
+    debs: Debs = request.getfixturevalue("debs")
+    with Room() as made:
+        made.put(debs.now, "/tmp/now.deb")
+        made.put(debs.later, "/tmp/later.deb")
+        made.put(Path(__file__).with_name("writer.py"), "/tmp/writer.py")
+        yield made
+
+
+@pytest.fixture
+def installed(room: Room) -> Iterator[Room]:
+    """The package of this tree; gone again after the test."""
+    room.done(*_DPKG, "-i", "/tmp/now.deb")
+    yield room
+    room.run("farshore", "node", "stop", "--engines")
+    room.done(*_DPKG, "--purge", "farshore")
+
+
+class Load:
+    """Somebody who writes all the time, to a URI or the path of a device."""
+
+    def __init__(self, room: Room, name: str, what: str) -> None:
+        self._room = room
+        self._progress, self._stop = f"/tmp/{name}-progress", f"/tmp/{name}-stop"
+        command = room.command(_PYTHON, "/tmp/writer.py", what, self._progress, self._stop)
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.goes_on()
+
+    def _rounds(self) -> int:
+        assert self._process.poll() is None, self._process.communicate()[1]
+        return int(self._room.run("cat", self._progress).stdout or 0)
+
+    def goes_on(self) -> None:
+        """Waits until more has been written than by now."""
+        before = self._rounds()
+        wait_until(lambda: self._rounds() > before, _WAIT_S, what="the load to go on")
+
+    def end(self) -> None:
+        """Everything that was written was acknowledged."""
+        self._room.done("touch", self._stop)
+        _, said = self._process.communicate(timeout=_WAIT_S)
+        assert self._process.returncode == 0, said
+
+
+def _running(room: Room) -> dict[str, str]:
+    """The pids of engine and device, as the room sees them, by module."""
+    script = "for f in /proc/[0-9]*/cmdline; do echo $f $(tr '\\0' ' ' <$f); done"
+    lines = [line.split() for line in room.run("sh", "-c", script).stdout.splitlines()]
+    ours = [line for line in lines if line[1:2] == [_PYTHON]]
+    modules = ("farshore.engine.process", "farshore.device")
+    return {name: line[0].split("/")[2] for line in ours for name in modules if name in line}
+
+
+def test_everything_lies_where_the_system_looks_for_it(installed: Room) -> None:
+    assert __version__ in installed.done("farshore", "--version")
+    assert installed.done("dpkg", "-V", "farshore") == ""
+    state = installed.done("dpkg-query", "-W", "-f", "${Status} ${Version}", "farshore")
+    assert state == f"install ok installed {debian_version(__version__)}"
+    assert "farshore-export" in installed.done("man", "-w", "farshore-export")
+    for place in (
+        "/usr/share/bash-completion/completions/farshore",
+        "/usr/share/zsh/vendor-completions/_farshore",
+        "/usr/share/fish/vendor_completions.d/farshore.fish",
+        "/usr/share/doc/farshore/copyright",
+        "/usr/lib/NetworkManager/dispatcher.d/90-farshore",
+        "/usr/lib/networkd-dispatcher/routable.d/90-farshore",
+        *(
+            f"/usr/lib/systemd/system/{each.name}"
+            for each in (ROOT / "packaging/systemd").glob("farshore*.*")
+        ),
+    ):
+        assert installed.there(place), place
+    owners = installed.done("find", "/usr/lib/farshore", "-not", "-uid", "0")
+    assert owners == ""
+    said = installed.done(_PYTHON, "-c", "import farshore.api.process as p; print(p.__file__)")
+    assert said.startswith("/usr/lib/farshore/lib/")
+
+
+def test_an_upgrade_disturbs_no_volume_and_a_removal_is_refused_while_one_is_served(installed: Room) -> None:
+    room = installed
+    room.done("farshore", "node", "start", "--listen", "127.0.0.1:0", "--name", "site")
+    volumes = [f"--volume={each}=/var/lib/farshore/{each}.img,size=16MiB" for each in ("data", "log")]
+    room.done("farshore", "group", "create", "orders", *volumes)
+    device = room.done("farshore", "device", "attach", "orders/log", "--way", "file").strip()
+    loads = [
+        Load(room, "nbd", room.done("farshore", "export", "orders/data").strip()),
+        Load(room, "device", device),
+    ]
+
+    def all_go_on() -> None:
+        for each in loads:
+            each.goes_on()
+        assert _running(room) == before
+
+    before = _running(room)
+    assert len(before) == 2
+    room.done(*_DPKG, "-i", "/tmp/later.deb")
+    all_go_on()
+    assert NEXT in room.done("farshore", "--version")
+    room.done("farshore", "node", "stop")
+    all_go_on()
+    room.done("farshore", "node", "start")
+    all_go_on()
+    assert '"health":"unprotected"' in room.done("farshore", "status", "--json").replace(" ", "")
+
+    refused = room.run(*_DPKG, "--remove", "farshore")
+    assert refused.returncode != 0
+    for pid in before.values():
+        assert pid in refused.stderr
+    assert "farshore node stop --engines" in refused.stderr
+    all_go_on()
+
+    for each in loads:
+        each.end()
+    room.done("farshore", "device", "detach", "orders")
+    room.done("farshore", "node", "stop", "--engines")
+    room.done(*_DPKG, "--remove", "farshore")
+    assert not room.there("/usr/lib/farshore")
+    assert not room.there("/usr/bin/farshore")
+    assert room.there("/var/lib/farshore/data.img")
+    room.done("mkdir", "-p", "/etc/farshore")
+    room.done("touch", "/etc/farshore/farshore.toml")
+    room.done(*_DPKG, "--purge", "farshore")
+    assert not room.there("/etc/farshore/farshore.toml")
+    assert room.there("/var/lib/farshore/copies"), "what groups there are is known to nobody else"
+    room.done(*_DPKG, "-i", "/tmp/now.deb")
