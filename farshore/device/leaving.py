@@ -14,12 +14,12 @@ import stat
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Final
 
 from farshore.device.process import read_config
 from farshore.engine.log import to_stderr
 from farshore.errors import FarshoreError, ProtocolError
+from farshore.store.mounts import Mount, mounts
 from farshore.wire import control
 
 PATIENCE: Final = 120.0
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         return 1
     until = time.monotonic() + PATIENCE
     while number is not None:
-        points = mounted(number, Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace"))
+        points = mounted(number, mounts())
         if not points:
             break
         for point in reversed(points):  # what was mounted last may lie on what was mounted before
@@ -54,17 +54,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def mounted(number: tuple[int, int], mountinfo: str) -> list[str]:
+def mounted(number: tuple[int, int], table: list[Mount]) -> list[str]:
     """Where file systems of a block device are mounted, in the order in which they were. Pure."""
-    rows = [line.split() for line in mountinfo.splitlines()]
-    return [_plain(row[4]) for row in rows if len(row) > 4 and row[2] == f"{number[0]}:{number[1]}"]
-
-
-def _plain(text: str) -> str:
-    """A path as it is; the kernel writes blanks and the like as three octal digits."""
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, character)
-    return text
+    return [mount.point for mount in table if mount.device == os.makedev(*number)]
 
 
 def _shutting_down() -> bool:

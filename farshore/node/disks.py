@@ -16,8 +16,8 @@ from typing import TypeAlias
 
 from farshore.errors import FarshoreError
 from farshore.node.os_errors import as_farshore_error
-from farshore.store.mounts import loop_devices, mount_of, mounts
-from farshore.store.own_mounts import own_mounts, refuse_own
+from farshore.store.mounts import loop_on, mounts
+from farshore.store.own_mounts import refuse_own
 
 SECTOR = 512
 SCAN_SECONDS = 8.0
@@ -67,7 +67,7 @@ def inspect(path: str) -> Disk:
     except OSError as error:
         raise _explain(error, path, real) from error
     if not device:
-        _refuse_loop(real, found)
+        _refuse_loop(real)
     if size == 0 or size % SECTOR:
         raise FarshoreError(
             "usage",
@@ -171,26 +171,16 @@ def _explain(error: OSError, path: str, real: str) -> FarshoreError:
     return as_farshore_error(error, path)
 
 
-def _refuse_loop(real: str, found: os.stat_result) -> None:
+def _refuse_loop(real: str) -> None:
     """A file behind a loop device is written by whoever mounted that."""
-    table = mounts()
-    own = own_mounts(table)
-    for name, behind in loop_devices().items():
-        below = mount_of(behind, table)
-        if below is not None and own(below):
-            continue  # a file that we would wait for; it is none that could be a volume
-        try:
-            same = os.path.samestat(Path(behind).stat(), found)
-        except OSError:
-            continue  # detached meanwhile, or its file is out of sight
-        if same:
-            loop = f"/dev/{name}"
-            raise FarshoreError(
-                "in-use",
-                f"{real} is attached to {loop}",
-                means="nothing was changed",
-                next_step=f"detach it first: losetup -d {loop}",
-            )
+    loop = loop_on(real, mounts())
+    if loop is not None:
+        raise FarshoreError(
+            "in-use",
+            f"{real} is attached to /dev/{loop}",
+            means="nothing was changed",
+            next_step=f"detach it first: losetup -d /dev/{loop}",
+        )
 
 
 def _id(found: os.stat_result) -> DiskId:

@@ -16,7 +16,7 @@ import struct
 from typing import Final, NoReturn
 
 from farshore.errors import FarshoreError
-from farshore.store.mounts import Mount, loop_devices, mount_of, mounts
+from farshore.store.mounts import Mount, loop_on, mount_of, mounts
 from farshore.store.own_mounts import OwnMount, devices_on, from_root, refusal, resolve
 from farshore.store.volume import Volume
 
@@ -77,7 +77,7 @@ def open_volume(path: str, expected: int | None = None, own: OwnMount = no_own_m
             return _claim_device(path, place, expected, table, own)
         if not stat.S_ISREG(found.st_mode):
             raise _refusal("usage", f"{path} is neither a file nor a block device")
-        return _claim_file(path, place, expected, table, own)
+        return _claim_file(path, place, expected, table)
     except OSError as reason:
         _refuse(reason, path)
 
@@ -126,7 +126,7 @@ def _resolve(path: str, table: list[Mount], own: OwnMount) -> str:
         _refuse(reason, path)
 
 
-def _claim_file(path: str, place: str, expected: int | None, table: list[Mount], own: OwnMount) -> Volume:
+def _claim_file(path: str, place: str, expected: int | None, table: list[Mount]) -> Volume:
     fd = os.open(place, os.O_RDWR | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
@@ -136,10 +136,9 @@ def _claim_file(path: str, place: str, expected: int | None, table: list[Mount],
                 "read-only", f"{path} has no write permission", f"chmod u+w {path}, or choose another volume"
             )
         _lock(fd, path)
-        for device, backing in loop_devices().items():
-            below = mount_of(backing, table)
-            if (below is None or not own(below)) and _same(backing, found):
-                raise _refusal("in-use", f"{path} is in use below /dev/{device}")
+        device = loop_on(place, table)
+        if device is not None:
+            raise _refusal("in-use", f"{path} is in use below /dev/{device}")
         _check_size(path, found.st_size, expected)
         return Volume(fd, path, found.st_size, memory=_in_memory(place, table))
     except (FarshoreError, OSError):
@@ -178,15 +177,6 @@ def _lock(fd: int, path: str) -> None:
         raise _refusal(
             "in-use", f"{path} is locked by another process", f"fuser -v {path} shows by which; stop it first"
         ) from None
-
-
-def _same(path: str, file: os.stat_result) -> bool:
-    """Whether the file behind a loop device is this one. It may be gone, or out of our sight."""
-    try:
-        other = os.stat(path.removesuffix(" (deleted)"))
-    except OSError:
-        return False
-    return (other.st_dev, other.st_ino) == (file.st_dev, file.st_ino)
 
 
 def _check_size(path: str, size: int, expected: int | None) -> None:

@@ -1,7 +1,7 @@
 """What this host has mounted, and which loop devices stand on which files.
 
-Reads what the kernel says, nothing else: no path is looked at, since a path on one of our own mounts
-must not be touched (a lookup there would wait for ourselves).
+Reads what the kernel says, and looks at no path on another file system than the one that is asked about: a
+path on one of our own mounts must not be touched, since a lookup there would wait for ourselves.
 """
 
 from __future__ import annotations
@@ -69,6 +69,24 @@ def loop_devices(sys_block: str = "/sys/block") -> dict[str, str]:
                 with contextlib.suppress(FileNotFoundError, OSError):
                     backing[name] = _first_line(f"{sys_block}/{name}/loop/backing_file")
     return backing
+
+
+def loop_on(path: str, table: list[Mount], sys_block: str = "/sys/block") -> str | None:
+    """The name of a loop device that stands on the file at this absolute path without links, if one does.
+
+    Of files behind loop devices only those on the same file system are looked at: another one may be one of
+    ours, or hang for reasons of its own.
+    """
+    here, file = mount_of(path, table), os.stat(path)
+    for name, backing in loop_devices(sys_block).items():
+        behind = backing.removesuffix(" (deleted)")
+        there = mount_of(behind, table)
+        if here is None or there is None or there.device != here.device:
+            continue
+        with contextlib.suppress(OSError):  # detached meanwhile, or its file is out of sight
+            if os.path.samestat(os.stat(behind), file):
+                return name
+    return None
 
 
 def _first_line(path: str) -> str:
