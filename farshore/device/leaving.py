@@ -13,7 +13,6 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -42,7 +41,7 @@ def main(arguments: list[str]) -> int:
     except (FarshoreError, OSError) as error:
         to_stderr(f"nothing is unmounted: {error}")
         return 1
-    until, pulse = time.monotonic() + PATIENCE, threading.Event()
+    until = time.monotonic() + PATIENCE
     while number is not None:
         points = mounted(number, Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace"))
         if not points:
@@ -51,7 +50,7 @@ def main(arguments: list[str]) -> int:
             _unmount(point)
         if time.monotonic() > until:
             return 1
-        pulse.wait(_PAUSE)
+        time.sleep(_PAUSE)
     return 0
 
 
