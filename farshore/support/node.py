@@ -18,6 +18,7 @@ _DOCUMENTS: Final = (
     ("nodes", "/v1/nodes"),
     ("groups", "/v1/groups"),
     ("exports", "/v1/exports"),
+    ("devices", "/v1/devices"),
     ("doctor", "/v1/doctor"),
     ("topology", "/v1/topology"),
 )

@@ -58,6 +58,7 @@ def test_a_bundle_has_all_that_helps_and_no_secret(made: Cluster, tmp_path: Path
         "node/node.json",
         "node/status.json",
         "node/doctor.json",
+        "node/devices.json",
         "node/topology.json",
         "node/links/orders.json",
         "state/events",
@@ -77,6 +78,9 @@ def test_a_bundle_has_all_that_helps_and_no_secret(made: Cluster, tmp_path: Path
     for secret in wanted:
         assert not [name for name, content in found.items() if secret in content], secret
     assert b"PRIVATE KEY" not in b"".join(found.values())
+    before = path.read_bytes()
+    again = made.a.farshore("support-bundle", "--to", str(path))
+    assert (again.returncode, "(exists)" in again.stderr, path.read_bytes()) == (4, True, before)
 
 
 def test_a_node_that_is_down_leaves_what_the_disk_tells(made: Cluster, tmp_path: Path) -> None:
@@ -91,11 +95,3 @@ def test_a_node_that_is_down_leaves_what_the_disk_tells(made: Cluster, tmp_path:
     assert "unreachable" in why
     for secret in secrets(made):
         assert not [name for name, content in found.items() if secret in content]
-
-
-def test_an_existing_file_is_not_overwritten(made: Cluster, tmp_path: Path) -> None:
-    path = tmp_path / "mine.tar.gz"
-    path.write_bytes(b"mine")
-    refused = made.a.farshore("support-bundle", "--to", str(path))
-    assert (refused.returncode, path.read_bytes()) == (4, b"mine")
-    assert "(exists)" in refused.stderr

@@ -46,6 +46,12 @@ def pid(host: Machine, unit: str) -> int:
     return int(host.shown(unit, "MainPID")[0])
 
 
+def device_unit(host: Machine) -> str:
+    """The unit of the only device."""
+    (unit,) = [each["unit"] for each in json.loads(host.done(*_UNITS)) if "device@" in each["unit"]]
+    return str(unit)
+
+
 def entries(host: Machine, *matches: str) -> list[dict[str, Any]]:
     """Entries of the journal."""
     return [json.loads(line) for line in host.done("journalctl", "--output=json", *matches).splitlines()]
@@ -163,9 +169,30 @@ def test_a_support_bundle_has_what_systemd_knows(host: Machine, tmp_path: Path) 
     assert list((found / "processes").iterdir())
 
 
+def test_a_device_in_use_is_not_ended_below_its_file_system(host: Machine) -> None:
+    host.done("farshore", "device", "attach", "orders", "--at", "/run/orders")
+    device = device_unit(host)
+    first = pid(host, device)
+    host.done("mkfs.ext4", "-q", "/run/orders")
+    host.done("mkdir", "/mnt/used")
+    host.done("mount", "/run/orders", "/mnt/used")
+    host.done("systemctl", "stop", "--no-block", device)
+    wait_until(lambda: "when it is not used any more" in host.shown(device, "StatusText")[0], 20)
+    host.write("/mnt/used/file", "written meanwhile")
+    host.done("sync", "--file-system", "/mnt/used")
+    assert pid(host, device) == first
+    host.done("umount", "/mnt/used")
+    wait_until(lambda: pid(host, device) not in (0, first), 30, what="it ended, and is wanted: another one")
+    wait_until(lambda: host.shown(device, "ActiveState") == ["active"], 30)
+    host.done("mount", "-o", "ro", "/run/orders", "/mnt/used")
+    assert host.live("/mnt/used/file").read_text() == "written meanwhile"
+    host.done("umount", "/mnt/used")
+    host.done("farshore", "device", "detach", "orders")
+
+
 def test_at_a_shutdown_file_systems_go_first_and_a_boot_brings_everything_back(host: Machine) -> None:
     host.done("farshore", "device", "attach", "orders", "--at", "/run/orders")
-    device = next(each["unit"] for each in json.loads(host.done(*_UNITS)) if "device@" in each["unit"])
+    device = device_unit(host)
     host.done("mkfs.ext4", "-q", "/run/orders")
     host.done("mkdir", "/mnt/known", "/mnt/by-hand")
     host.done("mount", "/run/orders", "/mnt/by-hand")
