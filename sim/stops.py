@@ -38,13 +38,12 @@ class Stops:
     def check(self, site: PrimarySite, feeder: Feeder, peer: SecondarySite) -> None:
         """One link, now."""
         self._bounds(site, feeder)
-        seen = self._seen.pop(feeder.id, None)
-        if feeder.state is LinkState.REPLICATING or (seen is not None and not site.core.keeper.idle):
-            self._seen[feeder.id] = seen or (site.life, 0.0)
         if feeder.state is LinkState.REPLICATING:
             self._seen[feeder.id] = site.life, site.clock()[1]
-        elif feeder.id not in self._seen and seen is not None and seen[0] is site.life:
-            self._stopped(site, feeder, peer, seen[1])
+        elif feeder.id in self._seen and site.core.keeper.idle:
+            life, before = self._seen.pop(feeder.id)
+            if life is site.life:
+                self._stopped(site, feeder, peer, before)
 
     def _stopped(self, site: PrimarySite, feeder: Feeder, peer: SecondarySite, before: float) -> None:
         record, now = site.header_file.header.link(feeder.id), site.clock()[1]
