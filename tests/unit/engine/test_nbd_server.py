@@ -199,6 +199,32 @@ def test_writes_that_are_held_are_bounded_for_each_client(serving: Serving) -> N
         assert client.answer() == (0, 1)
 
 
+def test_what_a_dead_client_left_unread_is_taken_before_its_successor_speaks(serving: Serving) -> None:
+    """Else its write could land on a newer one that was answered, of a device that was started again say."""
+    serving.holding = True
+    dead = serving.client()
+    dead.sock.setblocking(False)
+    small = c._REQUEST.pack(0x25609513, 0, c.WRITE, 1, 0, 4 * KIB) + b"o" * 4 * KIB
+    flood = small * 64
+    sent = 0
+
+    def full() -> bool:
+        nonlocal sent
+        try:
+            sent += dead.sock.send(flood[sent % len(small) :])
+        except BlockingIOError:
+            return serving.server.outstanding() > OUTSTANDING
+        return False
+
+    wait_until(full, 20.0, interval=0.0)
+    dead.sock.close()
+    with serving.client() as heir:
+        heir.send(c.WRITE, 2, 0, data=b"n" * 4 * KIB)
+        wait_until(lambda: any(batch.payloads[-1] == b"n" * 4 * KIB for batch in serving.batches))
+    taken = [payload for batch in serving.batches for payload in batch.payloads]
+    assert taken.index(b"n" * 4 * KIB) == len(taken) - 1 == sent // len(small)
+
+
 def test_one_client_too_many_is_turned_away_and_the_others_stay(serving: Serving) -> None:
     clients = [serving.client() for _ in range(MOST_CLIENTS)]
     with pytest.raises(ConnectionResetError):
