@@ -80,8 +80,7 @@ class Appearance:
         at = self.config.at
         if at is None:
             return
-        with open(self._record, "w", encoding="utf-8") as record:
-            record.write(self.path)
+        self._write_down(self.path)
         try:
             os.symlink(self.path, at)
         except FileExistsError:
@@ -92,6 +91,18 @@ class Appearance:
                 means=_MEANS_NOT_ATTACHED,
                 next_step="choose another place, or remove it",
             ) from None
+
+    def _write_down(self, text: str) -> None:
+        """Durably before the link is made: a link that nobody knows of would be in the way for ever."""
+        with open(self._record, "w", encoding="utf-8") as record:
+            record.write(text)
+            record.flush()
+            os.fsync(record.fileno())
+        directory = os.open(os.path.dirname(self._record), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
     def _unlink(self) -> None:
         """Removes the link, if it is still the one that was made."""

@@ -126,6 +126,11 @@ class Connection:
         return self._fd < 0
 
     @property
+    def guarded(self) -> bool:
+        """It speaks TLS, or has to before anything else; until then nobody knows who it is."""
+        return self._door is not None
+
+    @property
     def outstanding(self) -> int:
         """Bytes that this client makes us hold."""
         return self.pending + self.reading + self.outbound.size

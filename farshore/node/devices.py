@@ -20,7 +20,7 @@ from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, ExportIntent
 from farshore.model.device_config import WAYS, DeviceConfig, identity_of
 from farshore.model.volumes import VolumeSpec
-from farshore.node import dead_devices, device_states, exports, groups
+from farshore.node import dead_devices, device_states, engine_process, exports, groups
 from farshore.node.device_store import StoredDevice
 from farshore.node.node import Node
 from farshore.settings.known import LONGEST_HOLD
@@ -54,6 +54,7 @@ async def attach(node: Node, wish: DeviceWish) -> list[dict[str, Any]]:
             _refuse_attached(node, wish.group, volume.name)
         if wish.at is not None:
             await asyncio.to_thread(_refuse_place, wish.at)
+        exported = stored.config.exports
         wanted = [exports.unix_export(node, stored, each.id, read_only=wish.read_only) for each in chosen]
         stored = await exports.ensure(node, stored, wanted)
         try:
@@ -63,6 +64,7 @@ async def attach(node: Node, wish: DeviceWish) -> list[dict[str, Any]]:
         except BaseException:
             for each in made:
                 await _take_back(node, each)
+            await exports.take_back(node, stored, exported)
             raise
     for each in made:
         node.journal.add("device-attached", f"{each.what} was attached", group=wish.group, device=each.key)
@@ -112,7 +114,12 @@ class Remains:
     """What a process leaves behind that was killed: see `wards.Around`."""
 
     async def before_start(self, ward: StoredDevice) -> None:
-        await _clear(ward)
+        try:
+            await _clear(ward)
+        except FarshoreError as error:
+            if error.code.name != "permission":
+                raise
+            _log.info("what is left of the %s is left to its next process: %s", ward.called, error)
 
     async def after_kill(self, ward: StoredDevice) -> None:
         await asyncio.to_thread(dead_devices.abort, ward.config)
@@ -208,31 +215,50 @@ def _config(
 
 async def _stop(node: Node, device: StoredDevice) -> None:
     """Ends a device's process where it is not in use. Raises FarshoreError; it is kept as before then."""
-    seen = node.device_supervisor.seen(device.key)
-    if seen is not None and seen.running:
-        try:
-            await node.device_supervisor.ask_down(device, {"lazy": False}, STOP_SECONDS)
-        except FarshoreError as error:
-            if error.code.name != "timeout":
-                raise
-            raise FarshoreError(
-                "timeout",
-                f"{device.what} was not detached within {STOP_SECONDS:g} s",
-                means="it stays attached; what was confirmed is safe",
-                next_step=f"see whether its engine runs: farshore status {device.config.group}",
-            ) from error
+    supervisor = node.device_supervisor
+    seen = supervisor.seen(device.key)
+    watched = seen is not None and seen.watch is not None
+    if watched or await asyncio.to_thread(engine_process.holder, device.directory) is not None:
+        await _ask_down(node, device)
     else:
-        await node.device_supervisor.take_down(device)
+        await supervisor.take_down(device)
     try:
         await _clear(device)  # of a process that was killed something may be left
-    except FarshoreError:
-        node.device_supervisor.want(device)
-        raise
+    except FarshoreError as error:
+        supervisor.want(device)
+        if error.code.name != "permission":
+            raise
+        await _ask_down(node, device)  # its own process may take it away, at its start
+
+
+async def _ask_down(node: Node, device: StoredDevice) -> None:
+    """The process is asked, also one that this node has not met yet: whether it is in use, it alone knows."""
+    try:
+        await node.device_supervisor.bring_up(device, STOP_SECONDS)
+        await node.device_supervisor.ask_down(device, {"lazy": False}, STOP_SECONDS)
+    except FarshoreError as error:
+        if error.code.name != "timeout":
+            raise
+        raise FarshoreError(
+            "timeout",
+            f"{device.what} was not detached within {STOP_SECONDS:g} s",
+            means="it stays attached; what was confirmed is safe",
+            next_step=f"see whether its engine runs: farshore status {device.config.group}",
+        ) from error
 
 
 async def _take_back(node: Node, device: StoredDevice) -> None:
-    """Removes a device that could not be attached as it was wished."""
-    await node.device_supervisor.take_down(device)
+    """Removes a device that could not be attached as it was wished. One that somebody uses already stays."""
+    supervisor = node.device_supervisor
+    seen = supervisor.seen(device.key)
+    try:
+        if seen is not None and seen.running:
+            await supervisor.ask_down(device, {"lazy": False}, STOP_SECONDS)
+        else:
+            await supervisor.take_down(device)
+    except FarshoreError as error:
+        _log.warning("the %s stays: %s", device.called, error)
+        return
     try:
         await _clear(device)
     except FarshoreError as error:

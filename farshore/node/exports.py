@@ -8,6 +8,7 @@ carries it out.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 import socket
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from farshore.node import addresses, export_certificates, groups
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 
+_log = logging.getLogger(__name__)
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
 
@@ -71,6 +73,15 @@ async def ensure(node: Node, stored: StoredCopy, wanted: Sequence[ExportIntent])
         uri = uri_of(each, _name(config, each.volume))
         node.journal.add("export-created", f"{what} was exported", group=config.group_name, uri=uri)
     return stored
+
+
+async def take_back(node: Node, stored: StoredCopy, before: tuple[ExportIntent, ...]) -> None:
+    """Ends what `ensure` made for something that failed; whoever holds the group's lock."""
+    if stored.config.exports != before:
+        try:
+            await _apply(node, stored, before)
+        except FarshoreError as error:
+            _log.warning("%s stays exported: %s", stored.config.group_name, error)
 
 
 def unix_export(node: Node, stored: StoredCopy, volume: int, *, read_only: bool) -> ExportIntent:

@@ -132,7 +132,8 @@ def _refused(unit: str, code: int, said: str) -> FarshoreError:
             "not-found",
             f"systemd has no unit {unit}: {said}",
             means="nothing was started",
-            next_step='install Farshore\'s units, then systemctl daemon-reload; or set engines = "session"',
+            next_step="install Farshore's units, then systemctl daemon-reload; farshore config show says who"
+            " asks for units",
         )
     return FarshoreError(
         "wrong-state",

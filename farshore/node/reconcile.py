@@ -30,6 +30,8 @@ class Seen:
     ended: float | None = None
     """When the engine was last seen to end or refused to start."""
     stop_asked: float | None = None
+    needed: bool = False
+    """It has what is nowhere else: it may refuse to stop, and is never killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +106,7 @@ def _towards_nothing(seen: Seen, now: float) -> Step:
         return Adopt(seen.holder)
     if seen.stop_asked is None:
         return AskStop()
+    if seen.needed:
+        return Wait()
     left = seen.stop_asked + STOP_SECONDS - now
     return Wait(left) if left > 0 else Kill(seen.holder)

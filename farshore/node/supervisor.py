@@ -24,6 +24,8 @@ from farshore.node.wards import ENGINE, Around, Program, Ward
 POLL_SECONDS = 0.05
 READY_SECONDS = 30.0
 RELOAD_SECONDS = 15.0
+END_SECONDS = 1.0
+"""How long a process may take to end that answers nobody any more."""
 _log = logging.getLogger(__name__)
 
 
@@ -41,6 +43,8 @@ class Supervised(Generic[T]):
         self.failures = 0
         self.ended: float | None = None
         self.stop_asked: float | None = None
+        self.dispensable = False
+        """Its process was never ready, or agreed to end: nothing needs it."""
         self.error: FarshoreError | None = None
         self.changed = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -55,6 +59,11 @@ class Supervised(Generic[T]):
     def running(self) -> bool:
         """True once it answers."""
         return self.watch is not None and self.answering_since is not None
+
+    @property
+    def over(self) -> bool:
+        """Nobody keeps it any more."""
+        return self.task is not None and self.task.done()
 
 
 class Supervisor(Generic[T]):
@@ -86,8 +95,11 @@ class Supervisor(Generic[T]):
     def want(self, ward: T) -> Supervised[T]:
         """From now on this ward has a process. Returns at once."""
         known = self._all.get(ward.key)
-        if known is not None:
+        if known is not None and not known.over:
             known.ward = ward
+            if not known.wanted:  # whoever was taking it down was cut off
+                known.wanted, known.stop_asked = True, None
+                known.changed.set()
             return known
         one = Supervised(ward)
         self._all[ward.key] = one
@@ -145,8 +157,13 @@ class Supervisor(Generic[T]):
         one.changed.set()
         try:
             await ward.control.ask("stop", args, seconds)
+            one.dispensable = True
         except FarshoreError as error:
-            if error.code.name != "unreachable":
+            # Where nobody answers the process may have ended; one that lives is in use for all we know.
+            gone = error.code.name == "unreachable" and (
+                one.watch is None or await one.watch.wait(END_SECONDS)
+            )
+            if not gone:
                 one.wanted, one.stop_asked = True, None
                 one.changed.set()
                 raise
@@ -183,12 +200,14 @@ class Supervisor(Generic[T]):
     async def _step(self, one: Supervised[T]) -> bool:
         directory = one.ward.directory
         holder = one.watch.pid if one.watch is not None else engine_process.holder(directory)
-        seen = reconcile.Seen(holder, one.watch is not None, one.failures, one.ended, one.stop_asked)
+        needed = self._program.refuses and not one.dispensable
+        seen = reconcile.Seen(holder, one.watch is not None, one.failures, one.ended, one.stop_asked, needed)
         match reconcile.decide(one.wanted, seen, monotonic()):
             case reconcile.Start():
                 if self._around is not None:
                     await self._around.before_start(one.ward)
                 watch = await self._program.start(directory)
+                one.dispensable = True
                 await self._until_ready(one, watch, adopted=False)
             case reconcile.Adopt(pid):
                 await self._adopt(one, pid)
@@ -230,6 +249,7 @@ class Supervisor(Generic[T]):
         if watch is None:  # it ended meanwhile, or has not written its pid yet
             await self._rest(one, POLL_SECONDS)
             return
+        one.dispensable = False
         await self._until_ready(one, watch, adopted=True)
 
     async def _until_ready(self, one: Supervised[T], watch: engine_process.Watch, *, adopted: bool) -> None:
@@ -249,7 +269,7 @@ class Supervisor(Generic[T]):
             if adopted and self._program.reloads:
                 await self._catch_up(one)
             one.answering_since = monotonic()
-            one.error = None
+            one.error, one.dispensable = None, False
             self._on_up(one.ward, adopted)
             async with one.waiters:
                 one.waiters.notify_all()

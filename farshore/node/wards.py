@@ -54,6 +54,8 @@ class Program:
     """What it means that it does not run."""
     reloads: bool = False
     """Whether one that is found running has to be told of intents that an earlier node wrote down."""
+    refuses: bool = False
+    """Whether a process that is in use refuses to stop; once it was ready it is never killed."""
     launch: Launch = IN_SESSION
     """How it is started."""
 
@@ -67,4 +69,4 @@ class Program:
 
 
 ENGINE = Program("engine", ENGINE_COMMAND, "copy", "its volumes are not served", reloads=True)
-DEVICE = Program("device", DEVICE_COMMAND, "id", "what is opened through it gets errors")
+DEVICE = Program("device", DEVICE_COMMAND, "id", "what is opened through it gets errors", refuses=True)

@@ -35,11 +35,16 @@ def own_mounts(table: list[Mount] | None = None, block: str = _BLOCK) -> OwnMoun
         devices = devices_on(own.__contains__, known, block)
         names = {f"/dev/{name}" for name in devices.values()}
         # btrfs shows a number that no device has, and its device in the source alone.
-        above = {mount for mount in known if mount.device in devices or mount.source in names}
+        above = {mount for mount in known if mount.device in devices or _device(mount.source) in names}
         if above <= own:
             break
         own |= above
     return own.__contains__
+
+
+def _device(source: str) -> str:
+    """The device that a mount names, without links: `/dev/mapper/x` is `/dev/dm-0`."""
+    return os.path.realpath(source) if source.startswith("/dev/") else source
 
 
 def devices_on(own: OwnMount, table: list[Mount], block: str = _BLOCK) -> dict[int, str]:

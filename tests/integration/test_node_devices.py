@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.node import device_states, devices, doctor, engine_process, exports, groups, reshaping
+from farshore.node import (
+    device_states,
+    devices,
+    doctor,
+    engine_process,
+    exports,
+    groups,
+    reconcile,
+    reshaping,
+)
 from farshore.node.device_store import StoredDevice
 from farshore.node.devices import DeviceWish
 from farshore.node.intent import GroupWish, VolumeWish
@@ -109,6 +118,29 @@ def test_a_device_in_use_is_never_stopped(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_device_in_use_is_not_ended_by_a_node_that_has_not_met_it_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "STOP_SECONDS", 0.2)
+
+    async def scenario() -> None:
+        async with running(tmp_path / "a", "a", keep_engines=True) as opened:
+            await make(opened.node, tmp_path, "data")
+            await devices.attach(opened.node, DeviceWish("orders"))
+            device = device_of(opened.node)
+            before = pid_of(opened.node, device)
+        (device.directory / "in-use").touch()
+        async with running(tmp_path / "a", "a") as opened:
+            await refused(devices.detach(opened.node, "orders", "data"), "in-use")
+            await refused(devices.stop_all(opened.node), "in-use")
+            assert engine_process.holder(device.directory) == before
+            (device.directory / "in-use").unlink()
+            await devices.detach(opened.node, "orders", "data")
+            assert engine_process.holder(device.directory) is None
+
+    asyncio.run(scenario())
+
+
 def test_a_device_that_does_not_say_whether_it_stops_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +170,9 @@ def test_what_cannot_be_attached_leaves_nothing(tmp_path: Path) -> None:
         async with running(tmp_path / "a", "a") as opened:
             node = opened.node
             await make(node, tmp_path, "data", "unfit")
+            exported = exports.all_exports(node)
+            await refused(devices.attach(node, DeviceWish("orders", read_only=True)), "permission")
+            assert exports.all_exports(node) == exported
             error = await refused(devices.attach(node, DeviceWish("orders")), "permission")
             assert error.next_step == "ls -l /dev/fuse"
             assert node.devices.all() == []

@@ -221,6 +221,17 @@ def test_a_client_that_is_shut_out_loses_its_connections_and_the_others_keep_the
             door.client(second)
 
 
+def test_a_client_that_is_shut_out_before_it_has_shown_who_it_is_does_not_get_in(door: Door) -> None:
+    issued = door.issued()
+    with door.started() as waiting, door.greeted() as slower:
+        door.clients.discard(issued.fingerprint)
+        door.offer()
+        with pytest.raises(OSError):
+            door.context(issued).wrap_socket(waiting, server_hostname="127.0.0.1").recv(1)
+        with contextlib.suppress(ConnectionResetError):
+            assert slower.recv(1) == b""
+
+
 @pytest.mark.parametrize("injected", [_option(nbd.NBD_OPT_LIST), b"\x16\x03\x01"], ids=["option", "record"])
 def test_plaintext_behind_starttls_ends_the_connection(injected: bytes, door: Door) -> None:
     with door.greeted() as sock:

@@ -25,6 +25,7 @@ NOW = 0.0
         (False, Seen(7, watched=True), AskStop()),
         (False, Seen(7, watched=True, stop_asked=NOW), Wait(reconcile.STOP_SECONDS)),
         (False, Seen(7, watched=True, stop_asked=NOW - reconcile.STOP_SECONDS), Kill(7)),
+        (False, Seen(7, watched=True, stop_asked=NOW - reconcile.STOP_SECONDS, needed=True), Wait()),
     ],
 )
 def test_the_next_step(wanted: bool, seen: Seen, step: Step) -> None:
