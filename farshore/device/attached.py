@@ -29,6 +29,8 @@ from farshore.wire.nbd.errnos import os_error
 MOST_BYTES: Final = 64 << 20
 """Of data of writes that are under way or held; more than that waits with the kernel. One more may begin."""
 MOST_REQUESTS: Final = 1024
+SILENT_S: Final = 5.0
+"""After so many seconds without an answer status says so."""
 _LONGEST_RANGE: Final = 1 << 30
 _OWN: Final = 0
 """`unique` of a flush of our own; the kernel numbers from 2 on."""
@@ -61,6 +63,8 @@ class AttachedVolume:
         self._flushed: Callable[[str], None] | None = None
         self._retry: Timer | None = None
         self._deadline: Timer | None = reactor.after(config.hold, self._overdue)
+        self._heard = reactor.now
+        """When the engine answered last, or was first asked something since."""
 
     # -- life -------------------------------------------------------------------------------
 
@@ -82,14 +86,25 @@ class AttachedVolume:
     @property
     def held(self) -> int:
         """Requests that wait for an engine."""
-        return 0 if self.standing.state is State.ATTACHED else len(self._table)
+        return 0 if self.standing.state is State.ATTACHED and not self._silent else len(self._table)
+
+    @property
+    def _silent(self) -> float:
+        """For how many seconds the engine has answered nothing that it was asked; 0 while all is well. It
+        may stand still, or its disk: the connection goes on, since only its end says that nothing of what
+        was asked is being done."""
+        quiet = self._reactor.now - self._heard if self._table.flying else 0.0
+        return quiet if quiet > SILENT_S else 0.0
 
     def facts(self) -> dict[str, Any]:
         """For status."""
         standing = self.standing
+        state, why = standing.state, standing.why
+        if state is State.ATTACHED and (silent := self._silent):
+            state, why = State.WAITING, f"the engine has answered nothing for {silent:.0f} s"
         return {
-            "state": standing.state.value,
-            "why": standing.why,
+            "state": state.value,
+            "why": why,
             "held": self.held,
             "reconnects": max(standing.reconnects, 0),
         }
@@ -124,6 +139,8 @@ class AttachedVolume:
             return
         if request.payload is not None:
             self._bytes += len(request.payload)
+        if not self._table.flying:
+            self._heard = self._reactor.now
         if self._table.take(request) and self._line.ready:
             self._line.send(request)
         if self._bytes > MOST_BYTES or len(self._table) > MOST_REQUESTS:
@@ -150,7 +167,8 @@ class AttachedVolume:
             return self._unfit
         self._zeroes = bool(export.flags & nbd.NBD_FLAG_SEND_WRITE_ZEROES)
         first, why = self.standing.reconnects < 0, self.standing.why
-        self.standing.back(self._reactor.now)
+        self._heard = self._reactor.now
+        self.standing.back(self._heard)
         self._enter("engine-found" if first else "engine-back", why)
         if self._deadline is not None:
             self._deadline.cancel()
@@ -180,6 +198,7 @@ class AttachedVolume:
         if error == nbd.NBD_ESHUTDOWN:
             self._line.finish("the engine stops")
             return
+        self._heard = self._reactor.now
         released = self._table.answered(cookie)
         if request.payload is not None:
             self._bytes -= len(request.payload)

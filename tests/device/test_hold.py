@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tests.device.conftest import SIZE, MakeDevice
 from tests.integration.conftest import Sites
 from tests.integration.engines import Engine
 from tests.interop.programs import run
+from tests.processes import Processes
 from tests.requires import requires_fuse, requires_root
 from tests.waiting import wait_until
 
@@ -60,6 +62,27 @@ def test_requests_are_held_until_the_engine_is_back(engine: Engine, sites: Sites
     assert [image[number * _PAGE] for number in range(6)] == [0, 1, 2, 3, 4, 0]
     status = device.wait_for("attached")
     assert (status["held"], status["reconnects"], status["why"]) == (0, 1, "")
+
+
+def test_an_engine_that_stands_still_is_told_of(
+    engine: Engine, attach: MakeDevice, processes: Processes
+) -> None:
+    device = attach(engine, way="file")
+    path = device.start()
+    _write(path, 1)
+    processes.kill(engine.pid, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(_write, path, 2)
+            status = device.wait_for("waiting")
+            assert "answered nothing for" in status["why"]
+            assert status["held"] == 1
+            processes.kill(engine.pid, signal.SIGCONT)
+            assert writing.result(30) == _PAGE
+    finally:
+        processes.kill(engine.pid, signal.SIGCONT)
+    status = device.wait_for("attached")
+    assert (status["held"], status["reconnects"], status["why"]) == (0, 0, "")
 
 
 def test_an_engine_that_stops_in_order_is_waited_for_as_well(engine: Engine, attach: MakeDevice) -> None:
