@@ -3,7 +3,6 @@ the process alone, or its machine. Whatever is left mends by itself, and no rule
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable
 from itertools import count
@@ -13,6 +12,7 @@ import pytest
 from sim.options import Options
 from sim.points import Point, run_point, small_chain, small_life
 from sim.steps import Phase
+from tests.sim.processors import processors
 
 LIVES = range(1, 21) if os.environ.get("FARSHORE_SOAK") else range(1, 3)
 MOST = 2_000
@@ -44,7 +44,7 @@ def test_a_death_at_any_durable_step_breaks_no_rule(
         for phase in Phase
         for machine in (False, True)
     ]
-    with multiprocessing.get_context("fork").Pool(os.cpu_count() or 2) as pool:
+    with processors() as pool:
         found = pool.starmap(every_step, chosen, chunksize=1)
     assert [text for _, broken in found for text in broken] == []
     for (_, site, _, _), (steps, _) in zip(chosen, found, strict=True):

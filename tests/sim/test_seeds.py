@@ -3,7 +3,6 @@ runs 50,000). Each seed replays exactly: `python -m sim --seed N`."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from sim.run import Outcome, run_seed
+from tests.sim.processors import processors
 
 SEEDS = 50_000 if os.environ.get("FARSHORE_SOAK") else 1_000
 MINIMUM_WRITES = 200
@@ -61,7 +61,7 @@ EVENTS = (
 
 
 def outcomes(seeds: range) -> Iterator[Outcome]:
-    with multiprocessing.get_context("fork").Pool(os.cpu_count() or 2) as pool:
+    with processors() as pool:
         yield from pool.imap_unordered(run_seed, seeds, chunksize=5)
 
 
