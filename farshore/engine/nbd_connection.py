@@ -50,7 +50,6 @@ class Connection:
     """See the module."""
 
     __slots__ = (
-        "_door",
         "_events",
         "_fd",
         "_filled",
@@ -68,6 +67,7 @@ class Connection:
         "_window",
         "client",
         "contexts",
+        "door",
         "done",
         "export",
         "name",
@@ -89,7 +89,7 @@ class Connection:
         self._service = service
         self._sock: socket.socket | SecureSocket = sock
         self._loop: Reactor | SecureSocket = service.reactor
-        self._door = door  # who may come in, at an address that speaks TLS and nothing else
+        self.door = door  # who may come in, at an address that speaks TLS and nothing else
         self.client = ""  # the fingerprint that it proved to have, behind TLS
         self._fd = sock.fileno()
         self.name = name
@@ -124,11 +124,6 @@ class Connection:
     def closed(self) -> bool:
         """Answers go nowhere any more."""
         return self._fd < 0
-
-    @property
-    def guarded(self) -> bool:
-        """It speaks TLS, or has to before anything else; until then nobody knows who it is."""
-        return self._door is not None
 
     @property
     def outstanding(self) -> int:
@@ -210,14 +205,14 @@ class Connection:
 
     def _secure(self, negotiation: Negotiation) -> None:
         """Sends what was said in the clear; from then on there is TLS."""
-        assert self._door is not None
+        assert self.door is not None
         assert isinstance(self._sock, socket.socket)
         with contextlib.suppress(OSError):
             self.outbound.send_to(self._sock)
         if self.outbound:  # a few bytes that nobody takes
             self.close()
             return
-        self._sock = self._loop = secure = SecureSocket(self._service.reactor, self._sock, self._door)
+        self._sock = self._loop = secure = SecureSocket(self._service.reactor, self._sock, self.door)
         secure.begin(partial(self._secured, negotiation), self._turn_away)
 
     def _secured(self, negotiation: Negotiation, fingerprint: str) -> None:

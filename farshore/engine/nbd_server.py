@@ -114,7 +114,7 @@ class NbdServer:
             here, export = kept.get(client.name), client.export
             ended = here is None or (export is not None and (export.id, export.read_only) not in here)
             # Who has not shown a certificate yet would be looked up among those who were let in before.
-            if ended or (client.guarded and (door is None or client.client not in door.clients)):
+            if ended or (client.door is not None and (door is None or client.client not in door.clients)):
                 client.close()
 
     def _take(self, address: Address, sock: socket.socket) -> None:
