@@ -17,6 +17,7 @@ from farshore.device import loop_device, mounting
 from farshore.device.holders import holders
 from farshore.errors import FarshoreError
 from farshore.model.device_config import DeviceConfig
+from farshore.store.platform import RealFiles
 
 _MEANS_NOT_ATTACHED: Final = "The volume is not attached; nothing was changed."
 _MEANS_IN_USE: Final = "The device stays attached, and nothing was changed."
@@ -98,11 +99,7 @@ class Appearance:
             record.write(text)
             record.flush()
             os.fsync(record.fileno())
-        directory = os.open(os.path.dirname(self._record), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        RealFiles().fsync_dir(os.path.dirname(self._record))
 
     def _unlink(self) -> None:
         """Removes the link, if it is still the one that was made."""

@@ -19,7 +19,7 @@ from typing import Final
 from farshore.device.process import read_config
 from farshore.engine.log import to_stderr
 from farshore.errors import FarshoreError, ProtocolError
-from farshore.store.mounts import Mount, mounts
+from farshore.store.mounts import Mount, mounts, mounts_of
 from farshore.wire import control
 
 PATIENCE: Final = 120.0
@@ -56,22 +56,7 @@ def main(arguments: list[str]) -> int:
 
 def mounted(number: tuple[int, int], table: list[Mount]) -> list[str]:
     """Where file systems of a block device are mounted, in the order in which they were. Pure."""
-    # btrfs shows a number that no device has, and its device in the source alone.
-    return [
-        mount.point
-        for mount in table
-        if mount.device == os.makedev(*number) or _number_of(mount.source) == os.makedev(*number)
-    ]
-
-
-def _number_of(source: str) -> int | None:
-    """Of the block device that a mount names; it is looked at in /dev only."""
-    if not source.startswith("/dev/"):
-        return None
-    try:
-        return os.stat(source).st_rdev
-    except OSError:
-        return None
+    return [mount.point for mount in mounts_of(os.makedev(*number), table)]
 
 
 def _shutting_down() -> bool:

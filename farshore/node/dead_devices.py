@@ -21,7 +21,7 @@ from typing import Final
 from farshore.errors import FarshoreError
 from farshore.model.device_config import DeviceConfig
 from farshore.node.os_errors import as_farshore_error
-from farshore.store.mounts import loop_devices, mounts
+from farshore.store.mounts import loop_devices, mounts, mounts_of
 
 _LOOP_CLR_FD: Final = 0x4C01
 _DETACH_NOFOLLOW: Final = 2 | 8
@@ -87,9 +87,8 @@ def _free(config: DeviceConfig, name: str) -> None:
 def _holders(device: str) -> Iterator[tuple[str, str]]:
     """Who holds a block device, in words, and what to do about it: mounts first, then processes."""
     number = Path(device).stat().st_rdev
-    for mount in mounts():
-        if mount.device == number or mount.source == device:
-            yield f"mounted at {mount.point}", f"umount {mount.point}"
+    for mount in mounts_of(number, mounts()):
+        yield f"mounted at {mount.point}", f"umount {mount.point}"
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended, or is another user's
             names = {str(each.readlink()) for each in (process / "fd").iterdir()}

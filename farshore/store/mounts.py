@@ -60,6 +60,19 @@ def mount_of(path: str, table: list[Mount]) -> Mount | None:
     return found
 
 
+def mounts_of(device: int, table: list[Mount]) -> list[Mount]:
+    """The mounts of a block device, in their order. btrfs shows a number that no device has, and its device
+    in the source alone; of that nothing is looked at but its entry in /dev."""
+    return [mount for mount in table if device in (mount.device, _number_of(mount.source))]
+
+
+def _number_of(source: str) -> int | None:
+    if source.startswith("/dev/"):
+        with contextlib.suppress(OSError):
+            return os.stat(source).st_rdev
+    return None
+
+
 def loop_devices(sys_block: str = "/sys/block") -> dict[str, str]:
     """Loop device name -> path of the file that it stands on, for those in use."""
     backing: dict[str, str] = {}

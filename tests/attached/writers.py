@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 _FILES = 40
@@ -15,7 +16,7 @@ _ENTRIES = 1000
 _PATIENCE_S = 60.0
 
 
-class Writer(threading.Thread):
+class Writer(threading.Thread, ABC):
     """Writes until `end`, which raises the first error."""
 
     def __init__(self, root: Path) -> None:
@@ -36,9 +37,9 @@ class Writer(threading.Thread):
         except (OSError, sqlite3.Error) as error:
             self._error = error
 
+    @abstractmethod
     def step(self) -> None:
         """Writes something, and makes it durable."""
-        raise NotImplementedError
 
     def finish(self) -> None:
         """Closes what is open."""
