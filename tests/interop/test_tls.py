@@ -109,7 +109,7 @@ def test_nbdcopy_fills_the_volume_over_four_connections_and_reads_it_back(
 
 
 def test_nbdinfo_sees_tls_and_what_the_export_promises(secured: Secured) -> None:
-    seen = run_json("nbdinfo", "--json", secured.uri(secured.certificates))
+    seen = run_json("nbdinfo", "--json", "--no-content", secured.uri(secured.certificates))
     assert seen["TLS"] is True
     (export,) = seen["exports"]
     assert (export["export-size"], export["can_multi_conn"]) == (_SIZE, True)
@@ -169,5 +169,5 @@ def test_clients_in_the_clear_are_told_that_tls_is_required(secured: Secured) ->
 
 def test_without_tls_on_the_socket_a_client_that_only_would_like_it_goes_on_without(secured: Secured) -> None:
     socket = secured.cluster.a.uri("orders", "data").partition("?")[2]
-    assert run_json("nbdinfo", "--json", f"nbd+unix:///data?{socket}")["TLS"] is False
+    assert run_json("nbdinfo", "--json", "--no-content", f"nbd+unix:///data?{socket}")["TLS"] is False
     _fails("nbdinfo", f"nbds+unix:///data?{socket}&tls-certificates={secured.certificates}")
