@@ -21,7 +21,15 @@ _WITH_DEVICES = (
     "tests/service/",
     "tests/unit/store/test_claim.py",
 )
-_LONG = ("tests/sim/", DEVICES, "tests/order/", "tests/outage/", "tests/fault/", "tests/shapes/", "tests/interop/")
+_LONG = (
+    "tests/sim/",
+    DEVICES,
+    "tests/order/",
+    "tests/outage/",
+    "tests/fault/",
+    "tests/shapes/",
+    "tests/interop/",
+)
 """Groups in the order in which they begin, followed by modules as they stand, the quick ones of `tests/unit`
 at last."""
 _QUICK = "tests/unit/"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.pool import Pool
 
-_BEHIND = 19
+_BEHIND = 5
 
 
 def _stand_back() -> None:

@@ -22,7 +22,9 @@ def _meets_devices(path: Path, seen: set[Path]) -> bool:
     seen.add(path)
     text = path.read_text()
     imported = [_ROOT / f"{name.replace('.', '/')}.py" for name in _IMPORT.findall(text)]
-    return bool(_DEVICES.search(text)) or any(_meets_devices(each, seen) for each in imported if each.exists())
+    return bool(_DEVICES.search(text)) or any(
+        _meets_devices(each, seen) for each in imported if each.exists()
+    )
 
 
 @pytest.mark.parametrize(
