@@ -17,7 +17,7 @@ from types import FrameType
 import pytest
 
 from tests.processes import Processes
-from tests.side_by_side import InGroups, longest_first
+from tests.side_by_side import InGroups, end_workers, longest_first
 
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 2 << 30
@@ -57,6 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
     """As Ctrl-C: fixtures end what tests have started. Without it nodes and engines would outlive the run."""
+    end_workers()
     raise KeyboardInterrupt
 
 
