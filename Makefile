@@ -7,6 +7,10 @@ PYTHON := $(VENV)/bin/python
 CODE   := farshore sim bench tests scripts examples
 # More arguments for pytest or the benchmark, as in: make test PYTEST_ARGS="-k frame"
 PYTEST_ARGS ?=
+# Tests run in several workers at once (tests/side_by_side.py); one after the other with WORKERS=0
+WORKERS     ?= auto
+# The fast tests that `make check` runs; none where all tests are run next
+FAST_TESTS  ?= tests/unit
 BENCH_ARGS  ?=
 
 help: ## Show this list
@@ -20,14 +24,14 @@ demo: setup ## Two sites on this machine: write, cut the line, catch up, compare
 
 test: setup ## Run all tests but the long ones (as root: installs Debian packages that they need)
 	@scripts/install-test-packages
-	@$(PYTHON) -m pytest tests --ignore=tests/soak $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest tests --ignore=tests/soak -n $(WORKERS) $(PYTEST_ARGS)
 
 check: setup docs ## Format, lint, types, import contracts, fast tests
 	@echo '== format' && $(VENV)/bin/ruff format --check $(CODE)
 	@echo '== lint' && $(VENV)/bin/ruff check $(CODE)
 	@echo '== types' && $(VENV)/bin/mypy $(CODE)
 	@echo '== import contracts' && $(VENV)/bin/lint-imports --no-logo
-	@echo '== fast tests' && $(PYTHON) -m pytest tests/unit -q $(PYTEST_ARGS)
+	@$(if $(FAST_TESTS),echo '== fast tests' && $(PYTHON) -m pytest $(FAST_TESTS) -q -n $(WORKERS) $(PYTEST_ARGS))
 
 fix: setup ## Format the code and mend what the linter can mend
 	@$(VENV)/bin/ruff format $(CODE)

@@ -17,6 +17,7 @@ from types import FrameType
 import pytest
 
 from tests.processes import Processes
+from tests.side_by_side import InGroups, end_workers, longest_first
 
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 2 << 30
@@ -35,8 +36,28 @@ def pytest_configure() -> None:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors: most tests wait for something most of the time."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> InGroups:
+    """However many workers there are, what may not run side by side does not."""
+    return InGroups(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several workers take the longest groups first; one alone takes tests as they stand."""
+    if hasattr(config, "workerinput"):
+        longest_first(items)
+
+
 def _interrupted(number: int, frame: FrameType | None) -> None:
     """As Ctrl-C: fixtures end what tests have started. Without it nodes and engines would outlive the run."""
+    end_workers()
     raise KeyboardInterrupt
 
 

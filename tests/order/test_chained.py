@@ -1,6 +1,7 @@
 """The last copy of a chain is a prefix whatever dies before it, and nobody waits for it (B2, B6, D4)."""
 
 from collections.abc import Iterator
+from statistics import median
 
 import pytest
 
@@ -20,9 +21,9 @@ def test_the_application_waits_for_the_near_site_only(chain: ChainSites) -> None
     without = latencies(chain, writes=150)
     chain.b.done("resync", "chain", "--link", "c")
     chain.caught_up()
-    print(f"median {with_hop * 1000:.2f} ms with the hop, {without * 1000:.2f} ms without")
-    assert with_hop < FAR_MS / 1000 / 2
-    assert with_hop < 2 * without
+    assert median(with_hop) < FAR_MS / 1000  # whoever waits for c waits twice as long at least
+    # What else the machine does only ever adds: the quickest quarter shows least of it.
+    assert with_hop[len(with_hop) // 4] < 2 * without[len(without) // 4]
 
 
 @pytest.mark.timeout(300)

@@ -97,6 +97,8 @@ def test_a_full_disk_queue_logs_and_comes_back_beside_a_load_that_never_stops(pa
     with made.client() as client, writing(client, pieces, per_second=1000) as application:
         application.go_on(100)
         made.line.stall()
+        with made.client() as burst:  # more than the queues hold, long before the peer counts as lost
+            burst.write_all(records(4 * MIB))
         made.wait("logging")
         assert made.link()["reason"] == "queue-full"
         made.line.heal()

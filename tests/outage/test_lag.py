@@ -10,7 +10,7 @@ KIB, MIB = 1 << 10, 1 << 20
 
 def test_beyond_its_rpo_a_group_is_behind_until_the_line_has_carried_what_waits(pair: MakePair) -> None:
     made = pair(mode="async", wire="plain", rpo="500ms")
-    made.line.rate(512 * KIB)
+    made.line.rate(128 * KIB)
     with made.client() as client:
         client.write_all((at, os.urandom(64 * KIB)) for at in range(0, 2 * MIB, 64 * KIB))
     made.wait("behind")

@@ -32,7 +32,7 @@ def every_step(life: Options, site: int, phase: Phase, machine: bool) -> tuple[i
     raise AssertionError("unreachable")
 
 
-@pytest.mark.timeout(3_600 if len(LIVES) > 1 else 600)
+@pytest.mark.timeout(3_600 if len(LIVES) > 1 else 1_800)
 @pytest.mark.parametrize(("lived", "sites"), [(small_life, (0, 1)), (small_chain, (1, 2))])
 def test_a_death_at_any_durable_step_breaks_no_rule(
     lived: Callable[[int], Options], sites: tuple[int, ...]
