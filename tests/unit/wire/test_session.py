@@ -20,6 +20,7 @@ from farshore.model.messages import (
     Message,
     Ready,
     Refusal,
+    Residue,
     Resume,
     ResyncBegin,
     ResyncDone,
@@ -105,12 +106,28 @@ GOLDEN: list[tuple[Message, int, str]] = [
         + "01"
         + POSITION_HEX
         + "01"
+        + "00"
         + "00",
+    ),
+    (
+        Welcome(
+            SESSION,
+            id_of(4),
+            id_of(5),
+            History(),
+            None,
+            doubtful=False,
+            empty=True,
+            residue=Residue(HEAD, ((1, 4096, 8192), (2, 0, 512))),
+        ),
+        2,
+        SESSION_HEX + "04" * 16 + "05" * 16 + "0000" + "00" + "00" + "01" + "01" + POSITION_HEX + "02000000"
+        "0100" + "0010000000000000" + "0020000000000000" + "0200" + "0000000000000000" + "0002000000000000",
     ),
     (
         Welcome(SESSION, id_of(4), id_of(5), History(), None, doubtful=False, empty=True),
         2,
-        SESSION_HEX + "04" * 16 + "05" * 16 + "0000" + "00" + "00" + "01",
+        SESSION_HEX + "04" * 16 + "05" * 16 + "0000" + "00" + "00" + "01" + "00",
     ),
     (Refusal("diverged", "né"), 3, "0800" + b"diverged".hex() + "0300" + "6ec3a9"),
     (Resume(SESSION, HISTORY, HEAD), 4, SESSION_HEX + HISTORY_HEX + POSITION_HEX),
