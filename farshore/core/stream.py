@@ -364,11 +364,10 @@ class Stream:
         wanted = self._journal_wanted
 
         def install(done: Callable[[], None]) -> None:
-            header = replace(with_history(copy.keeper.header, message.history), resync=None, doubtful_until=0)
+            adopted = with_history(copy.keeper.header, message.history)
+            header = replace(adopted, resync=None, doubtful_until=0, journaling=wanted)
             # Rule B6: what was written meanwhile is marked for the hops before nothing says that it was.
-            copy.relay.persist(
-                self._if_current(lambda: copy.keeper.put(replace(header, journaling=wanted), done))
-            )
+            copy.relay.persist(self._if_current(lambda: copy.keeper.put(header, done)))
 
         def begin(done: Callable[[], None]) -> None:
             last = self._if_current(lambda: install(done))

@@ -319,7 +319,10 @@ def test_another_protocol_is_named() -> None:
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
-        (2, GOLDEN[2][2][:-2] + "02"),
+        (2, GOLDEN[3][2][:-2] + "02"),
+        (2, GOLDEN[2][2].replace("0200" + "00" * 8, "0100" + "0020" + "00" * 6)),
+        (2, GOLDEN[2][2][:-16] + "00" * 8),
+        (2, GOLDEN[2][2].replace("02000000", "01000100")),
         (
             4,
             SESSION_HEX
@@ -337,7 +340,19 @@ def test_another_protocol_is_named() -> None:
         (10, SESSION_HEX + "0900000000000000" + "ffffffff" + "00"),
         (4, SESSION_HEX + "ffff" + "00" * 100),
     ],
-    ids=["flag", "falling history", "kind", "long code", "not UTF-8", "neither", "long list", "long history"],
+    ids=[
+        "flag",
+        "range before",
+        "no range",
+        "many ranges",
+        "falling history",
+        "kind",
+        "long code",
+        "not UTF-8",
+        "neither",
+        "long list",
+        "long history",
+    ],
 )
 def test_a_well_sealed_but_malformed_message_is_refused(kind: int, fields: str) -> None:
     with pytest.raises(ProtocolError):
