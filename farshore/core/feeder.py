@@ -223,6 +223,8 @@ class Feeder:
         self.close("identity-changed" if changed else "diverged", why)
         self.stop(LinkEvent.IDENTITY if changed else LinkEvent.DIVERGE, why)
         self.shared.outbox.note("diverged", link=self.spec.name, course=course.value, why=why)
+        if self.record.unmet:
+            return  # a plan has left behind what the peer has beyond us when it made this copy the primary
         if course is Course.NEWER or (course is Course.CONFLICT and self.shared.opening()):
             self.shared.fence(why, course is Course.NEWER)
 

@@ -123,7 +123,9 @@ def promoted(header: Header, turn: TurnIntent, links: Iterable[tuple[LinkSpec, b
         if record is None:
             record = LinkRecord(spec.id, spec.epoch, peer, unmet=True)
             boards[spec.id] = base
-        records.append(replace(record, retired=False, queue_whole=False))
+        elif record.retired:  # a resync that was open then can be proved by nobody now
+            record = replace(record, unmet=True, retired=False, open_resync=None)
+        records.append(replace(record, queue_whole=False))
     return Promoted(
         replace(
             header,

@@ -63,8 +63,8 @@ class LinkRecord:
     """Set by a clean stop only: the disk queue reaches to the head of the history, and every mark of the
     scoreboard is one of a frame in it."""
     unmet: bool = False
-    """The link was made by a promotion, and its peer was never in step: the scoreboard's base says from where
-    our own writes are marked, and nothing of where the peer stands."""
+    """The link begins with a promotion, and its peer has not been in step since: the scoreboard's base says
+    from where our own writes are marked, and nothing of where the peer stands, which may be beyond us."""
     retired: bool = False
     """The link of an earlier life as primary. Its scoreboard is the residue: what this copy may hold and the
     peer not, complete from the board's base, until this copy takes a history of somebody else (rule A5)."""
