@@ -7,10 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from farshore.core import turning
+from farshore.core import handshake, turning
+from farshore.core.geometry import Geometry
+from farshore.core.handshake import Decision, Terms
+from farshore.core.scoreboard import BoardImage, Scoreboard
 from farshore.errors import FarshoreError
+from farshore.model import messages as m
 from farshore.model.copy_config import DOUBTFUL, TurnIntent
+from farshore.model.header import Header, LinkRecord
 from farshore.model.options import LinkOptions, LinkState, ResyncKind
+from farshore.model.positions import History
 from tests.unit.core.pair import ASYNC, SYNC, Pair
 from tests.unit.core.turners import Turners
 
@@ -18,7 +24,7 @@ PLACES = 128
 KINDS = (
     *("write",) * 10, *("turn",) * 3, "flush", "cut", "mend", "kill near", "power near", "kill far",
     "power far", "switch", "switch", "fail over", "fail over", "power fail over", "as primary", "bring back",
-    "bring back", "consent",
+    "bring back", "consent", "clean fail over",
 )  # fmt: skip
 
 
@@ -34,6 +40,8 @@ class Life:
         self.log: list[str] = []
         self.issued: dict[int, dict[int, tuple[int, int | None]]] = {}
         """place -> token -> (step of the write, step at whose end it was acknowledged)."""
+        self.untouched: dict[int, bytearray] | None = None
+        """What a copy holds that differs from the primary's history, until a plan gives it up."""
         self.switched = self.failed_over = self.rejoined = 0
 
     def run(self) -> None:
@@ -65,18 +73,30 @@ class Life:
             case "kill far" | "power far" if turners.away is None:
                 turners.boots[turners.other] += kind == "power far"
                 pair.restart_far(turners.boot(turners.other))
+                if self.untouched is not None:
+                    self.untouched = {volume: bytearray(data) for volume, data in pair.far.disk.seen.items()}
             case "switch" if turners.away is None:
                 self._switch()
-            case "fail over" | "power fail over" if turners.away is None:
-                self._fail_over(kind == "power fail over")
+            case "fail over" | "power fail over" | "clean fail over" if turners.away is None:
+                self._fail_over(kind)
             case "as primary" if turners.away is not None:
                 turners.return_as_primary()
             case "bring back" if turners.away is not None:
-                turners.bring_back()
+                self._bring_back()
             case "consent":
                 self._consent()
         self.turners.pair.turn()
         self._note_answers()
+        if self.untouched is not None:
+            assert self.pair.far.disk.seen == self.untouched, "what nobody gave up was overwritten"
+
+    def _bring_back(self) -> None:
+        """A copy with writes that the other one lacks is not touched before a plan says so."""
+        self.turners.bring_back()
+        far, mine = self.pair.far, self.pair.near.core.history()
+        head = far.header.history.head
+        if head is not None and not mine.holds(head):
+            self.untouched = {volume: bytearray(data) for volume, data in far.disk.seen.items()}
 
     def _write(self, count: int) -> None:
         places = [self.random.randrange(PLACES) * 512 for _ in range(count)]
@@ -130,15 +150,23 @@ class Life:
         assert not self.pair.line.fills(), "a planned change of roles has copied something"
         self.switched += 1
 
-    def _fail_over(self, power: bool) -> None:
+    def _fail_over(self, kind: str) -> None:
         turners, pair = self.turners, self.turners.pair
         if pair.far.core.keeper.header.resync is not None or pair.far.core.keeper.header.history.blank:
             with pytest.raises(FarshoreError, match="cannot become the primary"):
                 turning.check_promotable(pair.far.core.keeper.header, TurnIntent(b"t" * 16))
             return
         kept = pair.feeder.replicating and pair.feeder.sync and pair.feeder.gate.closed
-        pair.kill_near(lose_cache=power)
-        turners.boots[turners.primary] += power
+        if kind == "clean fail over":
+            kept = False
+            pair.cut()
+            self._write(2)
+            pair.turn()
+            pair.stop_near()
+        else:
+            pair.kill_near(lose_cache=kind.startswith("power"))
+            turners.boots[turners.primary] += kind.startswith("power")
+        self.untouched = None
         self._note_answers()
         turners.promote((DOUBTFUL,))
         if kept:
@@ -149,6 +177,7 @@ class Life:
     def _consent(self) -> None:
         turners, pair = self.turners, self.turners.pair
         if turners.away is None and pair.far.core.started and pair.feeder.state is LinkState.DIVERGED:
+            self.untouched = None
             turners.consent()
             pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))
             self.rejoined += 1
@@ -157,7 +186,7 @@ class Life:
         """Faults stop, the operator decides, and both copies become equal."""
         turners = self.turners
         if turners.away is not None:
-            turners.bring_back()
+            self._bring_back()
         self.pair.mend()
         for _ in range(3):
             self.pair.turn(100)
@@ -172,10 +201,56 @@ class Life:
         assert not any(each.retired for each in pair.far.header.links)
 
 
+SEEDS = 80
+
+
 def test_roles_change_and_both_copies_end_equal() -> None:
-    lives = [Life(seed) for seed in range(150)]
+    lives = [Life(seed) for seed in range(SEEDS)]
     for life in lives:
         life.run()
-    assert sum(life.switched for life in lives) > 20
+    assert sum(life.switched for life in lives) > 15
     assert sum(life.failed_over for life in lives) > 40
     assert sum(life.rejoined for life in lives) > 20
+
+
+def _uncut(header: Header, turn: TurnIntent, links: object) -> turning.Promoted:
+    made = PROMOTED(header, turn, links)  # type: ignore[arg-type]
+    head = made.header.history.head
+    assert head is not None
+    return replace(made, header=replace(made.header, history=header.history.extended_to(head.sequence + 50)))
+
+
+def _exact(header: Header, turn: TurnIntent, links: object) -> turning.Promoted:
+    made = PROMOTED(header, turn, links)  # type: ignore[arg-type]
+    return replace(made, boards=dict.fromkeys(made.boards, made.header.history.head))
+
+
+def _unasked(record: LinkRecord, board: Scoreboard, mine: History, peer: m.Welcome, terms: Terms) -> Decision:
+    return handshake.decide(record, board, mine, peer, replace(terms, consent=peer.history.head))
+
+
+def _unsuspected(geometry: Geometry, image: BoardImage, record: LinkRecord, _: object) -> Scoreboard:
+    return SUSPECTED(geometry, image, record, ())
+
+
+PROMOTED, SUSPECTED = turning.promoted, turning.suspected
+BROKEN = {
+    "a promotion does not end the history where the copy stands": ("turning.promoted", _uncut),
+    "an image that is no prefix counts as one": ("turning.promoted", _exact),
+    "what was hot at the death of a primary is not suspect": ("turning.suspected", _unsuspected),
+    "the residue is forgotten": ("scoreboard.Scoreboard.suspect_ranges", lambda board, ranges: None),
+    "consent is not asked for": ("feeder_session.decide", _unasked),
+    "a former primary is not fenced": ("primary.Primary._fence", lambda core, why, for_good: None),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_rule_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where, broken = BROKEN[name]
+    monkeypatch.setattr(f"farshore.core.{where}", broken)
+    for seed in range(SEEDS):
+        try:
+            Life(seed).run()
+        except AssertionError:
+            return
+    pytest.fail(f"none of {SEEDS} lives notices that {name}")

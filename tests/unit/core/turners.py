@@ -195,10 +195,19 @@ class Turners:
         for hello in answers:
             code, text = turning.answer_to_former(pair.near.core.keeper.header, hello)
             near.run(core.received(hello.link, m.Refusal(code, text)))
-        near.settle()
+        _pass_time(near, pair.now)
         assert near.replies.get(token) != 0, "a former primary took a write"
         near.run(core.stop())
         near.let_all()
+        near.forget()
+        near.start(self.boot(self.other), "alone")
+        near.run(near.core.start())
+        token = object()
+        near.submit([(1, 1, 0, 512)], [b"!" * 512], [token])
+        for link in list(near.core.feeders):
+            near.run(near.core.disconnected(link, "unreachable"))
+        _pass_time(near, pair.now)
+        assert near.replies.get(token) != 0, "a former primary forgot that it had been told"
         near.forget()
         near._line = outer
         return near
@@ -209,3 +218,11 @@ class Turners:
         head: Position | None = pair.far.core.history().head
         spec = replace(pair.feeder.spec, consent=head)
         pair.near.run(pair.near.core.change_link(spec))
+
+
+def _pass_time(near: Near, now: float) -> None:
+    """Longer than any peer is waited for."""
+    for tick in range(30):
+        near.core.clock(now + tick / 10, now + tick / 10)
+        near.settle()
+        near.run(near.core.tick())
