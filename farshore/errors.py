@@ -51,6 +51,8 @@ _ENTRIES = (
     Code("faulted", EXIT_ERROR, 409, errno.EIO, "The copy stopped after a disk error"),
     Code("wrong-state", EXIT_REFUSED, 409, errno.EINVAL, "The request does not fit the present state"),
     Code("wrong-role", EXIT_REFUSED, 409, errno.EPERM, "Only the other role can do that"),
+    Code("not-promotable", EXIT_REFUSED, 409, errno.EPERM, "This copy cannot become the primary as it is"),
+    Code("promoted", EXIT_DIVERGED, 409, errno.EPERM, "The peer has become the primary"),
     Code("wrong-feeder", EXIT_REFUSED, 409, errno.EPERM, "The copy follows another link or epoch"),
     Code("ring", EXIT_REFUSED, 409, errno.ELOOP, "The copy would follow itself"),
     Code("session-live", EXIT_REFUSED, 409, errno.EBUSY, "Another instance holds this link's session"),

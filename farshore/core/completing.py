@@ -45,6 +45,8 @@ def begin(feeder: Feeder, course: Course) -> None:
     feeder.disk.abandon("the disk queue does not reach from where the peer stands")
     if course is not Course.CONTINUE:
         feeder.board.or_back()
+    if course is Course.REJOIN and session.residue is not None:
+        feeder.board.suspect_ranges(session.residue.ranges)
     feeder.board.prepare(kind)
     feeder.board.open = True
 
@@ -52,7 +54,7 @@ def begin(feeder: Feeder, course: Course) -> None:
         if session.greeting and session.nonce == nonce and not feeder.retired:
             _open(feeder, course, kind)
 
-    if kind is ResyncKind.UPDATE:
+    if kind is ResyncKind.UPDATE and course is not Course.REJOIN:
         _open(feeder, course, kind)
     else:
         feeder.shared.persist(feeder.id, marked)
@@ -112,5 +114,5 @@ def _settle(feeder: Feeder, cut: Position) -> None:
     feeder.session.doubtful = False
     feeder.board.forget_second()
     feeder.board.base = cut
-    feeder.remember(open_resync=None, epoch=feeder.spec.epoch)
+    feeder.remember(open_resync=None, epoch=feeder.spec.epoch, unmet=False)
     feeder.shared.persist(feeder.id, lambda: None)

@@ -223,8 +223,16 @@ class Feeder:
         self.close("identity-changed" if changed else "diverged", why)
         self.stop(LinkEvent.IDENTITY if changed else LinkEvent.DIVERGE, why)
         self.shared.outbox.note("diverged", link=self.spec.name, course=course.value, why=why)
+        if self.record.unmet:
+            return  # a plan has left behind what the peer has beyond us when it made this copy the primary
         if course is Course.NEWER or (course is Course.CONFLICT and self.shared.opening()):
-            self.shared.fence(why)
+            self.shared.fence(why, course is Course.NEWER)
+
+    def part(self, why: str) -> None:
+        """Somebody else is the primary (rule D6): nothing more is sent before a plan says so."""
+        if self.state not in (LinkState.DIVERGED, LinkState.FAILED):
+            self.close("", why)
+            self.stop(LinkEvent.DIVERGE, why)
 
     def resume(self) -> None:
         """The peer lacks nothing: ordered frames follow from here."""
@@ -276,8 +284,9 @@ class Feeder:
 
     def replicates(self) -> None:
         """Everything goes in order and nothing else is owed."""
-        if not self.record.ever_replicated or self.record.epoch != self.spec.epoch:
-            self.remember(ever_replicated=True, epoch=self.spec.epoch)
+        record, epoch = self.record, self.spec.epoch
+        if not record.ever_replicated or record.unmet or record.epoch != epoch:
+            self.remember(ever_replicated=True, epoch=epoch, unmet=False)
         self.disk.begin()
         self.gate.close(replicating=True)
         self.shared.progressed()

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from farshore.core import completing
 from farshore.core.actions import Close, Connect
-from farshore.core.handshake import Course, decide, kind_for
+from farshore.core.handshake import Course, Terms, decide, kind_for
+from farshore.core.history import fork
 from farshore.core.link import LinkEvent
 from farshore.core.liveness import Liveness, Retry
 from farshore.model import messages as m
 from farshore.model.options import Apply, LinkState, ResyncKind
+from farshore.model.positions import History, Position
 
 if TYPE_CHECKING:
     from farshore.core.feeder import Feeder
@@ -47,6 +49,12 @@ class FeederSession:
         """True once the peer has answered since this engine started (rule D5)."""
         self.doubtful = False
         """Rule B3: the peer said that it may hold later writes in part."""
+        self.residue: m.Residue | None = None
+        """What the peer says that it may hold and we not (rule A5)."""
+        self.peer_head: Position | None = None
+        """Where the peer's history ended when it was met last."""
+        self.parted: Position | None = None
+        """Where its history had parted from ours, if it had."""
         self.liveness = Liveness(shared.timing, shared.outbox.now)
         self.retry = Retry(shared.timing)
 
@@ -130,11 +138,14 @@ class FeederSession:
         if completing.learn(feeder, peer):
             return
         blank_gets = kind_for(Course.FIRST, feeder.wanted, feeder.spec.options.first)
-        if feeder.spec.epoch != feeder.record.epoch and (peer.resync is not None or peer.doubtful):
+        mine, record = feeder.shared.history(), feeder.record
+        decision = decide(record, feeder.board, mine, peer, Terms(blank_gets, feeder.spec.consent))
+        course = decision.course
+        self._look_at(peer, course, mine)
+        elsewhere = record.unmet or feeder.spec.epoch != record.epoch
+        if elsewhere and course is not Course.REJOIN and (peer.resync is not None or peer.doubtful):
             # Rule B8: another feeder had it meanwhile, and what that one wrote there is in no map of ours.
             feeder.board.require(ResyncKind.DIGEST)
-        decision = decide(feeder.record, feeder.board, feeder.shared.history(), peer, blank_gets)
-        course = decision.course
         if course in (Course.NEWER, Course.CONFLICT, Course.CHANGED):
             feeder.diverge(course, decision.why)
             return
@@ -156,6 +167,12 @@ class FeederSession:
             feeder.stop(LinkEvent.STOP, "autosync is off")
         else:
             completing.begin(feeder, course)
+
+    def _look_at(self, peer: m.Welcome, course: Course, mine: History) -> None:
+        """What is remembered of a peer that was met."""
+        self.residue, self.peer_head = peer.residue, peer.history.head
+        parted = course in (Course.NEWER, Course.CONFLICT, Course.REJOIN)
+        self.parted = fork(mine, peer.history) if parted else None
 
     def prepare(self, message: m.Resume | m.ResyncBegin) -> None:
         """Ask the follower to make ready; frames flow behind this message."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from farshore.core.history import Relation, at_or_after, compare
+from farshore.core.history import Relation, at_or_after, compare, fork
 from farshore.core.scoreboard import Scoreboard
 from farshore.model.header import LinkRecord
 from farshore.model.messages import Welcome
 from farshore.model.options import ResyncKind
-from farshore.model.positions import History
+from farshore.model.positions import History, Position
 
 
 class Course(StrEnum):
@@ -31,6 +31,9 @@ class Course(StrEnum):
     """The peer is blank: copy everything."""
     DIGEST = "digest"
     """The peer's content is an ancestor but no scoreboard covers it: compare everything."""
+    REJOIN = "rejoin"
+    """The histories fork, a plan allows to overwrite the peer's side, and both sides know what they wrote
+    since: copy what either marks (rule A5)."""
     NEWER = "newer"
     """The peer descends from us (rule D6)."""
     CONFLICT = "conflict"
@@ -47,11 +50,18 @@ class Decision:
     why: str
 
 
-def decide(
-    record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome, first: ResyncKind
-) -> Decision:
-    """The course for a session. `mine` reaches exactly to our newest sequence; `first` is how a blank
-    peer would be filled."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the operator has decided about a peer."""
+
+    first: ResyncKind = ResyncKind.FULL
+    """How a blank one is filled."""
+    consent: Position | None = None
+    """The head that it may have and be overwritten, though it is no ancestor of ours (rule D7)."""
+
+
+def decide(record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome, terms: Terms) -> Decision:
+    """The course for a session. `mine` reaches exactly to our newest sequence."""
     if record.peer_copy is not None and peer.copy != record.peer_copy:
         return Decision(Course.CHANGED, "another copy answers at the peer than the one this link knew")
     proved = (
@@ -61,11 +71,24 @@ def decide(
     if relation is Relation.DIVERGED and mine.begun_only:
         relation = compare(mine.parent, peer.history)
     if relation is Relation.BLANK:
-        return _blank(board, peer, proved, first)
+        return _blank(board, peer, proved, terms.first)
+    if relation in (Relation.DESCENDANT, Relation.DIVERGED):
+        if proved:
+            return Decision(Course.CONTINUE, "the interrupted resync goes on")
+        if terms.consent is not None and terms.consent == peer.history.head:
+            return _forked(board, mine, peer)
+        return _parted(relation)
+    return _behind(record, board, mine, peer, proved)
+
+
+def _parted(relation: Relation) -> Decision:
     if relation is Relation.DESCENDANT:
         return Decision(Course.NEWER, "the peer's copy continues ours and holds later writes")
-    if relation is Relation.DIVERGED:
-        return Decision(Course.CONFLICT, "both copies were written independently")
+    return Decision(Course.CONFLICT, "both copies were written independently")
+
+
+def _behind(record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome, proved: bool) -> Decision:
+    """The peer's head lies on our history."""
     if board.base is None and record.open_resync is None:
         # Nor does it where the peer is known: no resync was opened since, so that nothing may be marked.
         return Decision(Course.DIGEST, "the peer's copy is older and no scoreboard covers it")
@@ -75,6 +98,8 @@ def decide(
             return Decision(Course.CONTINUE, "the interrupted copy goes on")
         return Decision(Course.UPDATE, "the first copy starts again")
     if head is None or not at_or_after(mine, head, board.base):
+        if record.unmet:
+            return Decision(Course.DIGEST, "the peer's copy is older than ours was at its promotion")
         return Decision(Course.CHANGED, "the peer's copy is older than what it had made durable")
     if proved:
         return Decision(Course.CONTINUE, "the interrupted resync goes on")
@@ -83,6 +108,16 @@ def decide(
     if lacks_nothing and record.open_resync is None and board.clean:
         return Decision(Course.RESUME, "the peer lacks nothing")
     return Decision(Course.UPDATE, "the peer lacks the marked regions")
+
+
+def _forked(board: Scoreboard, mine: History, peer: Welcome) -> Decision:
+    """A plan allows to overwrite what the peer wrote since the histories parted (rule A5)."""
+    at, residue = fork(mine, peer.history), peer.residue
+    ours = at is not None and board.base is not None and at_or_after(mine, at, board.base)
+    theirs = at is not None and residue is not None and at_or_after(peer.history, at, residue.base)
+    if ours and theirs:
+        return Decision(Course.REJOIN, "the copies differ in what either side marks since they parted")
+    return Decision(Course.DIGEST, "no scoreboards cover what was written since the copies parted")
 
 
 def _blank(board: Scoreboard, peer: Welcome, proved: bool, first: ResyncKind) -> Decision:

@@ -36,6 +36,16 @@ def compare(mine: History, theirs: History) -> Relation:
     return Relation.DIVERGED
 
 
+def fork(mine: History, theirs: History) -> Position | None:
+    """The last position that lies on both, None where they have nothing in common. A generation is minted
+    once, so up to it both are the same."""
+    last = {stretch.generation: stretch.last for stretch in theirs.stretches}
+    for stretch in reversed(mine.stretches):
+        if stretch.generation in last:
+            return Position(stretch.generation, min(stretch.last, last[stretch.generation]))
+    return None
+
+
 def at_or_after(history: History, position: Position, base: Position) -> bool:
     """Whether both lie on `history` and `position` is not before `base` (rule A5)."""
     if not history.holds(position) or not history.holds(base):

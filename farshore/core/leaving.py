@@ -36,6 +36,10 @@ def leave(copy: Secondary) -> None:
         copy.keeper.put(replace(copy.keeper.header, history=copy.history(), clean=True), left)
 
     def persist() -> None:
+        if copy.setup.turning:
+            # The journal ends with the role: what only it accounts for becomes marks.
+            for feeder in copy.relay.feeders.values():
+                feeder.disk.abandon("this copy becomes the primary")
         copy.relay.persist(record, exactly=True)
 
     copy.relay.close()

@@ -29,6 +29,8 @@ class Opening:
         Within the same boot silence is link loss after the limit. After a reboot a sync peer may have
         been promoted meanwhile: only the operator can say that it was not.
         """
+        if feeder.record.unmet:
+            return self.timing.beat  # a plan has just decided who is primary: a moment, for the sake of order
         if not feeder.sync:
             return self.timing.limit if self.same_boot else self.timing.start_grace
         if self.same_boot or (self.alone and not feeder.freezing):

@@ -23,6 +23,7 @@ from farshore.core.queueing import QueueImage
 from farshore.core.scoreboard import BoardImage
 from farshore.core.shared import Shared
 from farshore.core.shutdown import Shutdown
+from farshore.core.standstill import Standstill
 from farshore.core.write_path import Batch, Destinations, WritePath
 from farshore.model.header import Header
 from farshore.model.options import LinkSpec, Timing, Writes
@@ -73,9 +74,10 @@ class Primary(Links):
         self.path.fanout = self
         self.path.on_fault = self._fault
         self.path.on_write_error = self._write_failed
-        self.fenced = ""
+        self.fenced = setup.header.fenced
         self.opened = False
         self._shutdown: Shutdown | None = None
+        self.standstill = Standstill(self)
         self.started_at = 0.0
         """When this run began to meet its peers, wall seconds."""
         self._opened_after = 0.0
@@ -152,6 +154,8 @@ class Primary(Links):
         self.path.ceiling = self.keeper.header.ceiling
         self._opened_after, self.started_at = self.outbox.now, self.outbox.wall
         self.outbox.note("generation", generation=self.path.generation.hex(), sequence=self.path.sequence)
+        if self.keeper.header.fenced:
+            self._fence(self.keeper.header.fenced, True)
         for feeder in self.feeders.values():
             feeder.session.connect()
         self._consider_opening()
@@ -203,6 +207,8 @@ class Primary(Links):
         for feeder in self.feeders.values():
             if feeder.freezing and not feeder.replicating:
                 return f"link {feeder.spec.name} freezes writes until its peer is back"
+        if self.standstill.holding:
+            return "writes are held for a change of roles"
         if self.path.blocked:
             return "the queue of a link is full and holds writes until there is room (on-full=block)"
         waiting = [each.spec.name for each in self.feeders.values() if not each.session.met]
@@ -312,6 +318,17 @@ class Primary(Links):
             feeder.session.connect()
         return self.outbox.take()
 
+    def drain(self, timeout: float) -> list[Action]:
+        """Hold new writes and bring every peer that is there to this position, durably; a note tells when
+        that is so, `standstill`, or that it was given up, `standstill-ended`."""
+        self.standstill.begin(self.outbox.now + timeout)
+        return self.outbox.take()
+
+    def resume(self) -> list[Action]:
+        """Let writes flow again after a standstill."""
+        self.standstill.end("writes may flow again")
+        return self.outbox.take()
+
     def stop(self) -> list[Action]:
         """Begin a clean stop; `stopped` says when it is complete."""
         if self._shutdown is None:
@@ -327,6 +344,7 @@ class Primary(Links):
             # Never from within a batch that is being issued: its frame has to leave before theirs.
             self.path.release_parked()
             self.path.admit_cold()
+        self.standstill.advance()
         if self._shutdown is not None:
             self._shutdown.advance()
         elif (
@@ -366,8 +384,12 @@ class Primary(Links):
             feeder.fail(text)
         self.outbox.note("write-error", why=text, sequence=self.path.sequence)
 
-    def _fence(self, why: str) -> None:
-        """Rule D6: a newer copy exists."""
+    def _fence(self, why: str, for_good: bool) -> None:
+        """Rule D6: a newer copy exists. For good: no restart forgets it, and nobody is fed any more."""
         self.fenced = why
         self.path.fail(errnos.EPERM)
         self.outbox.note("fenced", why=why)
+        if for_good:
+            self.keeper.put(replace(self.keeper.header, fenced=self.keeper.header.fenced or why))
+            for feeder in self.feeders.values():
+                feeder.part(why)

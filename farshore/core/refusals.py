@@ -23,6 +23,7 @@ _REMEDIES = {
     "disk-full": "free space at the peer; the link then goes on by itself",
     "size-mismatch": "give the peer's volumes the size of ours, or farshore link delete and create",
     "wrong-feeder": "farshore status at the peer shows which link that copy follows",
+    "promoted": "farshore split-brain show GROUP, then decide which copy to keep",
     "ring": "farshore topology shows who follows whom; farshore link reroute or delete",
     "protocol": "run the same version of Farshore on both nodes",
 }
@@ -34,11 +35,16 @@ def take(feeder: Feeder, code: str, text: str) -> None:
     feeder.close("", "")
     feeder.session.met = feeder.session.met or code in _NOT_PROMOTED
     known, held = feeder.record.peer_copy is not None, feeder.shared.opening()
-    if code in ("identity-changed", "diverged") or (code in _LEFT_US and known and held):
+    if code == "promoted":
+        # Rule D6, whoever asked whom, and whether writes flow or not: there is another primary.
+        feeder.shared.outbox.note("peer-promoted", link=feeder.spec.name, why=text)
+        feeder.stop(LinkEvent.DIVERGE, text)
+        feeder.shared.fence(text, True)
+    elif code in ("identity-changed", "diverged") or (code in _LEFT_US and known and held):
         # Rules D5, D6: where writes do not flow yet, a peer that follows somebody else by now, or
         # nobody, may have a promoted copy beside it or be one: nothing is written next to that.
         if held:
-            feeder.shared.fence(text)
+            feeder.shared.fence(text, False)
         feeder.stop(LinkEvent.IDENTITY if code == "identity-changed" else LinkEvent.DIVERGE, text)
     elif code in _LEFT_US:
         feeder.disk.abandon(text)  # whoever feeds it now has what lies in our queue

@@ -125,7 +125,7 @@ class Relay(Links):
             setup.new_id,
             self.history,
             self._progressed,
-            lambda why: None,
+            _stands_by,
             self._persist,
             lambda: False,
             self.age,
@@ -355,6 +355,10 @@ class Relay(Links):
             feeder.close("", "the engine stops")
             if feeder.following or feeder.disk.live:
                 feeder.stop(LinkEvent.LOST, "the engine stopped")
+
+
+def _stands_by(_why: str, _for_good: bool) -> None:
+    """A secondary has no writes that it could refuse."""
 
 
 def _as_hop(spec: LinkSpec) -> LinkSpec:

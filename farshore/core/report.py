@@ -6,6 +6,7 @@ the shell, which adds them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,9 @@ from farshore.core.links import Links
 from farshore.core.liveness import Liveness
 from farshore.core.primary import Primary
 from farshore.core.secondary import Secondary
+from farshore.core.turning import obstacle
 from farshore.model.options import Health, LinkState, Role, Writes
+from farshore.model.positions import Position
 
 
 def moment(wall: float | None) -> str | None:
@@ -44,6 +47,8 @@ def of_primary(primary: Primary, group: str) -> dict[str, Any]:
         "sequence": primary.sequence,
         "fault": fault or None,
         "held_by": primary.held_by(),
+        "turn": primary.keeper.header.turn.hex() or None,
+        "fenced": primary.fenced or None,
         "links": [of_feeder(primary, each) for each in feeders],
     }
 
@@ -116,6 +121,28 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
         **_clocks(feeder.session.liveness),
         "stopped_at": stopped.sequence if stopped is not None else None,
         "stopped_time": moment(record.stopped_time),
+        "peer_head": place(feeder.session.peer_head),
+        "diverged_from": _parted(feeder, unacknowledged),
+    }
+
+
+def place(position: Position | None) -> dict[str, object] | None:
+    """A position, as users and nodes name it."""
+    return (
+        None if position is None else {"generation": position.generation.hex(), "sequence": position.sequence}
+    )
+
+
+def _parted(feeder: Feeder, unacknowledged: int) -> dict[str, object] | None:
+    """Where the peer's history leaves ours, if it does, and how much was changed here that it may lack."""
+    at = feeder.session.parted
+    if at is None:
+        return None
+    since = feeder.record.stopped_time if feeder.record.stopped_at is not None else None
+    return {
+        "fork": {**(place(at) or {}), "time": moment(since)},
+        "own_bytes": feeder.board.dirty_bytes() + unacknowledged,
+        "peer_head": place(feeder.session.peer_head),
     }
 
 
@@ -171,6 +198,34 @@ def _own_as_of(secondary: Secondary) -> float | None:
     return None if age is None else secondary.outbox.wall - age
 
 
+def _promotion(secondary: Secondary) -> dict[str, Any]:
+    """Whether this copy could become the primary, and what a turn would have to accept."""
+    header = secondary.keeper.header
+    against = obstacle(replace(header, fault=secondary.fault), secondary.standing.doubtful)
+    resync = header.resync
+    return {
+        "turn": header.turn.hex() or None,
+        "promotable": against is None,
+        "promotable_why": "" if against is None else against.why,
+        "promotable_risk": (against.risk or None) if against is not None else None,
+        "usable_position": place(secondary.history().head) if secondary.consistent else None,
+        "undo": None,
+        "resync_open": None
+        if resync is None
+        else {"id": resync.id.hex(), "kind": resync.kind.value, "start": place(resync.start)},
+        "retired": [
+            {
+                "link": each.link.hex(),
+                "peer_copy": each.peer_copy.hex() if each.peer_copy is not None else None,
+                "ever_replicated": each.ever_replicated,
+                "alone_since": place(each.alone_since),
+            }
+            for each in header.links
+            if each.retired
+        ],
+    }
+
+
 def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
     """The entry of one group of which a secondary is here."""
     connected = secondary.session is not None and secondary.session.ready
@@ -200,6 +255,7 @@ def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
         "held_by": None,
         "usable": secondary.consistent,
         "usable_as_of": moment(_own_as_of(secondary)),
+        **_promotion(secondary),
         # By the primary's clock; by the second figure it differs from ours.
         "newest_write_at": moment(secondary.newest_write / 1e9 if secondary.newest_write else None),
         **_clocks(secondary.session.liveness if secondary.session is not None else None),

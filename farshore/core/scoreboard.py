@@ -202,6 +202,13 @@ class Scoreboard:
                 covered = self.geometry.regions_of_extent(volume, extent)
                 self.suspect.set(volume, covered.start, covered.stop, 1)
 
+    def suspect_ranges(self, ranges: Iterable[tuple[int, int, int]]) -> None:
+        """What a peer says that it may hold and we not: (volume, offset, length), cut at a volume's end."""
+        for volume, offset, length in ranges:
+            length = min(length, self.geometry.sizes.get(volume, 0) - offset)
+            if length > 0:
+                self.suspect.mark(volume, offset, length)
+
     def or_back(self) -> None:
         """Rule A4: the resync cannot be proved to be still open, so nothing that it did counts."""
         self.dirty.merge(self.second)

@@ -21,6 +21,7 @@ from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.core.relaying import Relay
 from farshore.core.scoreboard import BoardImage
 from farshore.core.stream import Stream
+from farshore.core.turning import pointed, residue_for
 from farshore.model import messages as m
 from farshore.model.header import Header, Upstream
 from farshore.model.options import LinkSpec, Timing
@@ -46,6 +47,11 @@ class SecondarySetup:
     links: tuple[LinkSpec, ...] = ()
     """Of this copy's own, the hops."""
     boards: Mapping[bytes, BoardImage] = field(default_factory=dict)
+    residues: Mapping[bytes, m.Residue] = field(default_factory=dict)
+    """What retired links tell of, by the copy at their far end."""
+    turning: bool = False
+    """This run only brings the copy to where it can be promoted: nobody is met, and its journal is of no use
+    to the hops afterwards."""
 
 
 class Secondary:
@@ -187,6 +193,7 @@ class Secondary:
             header.resync,
             standing.doubtful,
             self.setup.empty,
+            residue_for(header, self.setup.residues, self.session.feeder),
         )
         self.session.send(welcome)
 
@@ -203,7 +210,7 @@ class Secondary:
 
         self.end_session("wrong-feeder", "this copy was pointed at another feeder")
         self._pointing = epoch
-        self.keeper.put(replace(self.keeper.header, upstream=Upstream(link, epoch)), durable)
+        self.keeper.put(pointed(self.keeper.header, Upstream(link, epoch)), durable)
         return self.outbox.take()
 
     def _objection(self, hello: m.Hello) -> tuple[str, str] | None:

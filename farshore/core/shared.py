@@ -61,8 +61,9 @@ class Shared:
     """Our history, exactly to the newest sequence."""
     progressed: Callable[[], None]
     """A peer acknowledged something, or a link stopped."""
-    fence: Callable[[str], None]
-    """Rule D6: a newer copy exists; refuse writes from now on."""
+    fence: Callable[[str, bool], None]
+    """Rule D6: a newer copy exists; refuse writes from now on, where the second says so for good: also after
+    a restart, until a turn."""
     persist: Callable[[bytes, Callable[[], None]], None]
     """Write the scoreboard of this link, then go on."""
     opening: Callable[[], bool]

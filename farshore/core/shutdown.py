@@ -57,7 +57,7 @@ class Shutdown:
             feeder.close("", "the engine stops")
             if feeder.following or feeder.disk.live:
                 feeder.stop(LinkEvent.LOST, "the engine stopped")
-        if primary.path.fault:
+        if primary.path.fault and not primary.fenced:
             self.complete = True
             return
         primary.path.sync_now(self._synced)

@@ -20,6 +20,7 @@ from farshore.core.geometry import Geometry
 from farshore.core.journaling import Journaling
 from farshore.core.liveness import Liveness
 from farshore.core.outbox import HeaderKeeper, Outbox
+from farshore.core.turning import with_history
 from farshore.model import messages as m
 from farshore.model.header import OpenResync
 from farshore.model.positions import History, Position
@@ -66,6 +67,7 @@ class Stream:
         self.channel = channel
         self.nonce = nonce
         self.instance = hello.instance
+        self.feeder = hello.copy
         self._journal_asked = hello.journal
         self.liveness = liveness
         self.ready = False
@@ -127,11 +129,10 @@ class Stream:
 
     def frame(self, head: m.FrameHead, frame: Relayable) -> None:
         """A frame: ignored at or below the position, applied when it is the next, else refused."""
-        copy = self._copy
-        journal = copy.journal
+        copy, journal = self._copy, self._copy.journal
         here = journal.expected if journal.active else copy.standing.position
         if not self.ready or head.group != copy.keeper.header.group:
-            self._protocol_error("a frame of another group, or before the session began")
+            self._protocol_error("a frame of another group, or too early")
         elif head.generation != here.generation:
             self._protocol_error("a frame of another generation")
         elif head.last <= here.sequence:
@@ -234,7 +235,7 @@ class Stream:
 
         def begin(done: Callable[[], None]) -> None:
             def adopt() -> None:
-                fresh = replace(copy.keeper.header, history=message.history)
+                fresh = with_history(copy.keeper.header, message.history)
                 copy.keeper.put(replace(fresh, journaling=self._journal_wanted), record)
 
             def record() -> None:
@@ -363,11 +364,10 @@ class Stream:
         wanted = self._journal_wanted
 
         def install(done: Callable[[], None]) -> None:
-            header = replace(copy.keeper.header, history=message.history, resync=None, doubtful_until=0)
+            adopted = with_history(copy.keeper.header, message.history)
+            header = replace(adopted, resync=None, doubtful_until=0, journaling=wanted)
             # Rule B6: what was written meanwhile is marked for the hops before nothing says that it was.
-            copy.relay.persist(
-                self._if_current(lambda: copy.keeper.put(replace(header, journaling=wanted), done))
-            )
+            copy.relay.persist(self._if_current(lambda: copy.keeper.put(header, done)))
 
         def begin(done: Callable[[], None]) -> None:
             last = self._if_current(lambda: install(done))

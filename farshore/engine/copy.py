@@ -12,15 +12,21 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 from farshore.core.journaling import JournalImage
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.scoreboard import BoardImage
 from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.core.turning import pointed
 from farshore.engine import log
-from farshore.engine.intents import address_of_volume, addresses_of, certificates_of, check_unchangeable
+from farshore.engine.intents import (
+    address_of_volume,
+    addresses_of,
+    certificates_of,
+    check_unchangeable,
+    spec_of,
+)
 from farshore.engine.journal import Journal
 from farshore.engine.line import Identity, Manner
 from farshore.engine.link_queues import left_on_disk
@@ -63,8 +69,12 @@ def read_config(directory: str) -> CopyConfig:
 class RunningCopy:
     """See the module. It takes `stored` over."""
 
-    def __init__(self, reactor: Reactor, config: CopyConfig, stored: StoredCopy) -> None:
+    def __init__(
+        self, reactor: Reactor, config: CopyConfig, stored: StoredCopy, *, turning: bool = False
+    ) -> None:
+        """`turning`: a secondary that meets nobody, on its way to another role."""
         self.reactor = reactor
+        self._turning = turning
         self.config = config
         self._stored = stored
         self._instance = secrets.token_bytes(16)
@@ -110,6 +120,7 @@ class RunningCopy:
         )
         copy = PrimaryCopy(Primary(setup), shop)
         self._known_links(copy.links)
+        copy.former.identity = self._upstream_identity(config)
         copy.nbd.offer(addresses_of(config, stored.volumes), certificates_of(config, stored.directory))
         return copy
 
@@ -131,29 +142,34 @@ class RunningCopy:
             journal=JournalImage(stored.journal.start, stored.journal.damaged or ""),
             links=self._specs(),
             boards=self._boards(),
+            residues=stored.residues,
+            turning=self._turning,
         )
         upstream = config.upstream
         copy = SecondaryCopy(Secondary(setup), shop, upstream.peer_name if upstream else "")
-        if upstream is not None:
-            copy.identity = self._identity(upstream.peer, upstream.wire)
+        copy.identity = self._upstream_identity(config)
         self._known_links(copy.links)
         return copy
 
     def _specs(self) -> tuple[LinkSpec, ...]:
-        return tuple(intent.spec for intent in self.config.links)
+        return tuple(spec_of(intent) for intent in self.config.links)
 
     def _boards(self) -> dict[bytes, BoardImage]:
         return {link: board.read() for link, board in self._stored.boards.items()}
 
     def _known_links(self, links: OutgoingLinks) -> None:
         for intent in self.config.links:
-            links.add(intent.spec, self._route(intent), known=True)
+            links.add(spec_of(intent), self._route(intent), known=True)
 
     def _route(self, intent: LinkIntent) -> Route:
         spec = intent.spec
         identity = self._identity(spec.peer, spec.options.wire)
         manner = Manner(spec.options.compress, spec.options.dscp)
         return Route(self.config.group, spec.id, intent.address, identity, manner, spec.epoch)
+
+    def _upstream_identity(self, config: CopyConfig) -> Identity | None:
+        upstream = config.upstream
+        return None if upstream is None else self._identity(upstream.peer, upstream.wire)
 
     def _identity(self, peer: str, wire: str) -> Identity:
         pem = f"{self._stored.directory}/peers/{peer}.pem"
@@ -221,6 +237,7 @@ class RunningCopy:
                 certificates = certificates_of(new, self._stored.directory)
                 self.role.nbd.offer(addresses_of(new, self._stored.volumes), certificates)
                 changed.append("exports")
+            self.role.former.identity = self._upstream_identity(new)
         elif old.upstream != new.upstream:
             self._reload_upstream(self.role, new)
             changed.append("upstream")
@@ -237,18 +254,18 @@ class RunningCopy:
         for link, intent in after.items():
             if link not in before:
                 self._stored.create_board(link)
-                links.add(intent.spec, self._route(intent), known=False)
+                links.add(spec_of(intent), self._route(intent), known=False)
                 changed.append(f"link {intent.spec.name} added")
             elif before[link] != intent:
                 links.runners[link].route = self._route(intent)
-                links.change(intent.spec)
+                links.change(spec_of(intent))
                 changed.append(f"link {intent.spec.name} changed")
         return changed
 
     def _reload_upstream(self, copy: SecondaryCopy, new: CopyConfig) -> None:
         upstream = new.upstream
         copy.feeder_name = upstream.peer_name if upstream else ""
-        copy.identity = self._identity(upstream.peer, upstream.wire) if upstream else None
+        copy.identity = self._upstream_identity(new)
         if upstream is not None:
             copy.carrier.do(copy.core.point_at(upstream.link, upstream.epoch))
 
@@ -290,7 +307,7 @@ def adopt_upstream(config: CopyConfig, stored: StoredCopy) -> None:
     if upstream is None:
         return
     if header.upstream is None or upstream.epoch > header.upstream.epoch:
-        stored.header.write(replace(header, upstream=Upstream(upstream.link, upstream.epoch)))
+        stored.header.write(pointed(header, Upstream(upstream.link, upstream.epoch)))
 
 
 def _who(config: CopyConfig) -> dict[str, str]:

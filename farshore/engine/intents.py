@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from farshore.engine.nbd_exports import Exported
 from farshore.engine.nbd_server import Address
 from farshore.engine.nbd_tls import Certificates
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import TLS_FILES, CopyConfig
+from farshore.model.copy_config import TLS_FILES, CopyConfig, LinkIntent
 from farshore.model.device_config import identity_of
 from farshore.model.export_address import uri_of
+from farshore.model.options import LinkSpec
 from farshore.model.volumes import VolumeSpec
 from farshore.store.volume import Volume
 
@@ -34,6 +36,11 @@ def addresses_of(config: CopyConfig, volumes: Mapping[int, Volume]) -> dict[Addr
         if intent.tcp is not None:
             offered.setdefault(("tls" if intent.tls else "tcp", intent.tcp), []).append(export)
     return offered
+
+
+def spec_of(intent: LinkIntent) -> LinkSpec:
+    """What the core is told of a link."""
+    return replace(intent.spec, consent=intent.consent)
 
 
 def certificates_of(config: CopyConfig, directory: str) -> Certificates:

@@ -36,6 +36,7 @@ _WARNINGS: Final = frozenset(
         "fenced",
         "link-behind",
         "link-refused",
+        "peer-promoted",
         "peer-refused",
         "queue-lost",
         "second-feeder-refused",

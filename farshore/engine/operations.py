@@ -43,6 +43,8 @@ class Operations:
             "pause": self._pause,
             "resync": self._resync,
             "cut": self._cut,
+            "drain": self._drain,
+            "resume": self._resume,
             "adopt": self._adopt,
             "peer-back": self._peer_back,
             "pace": self._pace,
@@ -131,13 +133,35 @@ class Operations:
         position = self._primary().cut(name, number)
         call.reply({"generation": position.generation.hex(), "sequence": position.sequence})
 
+    def _drain(self, call: Call) -> None:
+        """The writes stay held, whoever asked and whatever becomes of him, until `resume` or a stop."""
+        primary, copy = self._primary(), self._copy
+        timeout = float(_given(call, "timeout", (int, float), 30.0))
+
+        def told(kind: str, fields: dict[str, object]) -> None:
+            if kind == "standstill":
+                forget()
+                position = {name: fields[name] for name in ("generation", "sequence")}
+                call.reply({"position": position, "links": fields["links"]})
+            elif kind == "standstill-ended":
+                forget()
+                call.fail(_drained_in_vain(str(fields["why"]), copy.config.group_name))
+
+        def forget() -> None:
+            copy.journal.listeners.remove(told)
+
+        copy.journal.listeners.append(told)
+        primary.drain(timeout)
+
+    def _resume(self, call: Call) -> None:
+        self._primary().resume()
+        call.reply({})
+
     def _adopt(self, call: Call) -> None:
         try:
             if len(call.descriptors) != 1:
                 raise FarshoreError("usage", "adopt needs exactly one socket")
             copy, config = self._copy.role, self._copy.config
-            if not isinstance(copy, SecondaryCopy):
-                raise FarshoreError("wrong-role", "a primary takes no feeder")
             shown = _preface(_given(call, "preface", str, ""))
             known = config.upstream is not None and shown.link == config.upstream.link
             if not known or shown.group != config.group or _given(call, "link", str, "") != shown.link.hex():
@@ -146,7 +170,8 @@ class Operations:
             for descriptor in call.descriptors:
                 descriptor.close()
             raise
-        copy.adopt(call.descriptors[0])
+        door = copy if isinstance(copy, SecondaryCopy) else copy.former
+        door.adopt(call.descriptors[0])
         call.reply({})
 
     def _peer_back(self, call: Call) -> None:
@@ -190,6 +215,15 @@ class Operations:
                 "wrong-role", "links are paused and resynced where they begin, and this copy is a secondary"
             )
         return self._copy.role
+
+
+def _drained_in_vain(why: str, group: str) -> FarshoreError:
+    return FarshoreError(
+        "timeout",
+        f"the peers were not brought to one position: {why}",
+        means="Writes flow again; nothing else was changed.",
+        next_step=f"farshore status {group}",
+    )
 
 
 def _given(call: Call, name: str, kind: type | tuple[type, ...], default: Any) -> Any:

@@ -18,6 +18,7 @@ from farshore.core.write_path import Batch
 from farshore.engine.carrier import Carrier
 from farshore.engine.digests import Digests
 from farshore.engine.durable_records import DurableRecords
+from farshore.engine.former_feeder import FormerFeeder
 from farshore.engine.frame_buffer import frame_buffer_of
 from farshore.engine.link_queues import LinkQueues
 from farshore.engine.local_writes import LocalWrites
@@ -41,6 +42,7 @@ class PrimaryCopy:
         self.digests = Digests(shop.reactor, stored.volumes)
         self.links = OutgoingLinks(core, shop, carrier, records, self.digests)
         self._runners = self.links.runners
+        self.former = FormerFeeder(shop, lambda: core.keeper.header)
         self.nbd = NbdServer(
             Surroundings(shop.reactor, shop.read_pool, shop.tidy, shop.journal.note),
             self._submit,
@@ -90,6 +92,7 @@ class PrimaryCopy:
     def close(self) -> None:
         """Ends everything that is open."""
         self.nbd.close()
+        self.former.close()
         self.links.close()
         self.queues.close()
         self.digests.close()
@@ -141,6 +144,14 @@ class PrimaryCopy:
         position = Position(self.core.generation, self.core.sequence)
         self.carrier.do(actions)
         return position
+
+    def drain(self, timeout: float) -> None:
+        """Holds new writes until `resume`, once every peer that is there has all of it; a note tells."""
+        self.carrier.do(self.core.drain(timeout))
+
+    def resume(self) -> None:
+        """Lets writes flow again."""
+        self.carrier.do(self.core.resume())
 
     def report(self, group: str) -> dict[str, Any]:
         """The group's entry of a status document, as far as it is known here."""

@@ -28,6 +28,7 @@ from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.reactor import Reactor
 from farshore.engine.residence import settle_in
 from farshore.engine.stored_copy import open_copy
+from farshore.engine.turning import carry_out
 from farshore.errors import FarshoreError
 from farshore.store.platform import RealFiles
 from farshore.store.process_lock import take_lock
@@ -73,12 +74,15 @@ def _start(directory: str, opened: contextlib.ExitStack) -> tuple[RunningCopy, R
     opened.callback(lock.release)
     config = read_config(directory)
     opened.callback(_leave, config.control)
+    turned = carry_out(directory, config)
     reactor = Reactor()
     opened.callback(reactor.close)
     stored = open_copy(directory, config, lock)
     adopt_upstream(config, stored)
     copy = RunningCopy(reactor, config, stored)
     opened.callback(copy.close)
+    if turned is not None:
+        copy.journal.note("turned", {"turn": turned.value, "role": config.role.value})
     control = ControlServer(reactor, config.control, Operations(copy).handle)
     opened.callback(control.close)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from farshore.core.geometry import Geometry
+from farshore.core.residue import residue_of
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig
-from farshore.model.header import Header, Upstream
+from farshore.model.header import Header, LinkRecord, Upstream
+from farshore.model.messages import Residue
 from farshore.model.options import Role
 from farshore.store.activity_log import ActivityLogFile
 from farshore.store.claim import open_volume
@@ -64,6 +66,8 @@ class StoredCopy:
     boards: dict[bytes, ScoreboardFile]
     queues: dict[bytes, Segments] = field(default_factory=dict)
     """Disk queues that a start has opened and that nobody has used yet."""
+    residues: dict[bytes, Residue] = field(default_factory=dict)
+    """Of a secondary that was primary: how it may differ from copies that it fed, by their ids."""
 
     def board_path(self, link: bytes) -> str:
         """Where a link's scoreboard lies."""
@@ -145,8 +149,23 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
             copy.open_board(intent.spec.id)
         else:
             copy.create_board(intent.spec.id)
-    _sweep(layer, f"{directory}/links", {intent.spec.id.hex() for intent in config.links})
+    retired = [record for record in header.header.links if record.retired]
+    if config.role is Role.SECONDARY:
+        _recall(copy, retired)
+    wanted = {intent.spec.id.hex() for intent in config.links}
+    _sweep(layer, f"{directory}/links", wanted | {record.link.hex() for record in retired})
     return copy
+
+
+def _recall(copy: StoredCopy, retired: list[LinkRecord]) -> None:
+    """What the scoreboards of earlier links tell; a damaged one tells nothing."""
+    for record in retired:
+        assert record.peer_copy is not None
+        board = ScoreboardFile.open(copy.layer, copy.board_path(record.link), copy.geometry)
+        residue = residue_of(copy.geometry, board.read())
+        board.close()
+        if residue is not None:
+            copy.residues[record.peer_copy] = residue
 
 
 def _sweep(layer: FileLayer, directory: str, wanted: set[str]) -> None:
@@ -155,12 +174,22 @@ def _sweep(layer: FileLayer, directory: str, wanted: set[str]) -> None:
         link, _, kind = name.partition(".")
         if link in wanted or kind not in ("board", "queue"):
             continue
-        path = f"{directory}/{name}"
         if kind == "queue":
-            for each in reversed(layer.listdir(path)):
-                layer.remove(f"{path}/{each}")
-        layer.remove(path)
-        layer.fsync_dir(directory)
+            remove_queue(layer, directory, bytes.fromhex(link))
+        else:
+            layer.remove(f"{directory}/{name}")
+            layer.fsync_dir(directory)
+
+
+def remove_queue(layer: FileLayer, directory: str, link: bytes) -> None:
+    """The disk queue of a link, if there is one."""
+    path = f"{directory}/{link.hex()}.queue"
+    if not layer.exists(path):
+        return
+    for each in reversed(layer.listdir(path)):
+        layer.remove(f"{path}/{each}")
+    layer.remove(path)
+    layer.fsync_dir(directory)
 
 
 def _open_journal(layer: FileLayer, directory: str, header: Header) -> Segments:

@@ -26,9 +26,15 @@ from farshore.model.options import (
     ResyncKind,
     Role,
 )
+from farshore.model.positions import Position
 from farshore.model.volumes import MAX_REQUEST, VolumeSpec
 
 CONFIG_VERSION = 1
+
+DOUBTFUL, UNPROTECTED = "doubtful", "unprotected"
+RISKS = (DOUBTFUL, UNPROTECTED)
+"""What a promotion may be told to accept: a copy that may hold its newest writes in part (rule B3); one that
+a resync has overwritten in part while nothing of what was there is kept (rule E1)."""
 
 TLS_FILES = ("tls/ca-cert.pem", "tls/server-cert.pem", "tls/server-key.pem")
 """In the copy's directory, for its exports over TLS: the authority that signed the clients' certificates, and
@@ -49,6 +55,11 @@ class LinkIntent:
     """Name of the node that feeds the far copy in place of this one, or is to, as long as a `RerouteIntent`
     says that this is under way; empty while this link may feed it. Such a link logs and knocks nowhere, and
     the group's health does not hang on it."""
+    peer_copy: str = ""
+    """Id of the far copy in hex, where whoever made the link knew it; counts only for a link that is new."""
+    consent: Position | None = None
+    """The head that the far copy's history may have and be overwritten all the same: a plan named it. Any
+    other head that is not an ancestor of ours stays `diverged`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +111,16 @@ class UpstreamIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnIntent:
+    """A change of this copy's role that a plan has decided: carried out by the engine at its start, once."""
+
+    id: bytes
+    """16 random bytes; the header remembers the last one that was carried out."""
+    accepts: tuple[str, ...] = ()
+    """Risks that the plan named, of `RISKS`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExportIntent:
     """One NBD export: a volume on a Unix socket path or on `HOST:PORT`."""
 
@@ -146,6 +167,9 @@ class CopyConfig:
     reroutes: tuple[RerouteIntent, ...] = ()
     """Those that have begun and are not known to be done; likewise."""
     upstream: UpstreamIntent | None = None
+    """Of a primary: who fed it before it was promoted, and is answered so."""
+    turn: TurnIntent | None = None
+    """The last change of role that was decided; `role` is what it leads to."""
     exports: tuple[ExportIntent, ...] = ()
     export_clients: tuple[ExportClient, ...] = ()
     next_volume: int = 0
@@ -221,6 +245,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             hops=tuple(_hop(each) for each in document.get("hops", ())),
             reroutes=tuple(_reroute(each) for each in document.get("reroutes", ())),
             upstream=_upstream(document.get("upstream")),
+            turn=_turn(document.get("turn")),
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
             export_clients=tuple(ExportClient(**each) for each in document.get("export_clients", ())),
             next_volume=int(document.get("next_volume", 0)),
@@ -264,6 +289,8 @@ def _link(value: dict[str, Any]) -> LinkIntent:
         address=value["address"],
         asked_by=str(value.get("asked_by", "")),
         left_for=str(value.get("left_for", "")),
+        peer_copy=bytes.fromhex(value.get("peer_copy", "")).hex(),
+        consent=_position(value.get("consent")),
     )
 
 
@@ -289,6 +316,22 @@ def _upstream(value: dict[str, Any] | None) -> UpstreamIntent | None:
         wire=value.get("wire", "tls"),
         above=tuple(str(each) for each in value.get("above", ())),
     )
+
+
+def _turn(value: dict[str, Any] | None) -> TurnIntent | None:
+    if value is None:
+        return None
+    number, accepts = bytes.fromhex(value["id"]), tuple(str(each) for each in value.get("accepts", ()))
+    if len(number) != 16 or not set(accepts) <= set(RISKS):
+        raise ValueError("a turn has an id of 16 bytes and accepts known risks only")
+    return TurnIntent(number, accepts)
+
+
+def _position(value: list[Any] | None) -> Position | None:
+    if value is None:
+        return None
+    generation, sequence = value
+    return Position(bytes.fromhex(generation), int(sequence))
 
 
 def _hex(value: Any) -> Any:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from farshore.model.options import ResyncKind, Role
 from farshore.model.positions import History, Position
 
-HEADER_FORMAT = 1
+HEADER_FORMAT = 2
+"""2 adds what changes of the role need: `turn`, `fenced`, `retired`, `unmet`. 1 can be read as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,12 @@ class LinkRecord:
     queue_whole: bool = False
     """Set by a clean stop only: the disk queue reaches to the head of the history, and every mark of the
     scoreboard is one of a frame in it."""
+    unmet: bool = False
+    """The link begins with a promotion, and its peer has not been in step since: the scoreboard's base says
+    from where our own writes are marked, and nothing of where the peer stands, which may be beyond us."""
+    retired: bool = False
+    """The link of an earlier life as primary. Its scoreboard is the residue: what this copy may hold and the
+    peer not, complete from the board's base, until this copy takes a history of somebody else (rule A5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,10 @@ class Header:
     """Rule B2: the volumes lack what the journal holds behind the durable position."""
     fault: str = ""
     """Rule C3: why this copy is faulted, empty when it is well."""
+    turn: bytes = b""
+    """The id of the last turn (role change) that was carried out here, empty before the first."""
+    fenced: str = ""
+    """Rule D6: why this primary takes no writes any more, empty while it may; only a turn ends it."""
     format: int = HEADER_FORMAT
 
     def link(self, link: bytes) -> LinkRecord | None:

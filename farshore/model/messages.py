@@ -22,6 +22,8 @@ PROTOCOL = 1
 UNKNOWN_AGE = (1 << 64) - 1
 MAX_CHAIN = 64
 """Copies that a hello may name as upstream of its sender."""
+MAX_RANGES = 65_536
+"""Ranges of a residue; more are made fewer by joining neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,15 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
+class Residue:
+    """What a former primary may hold and the feeder not, complete from `base` on its own history (A5)."""
+
+    base: Position
+    ranges: tuple[tuple[int, int, int], ...]
+    """(volume, offset, length) in bytes, in order and apart; at most `MAX_RANGES`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome:
     """The follower's answer: what it holds."""
 
@@ -64,6 +75,8 @@ class Welcome:
     """Rule B3: content beyond `history` may be there in part."""
     empty: bool
     """True when nothing but zeroes was found in blank volumes."""
+    residue: Residue | None = None
+    """Of a copy that was the primary and fed the one that greets it now, until it follows anybody."""
 
 
 @dataclass(frozen=True, slots=True)

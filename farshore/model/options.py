@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from farshore.model.positions import Position
+
 DEFAULT_REGION = 32 << 10
 MIN_REGION = 4 << 10
 MAX_REGION = 1 << 20
@@ -157,6 +159,9 @@ class LinkSpec:
     epoch: int = 1
     resting: bool = False
     """The far copy follows another feeder, or is about to: the link logs until it is to feed it again."""
+    consent: Position | None = None
+    """A plan allows to overwrite the far copy where this is the head of its history, though it is no ancestor
+    of ours (rule D7)."""
 
 
 @dataclass(frozen=True, slots=True)

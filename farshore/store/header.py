@@ -25,11 +25,24 @@ _ROOM: Final = 16 << 10
 
 _Json: TypeAlias = dict[str, Any]
 
+_WITHOUT_TURNS: Final = 1
+"""The format before roles could change; what it lacks, and what that means."""
+_TURN: Final[_Json] = {"turn": "", "fenced": ""}
+_TURN_OF_LINK: Final[_Json] = {"unmet": False, "retired": False}
+
 
 def encode(header: Header) -> bytes:
     """Canonical JSON: keys sorted, no blanks, ids in lowercase hex."""
-    value = {
-        "format": header.format,
+    return _canonical(_put_header(header))
+
+
+def _canonical(value: _Json) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _put_header(header: Header) -> _Json:
+    return {
+        "format": HEADER_FORMAT,
         "group": header.group.hex(),
         "copy": header.copy.hex(),
         "role": header.role.value,
@@ -44,8 +57,9 @@ def encode(header: Header) -> bytes:
         "highest_seen": header.highest_seen,
         "journaling": header.journaling,
         "fault": header.fault,
+        "turn": header.turn.hex(),
+        "fenced": header.fenced,
     }
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def decode(data: bytes, path: str) -> Header:
@@ -59,13 +73,31 @@ def decode(data: bytes, path: str) -> Header:
         known = isinstance(value, dict) and type(value["format"]) is int
         if known and value["format"] > HEADER_FORMAT:
             raise newer(path, value["format"], HEADER_FORMAT)
-        header = _take_header(value)
-        exact = encode(header) == data
+        first = value["format"] == _WITHOUT_TURNS
+        header = _take_header(_upgraded(value) if first else value)
+        written = _put_header(header)
+        exact = _canonical(_downgraded(written) if first else written) == data
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
         raise damaged(path, f"the header cannot be read: {reason}") from reason
     if not exact:
         raise damaged(path, "the header is not in the one form that it is written in")
     return header
+
+
+def _upgraded(value: _Json) -> _Json:
+    """A header of the first format as one of ours."""
+    links = [record | _TURN_OF_LINK for record in value["links"]]
+    return value | _TURN | {"links": links, "format": HEADER_FORMAT}
+
+
+def _downgraded(value: _Json) -> _Json:
+    """The inverse of `_upgraded`: what the first format would have written."""
+    kept = {name: each for name, each in value.items() if name not in _TURN}
+    links = [
+        {name: each for name, each in record.items() if name not in _TURN_OF_LINK}
+        for record in value["links"]
+    ]
+    return kept | {"links": links, "format": _WITHOUT_TURNS}
 
 
 def _put_position(value: Position | None) -> list[object] | None:
@@ -101,6 +133,8 @@ def _put_link(record: LinkRecord) -> _Json:
         "stopped_at": _put_position(record.stopped_at),
         "once": record.once,
         "queue_whole": record.queue_whole,
+        "unmet": record.unmet,
+        "retired": record.retired,
         "stopped_time": None if record.stopped_time is None else float(record.stopped_time),
     }
 
@@ -121,6 +155,8 @@ def _take_header(value: _Json) -> Header:
         highest_seen=_int(value["highest_seen"]),
         journaling=_bool(value["journaling"]),
         fault=_str(value["fault"]),
+        turn=_id(value["turn"]),
+        fenced=_str(value["fenced"]),
         format=_int(value["format"]),
     )
 
@@ -142,6 +178,8 @@ def _take_link(value: _Json) -> LinkRecord:
         stopped_time=time,
         once=_bool(value["once"]),
         queue_whole=_bool(value["queue_whole"]),
+        unmet=_bool(value["unmet"]),
+        retired=_bool(value["retired"]),
     )
 
 

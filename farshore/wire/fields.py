@@ -11,7 +11,7 @@ from typing import Final
 
 from farshore.errors import ProtocolError
 from farshore.model.header import OpenResync
-from farshore.model.messages import MAX_CHAIN
+from farshore.model.messages import MAX_CHAIN, MAX_RANGES, Residue
 from farshore.model.options import ResyncKind
 from farshore.model.positions import History, Position, Stretch
 
@@ -25,6 +25,7 @@ U32: Final = struct.Struct("<I")
 U64: Final = struct.Struct("<Q")
 _POSITION: Final = struct.Struct("<16sQ")
 _VOLUME: Final = struct.Struct("<HQ")
+_RANGE: Final = struct.Struct("<HQQ")
 
 _KIND_CODES: Final = {ResyncKind.UPDATE: 1, ResyncKind.FULL: 2, ResyncKind.DIGEST: 3}
 _KINDS: Final = {code: kind for kind, code in _KIND_CODES.items()}
@@ -79,6 +80,16 @@ def put_volumes(value: tuple[tuple[int, int], ...]) -> bytes:
     if len(value) > MAX_VOLUMES:
         raise ValueError(f"{len(value)} volumes are too many")
     return b"".join((U16.pack(len(value)), *[_VOLUME.pack(volume, size) for volume, size in value]))
+
+
+def put_residue(value: Residue | None) -> bytes:
+    """A byte that says whether there is one, then its base, a 32-bit count, and the ranges."""
+    if value is None:
+        return b"\0"
+    if len(value.ranges) > MAX_RANGES:
+        raise ValueError(f"{len(value.ranges)} ranges are too many")
+    ranges = [_RANGE.pack(*each) for each in value.ranges]
+    return b"".join((b"\1", put_position(value.base), U32.pack(len(ranges)), *ranges))
 
 
 def put_text(value: str, bound: int) -> bytes:
@@ -171,6 +182,21 @@ class Fields:
         if len({volume for volume, _ in volumes}) != count:
             raise ProtocolError("a volume is named twice")
         return volumes
+
+    def residue(self) -> Residue | None:
+        """Its ranges are in order, and apart."""
+        if not self.flag():
+            return None
+        base, count = self.position(), self.u32()
+        if count > MAX_RANGES:
+            raise ProtocolError(f"{count} ranges are too many")
+        ranges = tuple(_RANGE.iter_unpack(self._take(count * _RANGE.size)))
+        end = (0, 0)
+        for volume, offset, length in ranges:
+            if not 0 < length < 1 << 63 or (volume, offset) < end:
+                raise ProtocolError("the ranges of a residue are not in order")
+            end = (volume, offset + length)
+        return Residue(base, ranges)
 
     def text(self, bound: int) -> str:
         length = self.u16()

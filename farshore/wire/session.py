@@ -203,7 +203,21 @@ def _put_welcome(m: Welcome) -> bytes:
             fields.put_history(m.history),
             fields.put_resync(m.resync),
             bytes((m.doubtful, m.empty)),
+            fields.put_residue(m.residue),
         )
+    )
+
+
+def _take_welcome(take: Fields) -> Welcome:
+    return Welcome(
+        session=take.u64(),
+        copy=take.id(),
+        instance=take.id(),
+        history=take.history(),
+        resync=take.resync(),
+        doubtful=take.flag(),
+        empty=take.flag(),
+        residue=take.residue(),
     )
 
 
@@ -313,12 +327,7 @@ def _taking(build: Callable[[Fields], Message]) -> _Take:
 
 _TABLE: Final[tuple[tuple[int, type[Message], _Put, _Take], ...]] = (
     (1, Hello, _put_hello, _take_hello),
-    (
-        2,
-        Welcome,
-        _put_welcome,
-        _taking(lambda t: Welcome(t.u64(), t.id(), t.id(), t.history(), t.resync(), t.flag(), t.flag())),
-    ),
+    (2, Welcome, _put_welcome, _taking(_take_welcome)),
     (3, Refusal, _put_refusal, _taking(lambda t: Refusal(t.text(MAX_CODE), t.text(MAX_TEXT)))),
     (4, Resume, _put_resume, _taking(lambda t: Resume(t.u64(), t.history(), t.position()))),
     (

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from farshore.core.geometry import Geometry
-from farshore.core.handshake import Course, decide, kind_for
+from farshore.core.handshake import Course, Terms, decide, kind_for
 from farshore.core.scoreboard import BoardImage, Scoreboard
 from farshore.model.header import LinkRecord, OpenResync
-from farshore.model.messages import Welcome
+from farshore.model.messages import Residue, Welcome
 from farshore.model.options import ResyncKind
 from farshore.model.positions import History, Position, Stretch
 
@@ -39,6 +39,7 @@ def board(base: Position | None, *dirty: int) -> Scoreboard:
 
 
 KNOWN = LinkRecord(b"l" * 16, 1, peer_copy=PEER)
+UNMET = replace(KNOWN, unmet=True)
 UNKNOWN = LinkRecord(b"l" * 16, 1)
 BUSY = LinkRecord(b"l" * 16, 1, peer_copy=PEER, open_resync=OPEN)
 BASE = Position(NEW, 120)
@@ -86,6 +87,18 @@ CASES = {
         welcome(History((Stretch(OLD, 100), Stretch(NEW, 130), Stretch(OTHER, 131)))),
         Course.CONFLICT,
     ),
+    "A5: of a link made at our promotion, a peer that stands where we were": (
+        UNMET,
+        board(BASE),
+        welcome(at(NEW, 120)),
+        Course.UPDATE,
+    ),
+    "A5: of a link made at our promotion, a peer that was behind": (
+        UNMET,
+        board(BASE),
+        welcome(at(NEW, 119)),
+        Course.DIGEST,
+    ),
     "D2: it never was ours": (UNKNOWN, board(None), welcome(History((Stretch(OTHER, 5),))), Course.CONFLICT),
 }
 
@@ -93,32 +106,80 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_course_for(case: str) -> None:
     record, marks, peer, course = CASES[case]
-    decision = decide(record, marks, MINE, peer, ResyncKind.FULL)
+    decision = decide(record, marks, MINE, peer, Terms(ResyncKind.FULL))
     assert decision.course is course
     assert decision.why
+
+
+FORK = Position(NEW, 130)
+APART = History((Stretch(OLD, 100), Stretch(NEW, 140), Stretch(OTHER, 145)))
+OURS = History((*MINE.cut_at(FORK).stretches, Stretch(b"m" * 16, 160)))
+CONSENT = Terms(consent=APART.head)
+
+
+def rejoining(residue: Residue | None, **facts: object) -> Welcome:
+    return replace(welcome(APART), residue=residue, **facts)  # type: ignore[arg-type]
+
+
+REJOINS = {
+    "both sides know what they wrote since": (BASE, Residue(FORK, ()), Course.REJOIN),
+    "ours begins at the fork": (FORK, Residue(BASE, ()), Course.REJOIN),
+    "ours begins after it": (Position(b"m" * 16, 131), Residue(BASE, ()), Course.DIGEST),
+    "theirs begins after it": (BASE, Residue(Position(NEW, 131), ()), Course.DIGEST),
+    "theirs begins on no history of theirs": (BASE, Residue(Position(b"z" * 16, 1), ()), Course.DIGEST),
+    "they know nothing": (BASE, None, Course.DIGEST),
+    "we know nothing": (None, Residue(BASE, ()), Course.DIGEST),
+}
+
+
+@pytest.mark.parametrize("case", REJOINS)
+def test_a5_with_consent_a_peer_that_was_written_apart(case: str) -> None:
+    base, residue, course = REJOINS[case]
+    assert decide(KNOWN, board(base), OURS, rejoining(residue), CONSENT).course is course
+
+
+@pytest.mark.parametrize("consent", [None, FORK, Position(OTHER, 144), Position(NEW, 140)])
+def test_d7_without_consent_to_exactly_its_head_nothing_is_overwritten(consent: Position | None) -> None:
+    peer = rejoining(Residue(BASE, ()))
+    assert decide(KNOWN, board(BASE), OURS, peer, Terms(consent=consent)).course is Course.CONFLICT
+
+
+def test_d7_a_peer_that_continues_ours_needs_consent_as_well() -> None:
+    newer = History((*OURS.stretches, Stretch(OTHER, 170)))
+    peer = replace(welcome(newer), residue=Residue(BASE, ()))
+    assert decide(KNOWN, board(BASE), OURS, peer, Terms()).course is Course.NEWER
+    assert decide(KNOWN, board(BASE), OURS, peer, Terms(consent=newer.head)).course is Course.REJOIN
+
+
+def test_a4_an_overwriting_that_is_proved_to_be_open_goes_on() -> None:
+    peer = rejoining(Residue(BASE, ()), resync=OPEN)
+    assert decide(BUSY, board(BASE, 1), OURS, peer, Terms()).course is Course.CONTINUE
 
 
 @pytest.mark.parametrize("record", [UNKNOWN, KNOWN])
 def test_d3_a_first_copy_overwrites_no_data_that_it_did_not_bring(record: LinkRecord) -> None:
     found = replace(welcome(BLANK), empty=False)
     ours = replace(welcome(BLANK, resync=ANOTHER), empty=False)
-    assert decide(record, board(None), MINE, found, ResyncKind.FULL).course is Course.CHANGED
-    assert decide(record, board(None), MINE, found, ResyncKind.DIGEST).course is Course.FIRST
-    assert decide(record, board(None), MINE, ours, ResyncKind.FULL).course is Course.FIRST
+    assert decide(record, board(None), MINE, found, Terms(ResyncKind.FULL)).course is Course.CHANGED
+    assert decide(record, board(None), MINE, found, Terms(ResyncKind.DIGEST)).course is Course.FIRST
+    assert decide(record, board(None), MINE, ours, Terms(ResyncKind.FULL)).course is Course.FIRST
 
 
 def test_d2_a_suspect_or_passed_on_region_is_no_reason_to_resume() -> None:
     for name in ("suspect", "second"):
         marks = board(BASE)
         getattr(marks, name).set(1, 5, 6, 1)
-        assert decide(KNOWN, marks, MINE, welcome(MINE), ResyncKind.FULL).course is Course.UPDATE
+        assert decide(KNOWN, marks, MINE, welcome(MINE), Terms(ResyncKind.FULL)).course is Course.UPDATE
 
 
 def test_d2_a_generation_without_a_write_separates_nobody() -> None:
     """After a clean stop and start the peer stands where the new generation begins."""
     mine = MINE.forked(OTHER)
-    assert decide(KNOWN, board(BASE), mine, welcome(MINE), ResyncKind.FULL).course is Course.RESUME
-    assert decide(KNOWN, board(BASE), mine, welcome(at(NEW, 149)), ResyncKind.FULL).course is Course.UPDATE
+    assert decide(KNOWN, board(BASE), mine, welcome(MINE), Terms(ResyncKind.FULL)).course is Course.RESUME
+    assert (
+        decide(KNOWN, board(BASE), mine, welcome(at(NEW, 149)), Terms(ResyncKind.FULL)).course
+        is Course.UPDATE
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +193,7 @@ def test_d2_a_generation_without_a_write_separates_nobody() -> None:
 def test_d6_a_start_alone_does_not_hide_that_the_peer_is_newer(theirs: History) -> None:
     """Every start mints a generation before it meets the peer; that alone makes no conflict."""
     assert (
-        decide(KNOWN, board(BASE), MINE.forked(OTHER), welcome(theirs), ResyncKind.FULL).course
+        decide(KNOWN, board(BASE), MINE.forked(OTHER), welcome(theirs), Terms(ResyncKind.FULL)).course
         is Course.NEWER
     )
 
@@ -140,7 +201,7 @@ def test_d6_a_start_alone_does_not_hide_that_the_peer_is_newer(theirs: History) 
 def test_d2_once_both_have_written_it_is_a_conflict() -> None:
     mine = MINE.forked(OTHER).extended_to(151)
     theirs = History((*MINE.stretches, Stretch(STRANGER, 160)))
-    assert decide(KNOWN, board(BASE), mine, welcome(theirs), ResyncKind.FULL).course is Course.CONFLICT
+    assert decide(KNOWN, board(BASE), mine, welcome(theirs), Terms(ResyncKind.FULL)).course is Course.CONFLICT
 
 
 @pytest.mark.parametrize("wanted", [None, *ResyncKind])

@@ -36,6 +36,8 @@ links = st.builds(
     stopped_time=st.none() | st.floats(0, 1e12),
     once=st.booleans(),
     queue_whole=st.booleans(),
+    unmet=st.booleans(),
+    retired=st.booleans(),
 )
 headers = st.builds(
     Header,
@@ -53,6 +55,8 @@ headers = st.builds(
     highest_seen=u64,
     journaling=st.booleans(),
     fault=st.text(max_size=40),
+    turn=st.just(b"") | ids,
+    fenced=st.text(max_size=40),
 )
 
 
@@ -81,6 +85,8 @@ FULL = Header(
             stopped_at=Position(id_of(3), 7),
             stopped_time=1.5,
             queue_whole=True,
+            unmet=True,
+            retired=True,
         ),
     ),
     upstream=Upstream(id_of(7), 3, id_of(8)),
@@ -89,6 +95,8 @@ FULL = Header(
     highest_seen=10,
     journaling=True,
     fault="io-error",
+    turn=id_of(10),
+    fenced="promoted",
 )
 
 
@@ -97,6 +105,18 @@ def h(number: int) -> str:
 
 
 GOLDEN = (
+    f'{{"boot":"b","ceiling":8,"clean":false,"copy":{h(2)},"doubtful_until":9,"fault":"io-error","fenced":"promoted","format":2,'
+    f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"journaling":true,'
+    f'"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
+    f'"ever_replicated":true,"link":{h(4)},"once":false,"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
+    f'"paused":true,"paused_for":"EIO","peer_copy":{h(5)},"queue_whole":true,"retired":true,"stopped_at":[{h(3)},7],'
+    f'"stopped_time":1.5,"unmet":true}}],'
+    f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary","turn":{h(10)},'
+    f'"upstream":{{"copy":{h(8)},"epoch":3,"link":{h(7)}}}}}'
+)
+
+
+FIRST_FORMAT = (
     f'{{"boot":"b","ceiling":8,"clean":false,"copy":{h(2)},"doubtful_until":9,"fault":"io-error","format":1,'
     f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"journaling":true,'
     f'"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
@@ -106,11 +126,24 @@ GOLDEN = (
     f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary",'
     f'"upstream":{{"copy":{h(8)},"epoch":3,"link":{h(7)}}}}}'
 )
+"""What was written before roles could change."""
 
 
 def test_a_header_has_the_documented_bytes() -> None:
     assert header_file.encode(FULL).decode() == GOLDEN
     assert header_file.decode(GOLDEN.encode(), "x") == FULL
+
+
+def test_a_header_of_the_first_format_is_read_as_one_before_any_turn() -> None:
+    earlier = dataclasses.replace(FULL.links[0], unmet=False, retired=False)
+    assert header_file.decode(FIRST_FORMAT.encode(), "x") == dataclasses.replace(
+        FULL, turn=b"", fenced="", links=(earlier,)
+    )
+
+
+def test_a_header_of_the_first_format_has_no_other_form() -> None:
+    with pytest.raises(FarshoreError, match="not in the one form"):
+        header_file.decode(FIRST_FORMAT.replace('"once"', ' "once"').encode(), "x")
 
 
 @pytest.mark.parametrize(

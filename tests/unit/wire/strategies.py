@@ -14,6 +14,7 @@ from farshore.model.messages import (
     Message,
     Ready,
     Refusal,
+    Residue,
     Resume,
     ResyncBegin,
     ResyncDone,
@@ -57,6 +58,16 @@ def queries(draw: st.DrawFn) -> DigestQuery:
     return DigestQuery(*head, length, region, b"".join(digests))
 
 
+@st.composite
+def residues(draw: st.DrawFn) -> Residue:
+    spans = draw(st.lists(st.tuples(u16, st.integers(0, 1 << 40), st.integers(1, 1 << 20)), max_size=5))
+    ranges: list[tuple[int, int, int]] = []
+    for volume, offset, length in sorted(spans):
+        behind = ranges[-1][1] + ranges[-1][2] if ranges and ranges[-1][0] == volume else 0
+        ranges.append((volume, max(offset, behind), length))
+    return Residue(draw(positions), tuple(ranges))
+
+
 open_resyncs = st.builds(OpenResync, ids, kinds, positions)
 hellos = st.builds(
     Hello,
@@ -77,7 +88,17 @@ hellos = st.builds(
 )
 messages: st.SearchStrategy[Message] = st.one_of(
     hellos,
-    st.builds(Welcome, u64, ids, ids, histories(), st.none() | open_resyncs, st.booleans(), st.booleans()),
+    st.builds(
+        Welcome,
+        u64,
+        ids,
+        ids,
+        histories(),
+        st.none() | open_resyncs,
+        st.booleans(),
+        st.booleans(),
+        st.none() | residues(),
+    ),
     st.builds(Refusal, st.sampled_from(("diverged", "protocol")), st.text(max_size=100)),
     st.builds(Resume, u64, histories(), positions),
     st.builds(ResyncBegin, u64, ids, kinds, histories(), positions),

@@ -105,12 +105,13 @@ GOLDEN: list[tuple[Message, int, str]] = [
         + "01"
         + POSITION_HEX
         + "01"
+        + "00"
         + "00",
     ),
     (
         Welcome(SESSION, id_of(4), id_of(5), History(), None, doubtful=False, empty=True),
         2,
-        SESSION_HEX + "04" * 16 + "05" * 16 + "0000" + "00" + "00" + "01",
+        SESSION_HEX + "04" * 16 + "05" * 16 + "0000" + "00" + "00" + "01" + "00",
     ),
     (Refusal("diverged", "né"), 3, "0800" + b"diverged".hex() + "0300" + "6ec3a9"),
     (Resume(SESSION, HISTORY, HEAD), 4, SESSION_HEX + HISTORY_HEX + POSITION_HEX),
@@ -302,7 +303,7 @@ def test_another_protocol_is_named() -> None:
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
-        (2, GOLDEN[2][2][:-2] + "02"),
+        (2, GOLDEN[2][2][:-4] + "0200"),
         (
             4,
             SESSION_HEX
@@ -320,7 +321,16 @@ def test_another_protocol_is_named() -> None:
         (10, SESSION_HEX + "0900000000000000" + "ffffffff" + "00"),
         (4, SESSION_HEX + "ffff" + "00" * 100),
     ],
-    ids=["flag", "falling history", "kind", "long code", "not UTF-8", "neither", "long list", "long history"],
+    ids=[
+        "flag",
+        "falling history",
+        "kind",
+        "long code",
+        "not UTF-8",
+        "neither",
+        "long list",
+        "long history",
+    ],
 )
 def test_a_well_sealed_but_malformed_message_is_refused(kind: int, fields: str) -> None:
     with pytest.raises(ProtocolError):

@@ -1,0 +1,185 @@
+"""Carries out a turn: what a copy's files need so that it starts in its other role (see `core/turning`).
+
+It runs before the engine serves anybody, on the directory that the process has locked. Everything that the
+new role relies on is durable before the one header that says so; what is left of the old role is of no use
+to the new one, and is removed or replaced then. So it can end anywhere, and the next start goes on: with
+what the header says it is, to what `copy.json` says that it should be.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from farshore.core import turning
+from farshore.core.turning import Demotion, Turn
+from farshore.engine.copy import RunningCopy
+from farshore.engine.reactor import Reactor
+from farshore.engine.secondary_copy import SecondaryCopy
+from farshore.engine.stored_copy import StoredCopy, open_copy, remove_queue
+from farshore.errors import FarshoreError
+from farshore.model.copy_config import CopyConfig, LinkIntent, TurnIntent
+from farshore.model.header import Header, Upstream
+from farshore.model.options import LinkOptions, LinkSpec, Role
+from farshore.model.positions import Position
+from farshore.store.header import HeaderFile
+from farshore.store.platform import RealFiles
+from farshore.store.position_file import PositionFile
+from farshore.store.scoreboard_file import ScoreboardFile
+
+
+class _Held:
+    """The process has the lock on the directory, and keeps it."""
+
+    def release(self) -> None:
+        """Not now."""
+
+
+def carry_out(directory: str, config: CopyConfig) -> Turn | None:
+    """What was carried out; None where nothing was due. Raises FarshoreError, `not-promotable` and
+    `wrong-role` among them, or OSError; the copy has its old role then."""
+    header = _read_header(directory, config)
+    if header is None:
+        return None
+    due, turn = turning.due(header, config.role, config.turn), config.turn
+    if due is None or turn is None:
+        return None
+    if due is Turn.PROMOTION:
+        _promote(directory, config, turn)
+    elif due is Turn.DEMOTION:
+        _demote(directory, config, header, turn)
+    else:
+        stored = HeaderFile.open(RealFiles(), f"{directory}/header")
+        stored.write(replace(header, fenced="", turn=turn.id))
+        stored.close()
+    return due
+
+
+def _read_header(directory: str, config: CopyConfig) -> Header | None:
+    """None for a copy that is new, or not the one that `copy.json` names: `open_copy` says so."""
+    layer, path = RealFiles(), f"{directory}/header"
+    if not layer.exists(path):
+        return None
+    opened = HeaderFile.open(layer, path)
+    opened.close()
+    header = opened.header
+    return header if (header.group, header.copy) == (config.group, config.copy) else None
+
+
+# -- promotion ----------------------------------------------------------------------------------
+
+
+def _promote(directory: str, config: CopyConfig, turn: TurnIntent) -> None:
+    header = _read_header(directory, config)
+    assert header is not None
+    turning.check_promotable(header, turn)
+    known = {each.link for each in header.links if not each.retired}
+    hops = tuple([intent for intent in config.links if intent.spec.id in known])
+    before = replace(config, role=Role.SECONDARY, links=hops, upstream=None, exports=())
+    stored = open_copy(directory, before, _Held())
+    copy = _settled(before, stored)
+    try:
+        _check_settled(copy, stored)
+        wanted = [(each.spec, bytes.fromhex(each.peer_copy) or None) for each in config.links]
+        promoted = turning.promoted(stored.header.header, turn, wanted)
+        for spec, peer in wanted:
+            if spec.id in promoted.boards:
+                _make_board(stored, spec.id, promoted.boards[spec.id], peer)
+        stored.header.write(promoted.header)
+        assert stored.journal is not None
+        stored.journal.clear()
+    finally:
+        copy.close()
+
+
+def _settled(config: CopyConfig, stored: StoredCopy) -> RunningCopy:
+    """The copy after a life as secondary that met nobody: everything is in its volumes, durably."""
+    reactor = Reactor()
+    copy = RunningCopy(reactor, config, stored, turning=True)
+    reactor.soon(copy.start)
+    reactor.soon(copy.stop)
+    reactor.run()
+    return copy
+
+
+def _check_settled(copy: RunningCopy, stored: StoredCopy) -> None:
+    """Raises FarshoreError `not-promotable` where not everything has got to where it belongs."""
+    if not stored.header.header.clean:
+        fault = copy.role.core.fault if isinstance(copy.role, SecondaryCopy) else ""
+        raise FarshoreError(
+            "not-promotable",
+            "this copy cannot become the primary: what its journal holds could not be applied"
+            f" ({fault or 'no space is left for its volumes'})",
+            means="It is a secondary as before, and nothing of it is lost.",
+            next_step="free or replace the disk, then start the engine again",
+        )
+
+
+def _make_board(stored: StoredCopy, link: bytes, base: Position | None, peer: bytes | None) -> None:
+    board = ScoreboardFile.create(stored.layer, stored.board_path(link), stored.geometry)
+    board.write(base, peer, [])
+    board.close()
+
+
+# -- demotion -----------------------------------------------------------------------------------
+
+
+def _demote(directory: str, config: CopyConfig, header: Header, turn: TurnIntent) -> None:
+    layer = RealFiles()
+    links = [
+        LinkIntent(LinkSpec(each.link, each.link.hex(), "", LinkOptions()), "", "")
+        for each in header.links
+        if layer.exists(f"{directory}/links/{each.link.hex()}.board")
+    ]
+    before = replace(config, role=Role.PRIMARY, links=tuple(links), upstream=None, exports=())
+    stored = open_copy(directory, before, _Held())
+    try:
+        header = stored.header.header
+        if not header.clean:
+            _suspect_what_was_hot(stored)
+        for record in header.links:
+            remove_queue(layer, f"{directory}/links", record.link)
+        images = {link: board.read() for link, board in stored.boards.items()}
+        upstream = config.upstream
+        demoted = turning.demoted(
+            header,
+            Demotion(
+                turn.id,
+                None if upstream is None else Upstream(upstream.link, upstream.epoch),
+                frozenset(each.spec.id for each in config.links),
+                frozenset(link for link, image in images.items() if image.base and not image.damaged),
+                header.boot == stored.boot,
+                secrets.token_bytes(16),
+            ),
+        )
+        _make_position(stored, demoted.history.head)
+        stored.header.write(demoted)
+    finally:
+        stored.close()
+
+
+def _suspect_what_was_hot(stored: StoredCopy) -> None:
+    """Rule A3: in the scoreboard of every link, durably, before the header forgets the unclean stop."""
+    header, geometry, hot = stored.header.header, stored.geometry, stored.activity.read()
+    if hot is None or header.fault:
+        hot = frozenset(
+            (volume, each) for volume in geometry.sizes for each in range(geometry.extents(volume))
+        )
+    for link, file in stored.boards.items():
+        record = header.link(link)
+        assert record is not None
+        board = turning.suspected(geometry, file.read(), record, hot)
+        board.every_page()
+        file.write(board.base, board.peer_copy, board.pages())
+
+
+def _make_position(stored: StoredCopy, head: Position | None) -> None:
+    """Where the secondary stands; what an earlier life as secondary has left goes."""
+    path = f"{stored.directory}/position"
+    if stored.layer.exists(path):
+        stored.layer.remove(path)
+    position = PositionFile.create(stored.layer, path, stored.boot)
+    if head is not None:
+        position.write_durable(head)
+    position.close()
+    stored.layer.fsync_dir(stored.directory)

@@ -1,0 +1,131 @@
+"""`python -m tests.integration.dying DIR SCRATCH STRIDE`: turns the copy in DIR, killed before some step.
+
+For every STRIDE-th step of the turn, counted in calls that reach the disk, a child works on a fresh copy of
+the directory and of its volume, and ends by SIGKILL right before that step; then another one starts again and
+goes through. One line of JSON for each says what the header was in between and what there is in the end.
+The last line is that of a child that nobody killed.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from farshore.core.geometry import Geometry
+from farshore.core.residue import residue_of
+from farshore.engine import turning
+from farshore.engine.copy import read_config
+from farshore.model.copy_config import CopyConfig
+from farshore.model.header import Header
+from farshore.store.header import HeaderFile
+from farshore.store.platform import RealFile, RealFiles
+from farshore.store.scoreboard_file import ScoreboardFile
+
+_STEPS = ("pwrite", "pwrite_many", "settle", "fdatasync", "allocate_zeroed", "truncate", "punch", "zero")
+_NAMES = ("open", "fsync_dir", "mkdir", "rename", "remove")
+MOST = 500
+
+
+def _die_before(step: int) -> None:
+    left = [step]
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def wrapper(*given: Any, **named: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*given, **named)
+
+        return wrapper
+
+    for kind, names in ((RealFile, _STEPS), (RealFiles, _NAMES)):
+        for name in names:
+            setattr(kind, name, counted(getattr(kind, name)))
+
+
+def _turn(config: CopyConfig, directory: Path, step: int) -> bool:
+    """Whether the child came to its end."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if step:
+                _die_before(step)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            turning.carry_out(str(directory), config)
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status) and os.waitstatus_to_exitcode(status):
+        raise AssertionError("the turn failed")
+    return not os.WIFSIGNALED(status)
+
+
+def _header(directory: Path) -> Header:
+    opened = HeaderFile.open(RealFiles(), f"{directory}/header")
+    opened.close()
+    return opened.header
+
+
+def _facts(config: CopyConfig, directory: Path) -> dict[str, Any]:
+    header, geometry = (
+        _header(directory),
+        Geometry({each.id: each.size for each in config.volumes}, config.region, config.extent),
+    )
+    marks = {}
+    for record in header.links:
+        board = ScoreboardFile.open(RealFiles(), f"{directory}/links/{record.link.hex()}.board", geometry)
+        residue = residue_of(geometry, board.read())
+        marks[record.link.hex()] = [
+            record.retired,
+            record.unmet,
+            residue and [residue.base.sequence, residue.ranges],
+        ]
+        board.close()
+    content = [sha256(Path(each.path).read_bytes()).hexdigest() for each in config.volumes]
+    head = header.history.head
+    return {
+        "role": header.role.value,
+        "clean": header.clean,
+        "sequence": head.sequence if head is not None else None,
+        "stretches": len(header.history.stretches),
+        "turn": header.turn.hex(),
+        "marks": marks,
+        "content": content,
+    }
+
+
+def main(source: Path, scratch: Path, stride: int) -> None:
+    """See the module."""
+    for step in range(1, MOST, stride):
+        config = read_config(str(source))
+        directory = scratch / "copy"
+        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.copytree(source, directory, ignore=shutil.ignore_patterns("lock", "*.log"))
+        volumes = []
+        for each in config.volumes:
+            path = shutil.copy(each.path, scratch)
+            volumes.append(replace(each, path=str(path)))
+        config = replace(config, volumes=tuple(volumes))
+        whole = _turn(config, directory, step)
+        between = _header(directory)
+        assert _turn(config, directory, 0)
+        print(
+            json.dumps({"step": step, "between": between.role.value, **_facts(config, directory)}), flush=True
+        )
+        if whole:
+            return
+    raise AssertionError("a turn has no end")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,149 @@
+"""Two engines that change roles: one primary at a time, nothing lost, and nothing copied twice."""
+
+import filecmp
+from dataclasses import replace
+
+import pytest
+
+from farshore.errors import FarshoreError
+from farshore.model.options import Apply, LinkOptions, Mode
+from tests.integration.conftest import Sites
+from tests.integration.engines import Engine, Load
+from tests.integration.turning import Turners, make_turners
+from tests.requires import requires
+from tests.waiting import wait_until
+
+MIB = 1 << 20
+SIZES = {"data": 32 * MIB}
+LOAD = Load(longest="64k", flush_every=50)
+SYNC = LinkOptions(mode=Mode.SYNC)
+ASYNC = LinkOptions(apply=Apply.JOURNAL)
+
+pytestmark = requires("qemu-io", "fio")
+
+
+def _equal(turners: Turners) -> bool:
+    return filecmp.cmp(turners.sites.image("a", "data"), turners.sites.image("b", "data"), shallow=False)
+
+
+def _started(turners: Turners) -> None:
+    turners.b.start()
+    turners.a.start()
+    turners.a.wait_until_clean()
+
+
+def _fills(engine: Engine) -> int:
+    sent = engine.link()["resent_bytes_total"]
+    assert isinstance(sent, int)
+    return sent
+
+
+@pytest.mark.parametrize("options", [SYNC, ASYNC], ids=["sync, direct", "async, journal"])
+def test_roles_go_there_and_back_without_a_resync(sites: Sites, options: LinkOptions) -> None:
+    turners = make_turners(sites, SIZES, options)
+    a, b = turners.a, turners.b
+    _started(turners)
+    load = a.load(60.0, LOAD)
+    wait_until(lambda: a.status()["sequence"] > 200)
+    drained = turners.switch(a, b)
+    load.kill()
+    load.wait()
+    assert drained["links"] == [{"name": "b", "durable": drained["position"]["sequence"]}]
+    b.wait_until_clean()
+    assert _fills(b) == 0
+    assert (a.status()["role"], b.status()["role"]) == ("secondary", "primary")
+    b.qemu_io("write -P 7 5M 3M", "flush")
+    b.wait_until_clean()
+    assert _equal(turners)
+    turners.switch(b, a)
+    a.wait_until_clean()
+    assert _fills(a) == 0
+    a.qemu_io("read -P 7 5M 3M", "write -P 8 6M 1M", "flush")
+    a.wait_until_clean()
+    assert _equal(turners)
+
+
+def test_writes_wait_while_a_primary_is_drained_and_go_on_afterwards(sites: Sites) -> None:
+    turners = make_turners(sites, SIZES, SYNC)
+    a = turners.a
+    _started(turners)
+    a.ask("drain")
+    assert a.status()["writes"] == "held"
+    assert "change of roles" in a.status()["held_by"]
+    load = a.load(1.0, LOAD)
+    a.ask("resume")
+    assert load.wait(30) == 0
+    assert a.status()["writes"] == "flowing"
+    a.wait_until_clean()
+
+
+def test_a_drain_that_a_silent_peer_prevents_gives_up_and_lets_writes_flow(sites: Sites) -> None:
+    turners = make_turners(sites, SIZES, SYNC)
+    a, b = turners.a, turners.b
+    _started(turners)
+    b.terminate()
+    assert a.ask("drain")["links"] == [{"name": "b", "durable": a.status()["sequence"]}]
+    a.ask("resume")
+    assert a.status()["writes"] == "flowing"
+
+
+def test_a_role_changes_by_a_turn_only(sites: Sites) -> None:
+    turners = make_turners(sites, SIZES, SYNC)
+    a = turners.a
+    a.start()
+    assert a.terminate() == 0
+    a.write_intent(replace(turners.as_secondary(a), turn=None))
+    assert a.launch().wait(20) == 1
+    assert "wrong-role" in a.log()
+
+
+def test_a_copy_that_was_never_whole_is_not_promoted(sites: Sites) -> None:
+    turners = make_turners(sites, SIZES, SYNC)
+    b = turners.b
+    b.start()
+    assert b.status()["promotable"] is False
+    assert b.terminate() == 0
+    before = b.config
+    turners.promote(b)
+    assert b.launch().wait(20) == 1
+    assert "not-promotable" in b.log()
+    b.write_intent(before)
+    b.start()
+    assert b.status()["role"] == "secondary"
+
+
+def test_d6_a_former_primary_that_comes_back_is_answered_and_never_writes_again(sites: Sites) -> None:
+    turners = make_turners(sites, SIZES, SYNC)
+    a, b = turners.a, turners.b
+    _started(turners)
+    a.qemu_io("write -P 1 0 8M", "flush")
+    a.kill()
+    assert b.terminate() == 0
+    turners.promote(b)
+    b.start()
+    b.qemu_io("read -P 1 0 8M", "write -P 2 0 1M", "flush")
+    a.start()
+    wait_until(lambda: a.status()["fenced"] is not None, what=str(a.status()))
+    assert a.link()["state"] == "diverged"
+    assert a.status()["writes"] == "refused"
+    assert any(each["kind"] == "peer-promoted" for each in a.ask("events")["events"])
+    assert a.terminate() == 0
+    b.terminate()
+    a.start()
+    assert a.status()["fenced"] is not None, "also where nobody is there to say so again"
+    with pytest.raises(FarshoreError):
+        a.ask("cut")
+
+
+def test_d6_a_primary_that_still_runs_stops_when_it_hears_of_the_other(sites: Sites) -> None:
+    turners = make_turners(sites, SIZES, SYNC)
+    a, b = turners.a, turners.b
+    _started(turners)
+    turners.to_b.shut()
+    assert b.terminate() == 0
+    turners.promote(b)
+    b.start()
+    a.qemu_io("write -P 3 0 1M", "flush")
+    turners.to_b.open()
+    wait_until(lambda: a.status()["fenced"] is not None)
+    assert a.status()["health"] == "diverged"

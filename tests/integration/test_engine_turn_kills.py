@@ -1,0 +1,84 @@
+"""A turn that is killed before any of its steps: one role or the other, and in the end as if it was not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farshore.model.options import Apply, LinkOptions, Mode
+from tests.integration.conftest import Sites
+from tests.integration.engines import Engine, Load
+from tests.integration.turning import Turners, make_turners
+from tests.requires import requires
+from tests.waiting import wait_until
+
+MIB = 1 << 20
+SIZES = {"data": 8 * MIB}
+LOAD = Load(longest="16k", flush_every=50)
+
+pytestmark = requires("fio")
+
+
+def _lives(engine: Engine, scratch: Path, stride: int) -> list[dict[str, Any]]:
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.integration.dying", str(engine.directory), str(scratch), str(stride)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def _killed_under_load(sites: Sites, apply: Apply) -> Turners:
+    turners = make_turners(sites, SIZES, LinkOptions(mode=Mode.SYNC, apply=apply))
+    a, b = turners.a, turners.b
+    b.start()
+    a.start()
+    a.wait_until_clean()
+    load = a.load(60.0, LOAD)
+    wait_until(lambda: a.status()["sequence"] > 300)
+    a.kill()
+    b.kill()
+    load.kill()
+    load.wait()
+    return turners
+
+
+def _told(lives: list[dict[str, Any]], before: str, after: str) -> None:
+    """Every life ends as the one that nobody disturbed, and was of one role all the time."""
+    *killed, whole = lives
+    assert whole["role"] == after
+    assert {each["between"] for each in killed} == {before, after}
+    firsts = [each["between"] for each in lives]
+    assert firsts == sorted(firsts, key=lambda role: role == after), "no step goes back"
+    for each in killed:
+        assert {**each, "step": 0, "between": ""} == {**whole, "step": 0, "between": ""}, each["step"]
+
+
+def test_a_demotion_after_an_unclean_stop(sites: Sites, tmp_path: Path) -> None:
+    turners = _killed_under_load(sites, Apply.DIRECT)
+    turners.demote(turners.a)
+    lives = _lives(turners.a, tmp_path / "scratch", 2)
+    _told(lives, "primary", "secondary")
+    ((retired, _, residue),) = lives[-1]["marks"].values()
+    assert retired
+    assert residue[1], "what was hot is in the residue"
+    assert lives[-1]["stretches"] == 2, "its head is one that no other copy has"
+
+
+@pytest.mark.parametrize(("apply", "stride"), [(Apply.DIRECT, 4), (Apply.JOURNAL, 9)])
+def test_a_promotion_after_the_death_of_the_process(
+    sites: Sites, tmp_path: Path, apply: Apply, stride: int
+) -> None:
+    turners = _killed_under_load(sites, apply)
+    turners.promote(turners.b)
+    lives = _lives(turners.b, tmp_path / "scratch", stride)
+    _told(lives, "secondary", "primary")
+    ((retired, unmet, residue),) = lives[-1]["marks"].values()
+    assert (retired, unmet) == (False, True)
+    assert residue == [lives[-1]["sequence"], []], "complete from the position of the promotion"

@@ -1,0 +1,256 @@
+"""Short lives of two copies that change roles, drawn from a seed: switchovers under load, failovers after a
+process or a machine died, copies that come back as secondary or as what they were. Rule A1 holds, no former
+primary takes a write, nothing is overwritten unasked, and in the end both are equal (A5, D1, D6, D7, F2)."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from farshore.core import handshake, turning
+from farshore.core.geometry import Geometry
+from farshore.core.handshake import Decision, Terms
+from farshore.core.scoreboard import BoardImage, Scoreboard
+from farshore.errors import FarshoreError
+from farshore.model import messages as m
+from farshore.model.copy_config import DOUBTFUL, TurnIntent
+from farshore.model.header import Header, LinkRecord
+from farshore.model.options import LinkOptions, LinkState, ResyncKind
+from farshore.model.positions import History
+from tests.unit.core.pair import ASYNC, SYNC, Pair
+from tests.unit.core.turners import Turners
+
+PLACES = 128
+KINDS = (
+    *("write",) * 10, *("turn",) * 3, "flush", "cut", "mend", "kill near", "power near", "kill far",
+    "power far", "switch", "switch", "fail over", "fail over", "power fail over", "as primary", "bring back",
+    "bring back", "consent", "clean fail over",
+)  # fmt: skip
+
+
+class Life:
+    """One life; `overwritten` is what consent was given for."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        options: LinkOptions = self.random.choice([SYNC, ASYNC])
+        if self.random.random() < 0.4:
+            options = replace(options, apply=options.apply.JOURNAL)
+        self.turners = Turners(options, self.random.choice([2, 4, 16]))
+        self.log: list[str] = []
+        self.issued: dict[int, dict[int, tuple[int, int | None]]] = {}
+        """place -> token -> (step of the write, step at whose end it was acknowledged)."""
+        self.untouched: dict[int, bytearray] | None = None
+        """What a copy holds that differs from the primary's history, until a plan gives it up."""
+        self.switched = self.failed_over = self.rejoined = 0
+
+    def run(self) -> None:
+        for _ in range(self.random.randint(10, 40)):
+            self.step(self.random.choice(KINDS))
+        self.calm()
+
+    @property
+    def pair(self) -> Pair:
+        """The present one."""
+        return self.turners.pair
+
+    def step(self, kind: str) -> None:
+        self.log.append(kind)
+        turners, pair = self.turners, self.turners.pair
+        match kind:
+            case "write":
+                self._write(self.random.randint(1, 4))
+            case "turn":
+                pair.turn(self.random.randint(1, 20))
+            case "flush":
+                pair.flush()
+            case "cut":
+                pair.cut()
+            case "mend" if turners.away is None:
+                pair.mend()
+            case "kill near" | "power near":
+                self._restart_near(kind == "power near")
+            case "kill far" | "power far" if turners.away is None:
+                turners.boots[turners.other] += kind == "power far"
+                pair.restart_far(turners.boot(turners.other))
+                if self.untouched is not None:
+                    self.untouched = {volume: bytearray(data) for volume, data in pair.far.disk.seen.items()}
+            case "switch" if turners.away is None:
+                self._switch()
+            case "fail over" | "power fail over" | "clean fail over" if turners.away is None:
+                self._fail_over(kind)
+            case "as primary" if turners.away is not None:
+                turners.return_as_primary()
+            case "bring back" if turners.away is not None:
+                self._bring_back()
+            case "consent":
+                self._consent()
+        self.turners.pair.turn()
+        self._note_answers()
+        if self.untouched is not None:
+            assert self.pair.far.disk.seen == self.untouched, "what nobody gave up was overwritten"
+
+    def _bring_back(self) -> None:
+        """A copy with writes that the other one lacks is not touched before a plan says so."""
+        self.turners.bring_back()
+        far, mine = self.pair.far, self.pair.near.core.history()
+        head = far.header.history.head
+        if head is not None and not mine.holds(head):
+            self.untouched = {volume: bytearray(data) for volume, data in far.disk.seen.items()}
+
+    def _write(self, count: int) -> None:
+        places = [self.random.randrange(PLACES) * 512 for _ in range(count)]
+        for place, token in zip(places, self.pair.write(*places), strict=True):
+            self.issued.setdefault(place, {})[token] = (len(self.log), None)
+
+    def _note_answers(self) -> None:
+        replies = self.pair.near.replies
+        for tokens in self.issued.values():
+            for token, (began, ended) in tokens.items():
+                if ended is None and replies.get(token) == 0:
+                    tokens[token] = (began, len(self.log))
+
+    def _look_for_lost_writes(self) -> None:
+        """A place shows a write that no acknowledged one came after."""
+        content = self.pair.near.disk.seen[1]
+        for place, tokens in self.issued.items():
+            newest = max((began for began, ended in tokens.values() if ended is not None), default=-1)
+            held = int.from_bytes(content[place : place + 4], "big")
+            _, ended = tokens.get(held, (0, 0 if newest >= 0 else None))
+            assert ended is None or ended >= newest, "an acknowledged write is lost"
+
+    def _restart_near(self, lose: bool) -> None:
+        turners = self.turners
+        turners.pair.kill_near(lose_cache=lose)
+        if lose:
+            self.issued.clear()  # what was not flushed is lost here, and the primary is the truth (rule D2)
+        turners.boots[turners.primary] += lose
+        turners.pair.start_near(turners.boot(turners.primary), "alone")
+
+    def _switch(self) -> None:
+        """Drain, demote, promote: only where the drain finds the peer, and then nothing may differ."""
+        turners, pair = self.turners, self.turners.pair
+        near = pair.near
+        self._write(1)
+        near.run(near.core.drain(3.0))
+        pair.turn(40)
+        told = near.noted("standstill")
+        reached = bool(told) and near.core.standstill.reached
+        durable = pair.feeder.acked.durable if told else None
+        if not reached or durable != near.core.sequence or not pair.feeder.replicating:
+            near.run(near.core.resume())
+            return
+        pair.stop_near()
+        image = {volume: bytes(data) for volume, data in near.disk.seen.items()}
+        self.issued.clear()
+        turners.promote()
+        assert self.pair.near.disk.seen == image, "a planned change of roles has lost something"
+        turners.bring_back()
+        self.pair.until(lambda: self.pair.feeder.replicating)
+        assert not self.pair.line.fills(), "a planned change of roles has copied something"
+        self.switched += 1
+
+    def _fail_over(self, kind: str) -> None:
+        turners, pair = self.turners, self.turners.pair
+        if pair.far.core.keeper.header.resync is not None or pair.far.core.keeper.header.history.blank:
+            with pytest.raises(FarshoreError, match="cannot become the primary"):
+                turning.check_promotable(pair.far.core.keeper.header, TurnIntent(b"t" * 16))
+            return
+        kept = pair.feeder.replicating and pair.feeder.sync and pair.feeder.gate.closed
+        if kind == "clean fail over":
+            kept = False
+            pair.cut()
+            self._write(2)
+            pair.turn()
+            pair.stop_near()
+        else:
+            pair.kill_near(lose_cache=kind.startswith("power"))
+            turners.boots[turners.primary] += kind.startswith("power")
+        self.untouched = None
+        self._note_answers()
+        turners.promote((DOUBTFUL,))
+        if kept:
+            self._look_for_lost_writes()
+        self.issued.clear()
+        self.failed_over += 1
+
+    def _consent(self) -> None:
+        turners, pair = self.turners, self.turners.pair
+        if turners.away is None and pair.far.core.started and pair.feeder.state is LinkState.DIVERGED:
+            self.untouched = None
+            turners.consent()
+            pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))
+            self.rejoined += 1
+
+    def calm(self) -> None:
+        """Faults stop, the operator decides, and both copies become equal."""
+        turners = self.turners
+        if turners.away is not None:
+            self._bring_back()
+        self.pair.mend()
+        for _ in range(3):
+            self.pair.turn(100)
+            self._consent()
+        pair = self.pair
+        pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))
+        pair.replicating()
+        last = [*pair.write(0, 40 * 1024), pair.flush()]
+        pair.turn(40)
+        assert pair.answered(*last), self.log
+        assert pair.equal(), self.log
+        assert not any(each.retired for each in pair.far.header.links)
+
+
+SEEDS = 80
+
+
+def test_roles_change_and_both_copies_end_equal() -> None:
+    lives = [Life(seed) for seed in range(SEEDS)]
+    for life in lives:
+        life.run()
+    assert sum(life.switched for life in lives) > 15
+    assert sum(life.failed_over for life in lives) > 40
+    assert sum(life.rejoined for life in lives) > 20
+
+
+def _uncut(header: Header, turn: TurnIntent, links: object) -> turning.Promoted:
+    made = PROMOTED(header, turn, links)  # type: ignore[arg-type]
+    head = made.header.history.head
+    assert head is not None
+    return replace(made, header=replace(made.header, history=header.history.extended_to(head.sequence + 50)))
+
+
+def _exact(header: Header, turn: TurnIntent, links: object) -> turning.Promoted:
+    made = PROMOTED(header, turn, links)  # type: ignore[arg-type]
+    return replace(made, boards=dict.fromkeys(made.boards, made.header.history.head))
+
+
+def _unasked(record: LinkRecord, board: Scoreboard, mine: History, peer: m.Welcome, terms: Terms) -> Decision:
+    return handshake.decide(record, board, mine, peer, replace(terms, consent=peer.history.head))
+
+
+def _unsuspected(geometry: Geometry, image: BoardImage, record: LinkRecord, _: object) -> Scoreboard:
+    return SUSPECTED(geometry, image, record, ())
+
+
+PROMOTED, SUSPECTED = turning.promoted, turning.suspected
+BROKEN = {
+    "a promotion does not end the history where the copy stands": ("turning.promoted", _uncut),
+    "an image that is no prefix counts as one": ("turning.promoted", _exact),
+    "what was hot at the death of a primary is not suspect": ("turning.suspected", _unsuspected),
+    "the residue is forgotten": ("scoreboard.Scoreboard.suspect_ranges", lambda board, ranges: None),
+    "consent is not asked for": ("feeder_session.decide", _unasked),
+    "a former primary is not fenced": ("primary.Primary._fence", lambda core, why, for_good: None),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_rule_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where, broken = BROKEN[name]
+    monkeypatch.setattr(f"farshore.core.{where}", broken)
+    for seed in range(SEEDS):
+        try:
+            Life(seed).run()
+        except AssertionError:
+            return
+    pytest.fail(f"none of {SEEDS} lives notices that {name}")
