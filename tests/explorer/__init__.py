@@ -1,0 +1,1 @@
+"""All short lives of two and three copies, over the code that decides who is newer."""
