@@ -176,7 +176,7 @@ def _control(tree: Path, version: str, architecture: str) -> None:
     place = tree / "DEBIAN"
     place.mkdir()
     (place / "control").write_text(text)
-    for name in ("postinst", "prerm", "postrm"):
+    for name in ("preinst", "postinst", "prerm", "postrm"):
         shutil.copyfile(PACKAGING / "debian" / name, place / name)
         (place / name).chmod(0o755)
 
