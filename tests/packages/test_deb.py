@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from farshore import __version__
-from scripts.build_deb import debian_version
+from scripts.build_deb import debian_version, locked
 from tests.packages.conftest import NEXT, ROOT, Debs
 from tests.packages.load import PROGRAM, PYTHON, WRITER, Load
 from tests.packages.room import Room, possible
@@ -76,6 +76,13 @@ def test_everything_lies_where_the_system_looks_for_it(installed: Room) -> None:
     assert owners == ""
     said = installed.done(PYTHON, "-c", "import farshore.api.process as p; print(p.__file__)")
     assert said.startswith("/usr/lib/farshore/lib/")
+
+
+def test_it_brings_along_what_is_locked_and_nothing_else(installed: Room) -> None:
+    said = installed.done("find", "/usr/lib/farshore/lib", "-name", "*.dist-info", "-printf", "%f\\n")
+    found = dict(each.removesuffix(".dist-info").rsplit("-", 1) for each in said.split())
+    assert found.pop("farshore") == __version__
+    assert {name.lower().replace("_", "-"): version for name, version in found.items()} == locked()
 
 
 def test_an_upgrade_disturbs_no_volume_and_a_removal_is_refused_while_one_is_served(installed: Room) -> None:
