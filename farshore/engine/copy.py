@@ -235,7 +235,9 @@ class RunningCopy:
             same = (old.exports, old.export_clients) == (new.exports, new.export_clients)
             if not same or any(each.tls for each in new.exports):  # whose certificate may be a new one
                 certificates = certificates_of(new, self._stored.directory)
-                self.role.nbd.offer(addresses_of(new, self._stored.volumes), certificates)
+                refused = self.role.nbd.offer(addresses_of(new, self._stored.volumes), certificates)
+                if refused is not None and any(each.tls for each in new.exports if each not in old.exports):
+                    raise refused  # whoever wants it now is told; who has it already does not wait for it
                 changed.append("exports")
             self.role.former.identity = self._upstream_identity(new)
         elif old.upstream != new.upstream:

@@ -24,6 +24,7 @@ _ERRORS: Final = frozenset(
         "held-too-long",
         "journal-damaged",
         "queue-damaged",
+        "tls-exports-refused",
         "write-error",
         "wrong-volume",
     )
