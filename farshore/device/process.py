@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from typing import Final
 
 from farshore.device import service
@@ -50,8 +51,10 @@ def main(arguments: list[str]) -> int:
             residence = settle_in()
             reactor = Reactor()
             opened.callback(reactor.close)
-            journal = Journal(time.time, log.begin(IDENTIFIER, _who(config)))
+            events = log.begin(IDENTIFIER, _who(config), config.log_level)
+            journal = Journal(time.time, events)
             device = Device(reactor, config, residence, journal, f"{directory}/link")
+            device.on_reload = partial(_follow, events, directory)
             opened.callback(device.close)
             service.attend(notifier, reactor, config, journal)
             device.start()
@@ -85,6 +88,11 @@ def read_config(directory: str) -> DeviceConfig:
     except ValueError as error:
         raise FarshoreError("state-damaged", f"{path} cannot be read: {error}", means=_MEANS) from error
     return from_json(document)
+
+
+def _follow(events: log.EventLog, directory: str) -> None:
+    """Whatever may change of the intent while we run."""
+    events.level = read_config(directory).log_level
 
 
 def _report(path: str, error: FarshoreError) -> int:

@@ -49,6 +49,8 @@ class Device:
         self, reactor: Reactor, config: DeviceConfig, residence: Residence, journal: Journal, record: str
     ) -> None:
         self.failure: FarshoreError | None = None
+        self.on_reload: Callable[[], None] = lambda: None
+        """Reads again what may change of the intent. May raise FarshoreError."""
         self._reactor = reactor
         self._config = config
         self._residence = residence
@@ -191,6 +193,9 @@ class Device:
             call.reply({"pid": os.getpid(), "id": self._config.id, "versions": sorted(control.SPOKEN)})
         elif call.op == "status":
             call.reply(self.status())
+        elif call.op == "reload":
+            self.on_reload()
+            call.reply({})
         elif call.op == "stop":
             if call.args.get("lazy"):
                 raise FarshoreError("usage", "a device cannot be detached while it is used")

@@ -78,7 +78,8 @@ class RunningCopy:
         self.config = config
         self._stored = stored
         self._instance = secrets.token_bytes(16)
-        self.journal = Journal(self.wall, log.begin(IDENTIFIER, _who(config)))
+        self._log = log.begin(IDENTIFIER, _who(config), config.log_level)
+        self.journal = Journal(self.wall, self._log)
         self._durable_pool = Pool(reactor, "durable", _DURABLE_THREADS)
         self._read_pool = Pool(reactor, "read", _READ_THREADS)
         shop = Workshop(reactor, stored, self._durable_pool, self._read_pool, self.journal, self.tidy)
@@ -243,6 +244,9 @@ class RunningCopy:
         elif old.upstream != new.upstream:
             self._reload_upstream(self.role, new)
             changed.append("upstream")
+        if self._log.level != new.log_level:
+            self._log.level = new.log_level
+            changed.append("log level")
         self.config = new
         return changed
 

@@ -69,4 +69,6 @@ class Program:
 
 
 ENGINE = Program("engine", ENGINE_COMMAND, "copy", "its volumes are not served", reloads=True)
-DEVICE = Program("device", DEVICE_COMMAND, "id", "what is opened through it gets errors", refuses=True)
+DEVICE = Program(
+    "device", DEVICE_COMMAND, "id", "what is opened through it gets errors", reloads=True, refuses=True
+)
