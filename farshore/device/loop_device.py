@@ -124,8 +124,8 @@ def free_when_unused(device: str) -> None:
             os.close(fd)
 
 
-def clear_away(file: str) -> None:
-    """Lets go of loop devices that a process that died left on its file."""
-    for name, backing in loop_devices().items():
-        if backing == file or backing == f"{file} (deleted)":
-            free_when_unused(f"/dev/{name}")
+def below(directory: str) -> list[str]:
+    """The loop devices that stand on files in a directory, as the kernel names those; their paths."""
+    return sorted(
+        f"/dev/{name}" for name, backing in loop_devices().items() if os.path.dirname(backing) == directory
+    )

@@ -46,7 +46,7 @@ class Device:
     """See the module. `failure` is what ended it, if it did not end as it should."""
 
     def __init__(
-        self, reactor: Reactor, config: DeviceConfig, residence: Residence, journal: Journal, record: str
+        self, reactor: Reactor, config: DeviceConfig, residence: Residence, journal: Journal, directory: str
     ) -> None:
         self.failure: FarshoreError | None = None
         self.on_reload: Callable[[], None] = lambda: None
@@ -55,7 +55,7 @@ class Device:
         self._config = config
         self._residence = residence
         self._journal = journal
-        self._appearance = Appearance(config, record)
+        self._appearance = Appearance(config, directory)
         self._volume = AttachedVolume(reactor, config, journal, self._noticed)
         self._chores = Chores(reactor)
         self._control: ControlServer | None = None
@@ -94,7 +94,6 @@ class Device:
             )
             return
         try:
-            self._appearance.clear_away()
             self._mounted(self._appearance.mount())
         except FarshoreError as error:
             self._fail(error)

@@ -11,11 +11,12 @@ import pytest
 
 from farshore.errors import FarshoreError
 from farshore.store.mounts import loop_devices
-from tests.device.attaching import open_direct
+from tests.device.attaching import mounted, open_direct
 from tests.device.conftest import SIZE, MakeDevice
 from tests.integration.conftest import Sites
 from tests.integration.engines import Engine
-from tests.requires import requires_fuse, requires_root
+from tests.interop.programs import run
+from tests.requires import requires, requires_fuse, requires_root
 from tests.waiting import wait_until
 
 pytestmark = [requires_fuse(), requires_root()]
@@ -169,6 +170,22 @@ def test_a_device_in_use_is_not_detached_and_says_by_whom(engine: Engine, attach
         assert device.status()["state"] == "attached"
     os.kill(device.pid, signal.SIGTERM)
     assert device.ended() == 0
+
+
+@requires("mkfs.btrfs")
+def test_a_file_system_whose_mount_shows_another_number_is_named_all_the_same(
+    sites: Sites, attach: MakeDevice, tmp_path: Path
+) -> None:
+    engine = sites.alone({"data": 128 * MIB})
+    engine.start()
+    device = attach(engine)
+    path = device.start()
+    run("mkfs.btrfs", "--quiet", path)
+    with mounted(path, tmp_path / "mounted", "-t", "btrfs") as at:
+        with pytest.raises(FarshoreError) as refused:
+            device.ask("stop", lazy=False)
+        assert (refused.value.code.name, f"mounted on {at}" in refused.value.what) == ("in-use", True)
+    assert device.detach() == 0
 
 
 def test_the_wrong_volume_is_not_attached(engine: Engine, attach: MakeDevice) -> None:
