@@ -15,11 +15,13 @@ from typing import Any, Final
 
 from farshore.device import link_record, loop_device, mounting
 from farshore.device.holders import holders
+from farshore.engine.os_failures import as_farshore_error
 from farshore.errors import FarshoreError
 from farshore.model.device_config import DeviceConfig
 
 _MEANS_NOT_ATTACHED: Final = "The volume is not attached; nothing was changed."
 _MEANS_IN_USE: Final = "The device stays attached, and nothing was changed."
+_MEANS_HALF_WAY: Final = "The device is detached in part, or not at all; the volume's data was not changed."
 _PATIENCE: Final = 2.0
 """Seconds in which whoever only looks at a device (udev, blkid) has closed it again."""
 _LOOKS: Final = 20
@@ -31,10 +33,20 @@ class Appearance:
     def __init__(self, config: DeviceConfig, directory: str) -> None:
         self.config = config
         self.file = f"{config.mount}/{file_name(config.volume)}"
-        self.device: str | None = None
-        """The loop device, where there is one."""
+        self._made: str | None = None
         self.way = chosen_way(config.way)
         self._directory = directory
+
+    @property
+    def device(self) -> str | None:
+        """The loop device, where there is one. Whatever a child of ours did or did not tell, the kernel knows
+        whether it is still ours: a name that was freed is soon somebody else's."""
+        made = self._made
+        return made if made is not None and loop_device.stands_on(made, self.file) else None
+
+    @device.setter
+    def device(self, made: str | None) -> None:
+        self._made = made
 
     @property
     def path(self) -> str:
@@ -92,7 +104,16 @@ class Appearance:
 
     def remove(self) -> dict[str, Any]:
         """{"device": the loop device that there is now, "refused": why it is not removed, or None}. Who uses
-        it is named (`in-use`). Raises OSError."""
+        it is named (`in-use`). Raises nothing, since it may have done a part."""
+        try:
+            refused = self._remove()
+        except FarshoreError as error:
+            refused = error
+        except OSError as error:
+            refused = as_farshore_error(error, _MEANS_HALF_WAY)
+        return {"device": self.device, "refused": None if refused is None else refused.as_dict()}
+
+    def _remove(self) -> FarshoreError | None:
         found = self._holders()
         for _ in range(_LOOKS):
             if not found:
@@ -111,10 +132,10 @@ class Appearance:
                 found = self._holders() or ["somebody opened it just now"]
                 self._restore()
         if found:
-            return {"device": self.device, "refused": self._in_use(found).as_dict()}
+            return self._in_use(found)
         self._unlink()
         mounting.remove_directory(self.config.mount)
-        return {"device": None, "refused": None}
+        return None
 
     def _restore(self) -> None:
         """Somebody opened the file itself when its loop device was taken off already: it gets another."""

@@ -15,7 +15,7 @@ import struct
 from typing import Final
 
 from farshore.errors import FarshoreError
-from farshore.store.mounts import loop_devices
+from farshore.store.mounts import backing_file, loop_devices
 
 CONTROL: Final = "/dev/loop-control"
 _CLR_FD: Final = 0x4C01
@@ -122,6 +122,12 @@ def free_when_unused(device: str) -> None:
                 raise
         finally:
             os.close(fd)
+
+
+def stands_on(device: str, file: str) -> bool:
+    """Whether a loop device has this file behind it. Of a file whose mount was taken off meanwhile the kernel
+    shows the place within that mount alone."""
+    return backing_file(os.path.basename(device)) in (file, f"/{os.path.basename(file)}")
 
 
 def below(directory: str) -> list[str]:

@@ -79,7 +79,10 @@ def _mount_as_user(point: str) -> int:
 
 
 def unmount(point: str, *, lazily: bool = False) -> None:
-    """Raises OSError: EBUSY while a file there is open. `lazily`: it goes when the last user goes."""
+    """Raises OSError: EBUSY while a file there is open. `lazily`: it goes when the last user goes. Where
+    nothing is mounted any more there is nothing to do."""
+    if not any(found.point == point for found in mounts()):
+        return
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.umount2(os.fsencode(point), _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazily else 0)):
