@@ -224,8 +224,9 @@ class RunningCopy:
 
     # -- intent -----------------------------------------------------------------------------
 
-    def reload(self) -> list[str]:
-        """Reads `copy.json` again and carries out the difference; what changed, in words.
+    def reload(self, *, needs_tls: bool = False) -> list[str]:
+        """Reads `copy.json` again and carries out the difference; what changed, in words. `needs_tls`: who
+        asks wants to hear why exports over TLS cannot be served, also of those that were there before.
 
         Raises FarshoreError; what was changed before the error stays.
         """
@@ -237,8 +238,9 @@ class RunningCopy:
             if not same or any(each.tls for each in new.exports):  # whose certificate may be a new one
                 certificates = certificates_of(new, self._stored.directory)
                 refused = self.role.nbd.offer(addresses_of(new, self._stored.volumes), certificates)
-                if refused is not None and any(each.tls for each in new.exports if each not in old.exports):
-                    raise refused  # whoever wants it now is told; who has it already does not wait for it
+                asked_for = needs_tls or any(each.tls for each in new.exports if each not in old.exports)
+                if refused is not None and asked_for:
+                    raise refused  # else nobody who changes something else is kept from it
                 changed.append("exports")
             self.role.former.identity = self._upstream_identity(new)
         elif old.upstream != new.upstream:

@@ -58,7 +58,7 @@ async def create(node: Node, group: str, volume: str | None, wish: Wish = _WRITA
             export_certificates.prepare(stored.directory, group, _names(node, place, wish))
         await ensure(node, stored, wanted)
         if wish.tls and not missing:  # the engine shows a new certificate from its next look on
-            await carry_out(node, stored, stored.config)
+            await stored.engine.ask("reload", {"needs_tls": True}, seconds=_RELOAD_S)
     return [_document(stored.config, each) for each in wanted]
 
 
