@@ -2,10 +2,11 @@
 
     python scripts/build_deb.py WHEEL DIRECTORY [--fast]
 
-The environment is made with the system's Python for /usr/lib/farshore, from wheels that are fetched once into
-`.cache/wheels`; after that no network is needed. Units, what hears of the network, control and maintainer
-scripts come from `packaging`, manual pages and completions from the wheel. dpkg-deb packs it, as root's files
-whoever builds; `--fast` packs lightly, for tests. Prints the package's path.
+The environment is made with the system's Python for /usr/lib/farshore. What is in it beside Farshore stands
+in `packaging/requirements.lock`, with digests; those wheels are fetched once into `.cache/wheels`, and
+after that no network is needed. Units, what hears of the network, control and maintainer scripts come from
+`packaging`, manual pages and completions from the wheel. dpkg-deb packs it, as root's files whoever builds;
+`--fast` packs lightly, for tests. Prints the package's path.
 """
 
 import gzip
@@ -19,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGING = ROOT / "packaging"
+LOCK = PACKAGING / "requirements.lock"
 HOME = Path("usr/lib/farshore")
 _SYSTEM_PYTHON = "/usr/bin/python3"
 _LIMIT_S = 600
@@ -70,8 +72,11 @@ def pack(tree: Path, made: Path, *, fast: bool) -> None:
 def _environment(tree: Path, wheel: Path) -> None:
     home = tree / HOME
     _run(_SYSTEM_PYTHON, "-m", "venv", "--without-pip", home)
-    install = ("install", "--no-index", "--no-compile", "--find-links", wheels(wheel), wheel)
-    _run(sys.executable, "-m", "pip", "-q", "--python", home / "bin" / "python", *install)
+    pip = (sys.executable, "-m", "pip", "-q", "--python", home / "bin" / "python")
+    install = (*pip, "install", "--no-index", "--no-deps", "--no-compile")
+    _run(*install, "--find-links", wheels(), "--require-hashes", "-r", LOCK)
+    _run(*install, wheel)
+    _run(*pip, "check")
     for script in (home / "bin").iterdir():
         if not script.name.startswith("python"):
             script.unlink()
@@ -89,21 +94,25 @@ def _environment(tree: Path, wheel: Path) -> None:
     _run(_SYSTEM_PYTHON, "-m", "compileall", *compiled)
 
 
-def wheels(wheel: Path) -> Path:
-    """A directory with every wheel that is needed, fetched where one is missing."""
+def locked() -> dict[str, str]:
+    """Name -> version of what the package brings along beside Farshore."""
+    return dict(re.findall(r"(?m)^([a-z0-9-]+)==(\S+)", LOCK.read_text()))
+
+
+def wheels() -> Path:
+    """A directory with every wheel that is locked, fetched where one is missing."""
     kept = ROOT / ".cache" / "wheels"
     kept.mkdir(parents=True, exist_ok=True)
-    fetch = (sys.executable, "-m", "pip", "-q", "download", "--only-binary", ":all:", "-d", kept)
+    fetch = (sys.executable, "-m", "pip", "-q", "download", "--only-binary", ":all:", "--no-deps", "-d", kept)
+    locked = ("--require-hashes", "-r", LOCK)
     known = subprocess.run(
-        [*fetch, "--no-index", "--find-links", kept, wheel],
+        [*fetch, "--no-index", "--find-links", kept, *locked],
         capture_output=True,
         timeout=_LIMIT_S,
         check=False,
     )
     if known.returncode:
-        _run(*fetch, wheel)
-    for copy in kept.glob("farshore-*.whl"):  # it changes, under the same name
-        copy.unlink()
+        _run(*fetch, *locked)
     return kept
 
 
@@ -176,7 +185,7 @@ def _control(tree: Path, version: str, architecture: str) -> None:
     place = tree / "DEBIAN"
     place.mkdir()
     (place / "control").write_text(text)
-    for name in ("postinst", "prerm", "postrm"):
+    for name in ("preinst", "postinst", "prerm", "postrm"):
         shutil.copyfile(PACKAGING / "debian" / name, place / name)
         (place / name).chmod(0o755)
 

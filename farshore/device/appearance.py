@@ -1,8 +1,8 @@
 """What programs see of a device: the mounted file, the loop device on it, the link where it was wanted.
 
-Each step of making it is undone if a later one fails, and what an earlier process of the same device left
-behind is taken away first. `remove` refuses, and changes nothing, while anybody uses it. `complete`, `remove`
-and `abandon` ask the file system that we are, so they belong to `chores`: they return what they have made.
+Each step of making it is undone if a later one fails. `remove` refuses, and changes nothing, while anybody
+uses it. `complete`, `remove` and `abandon` ask the file system that we are, so they belong to `chores`: they
+return what they have made. What a process that died left behind is the business of `remains`.
 """
 
 from __future__ import annotations
@@ -13,29 +13,40 @@ import os
 import time
 from typing import Any, Final
 
-from farshore.device import loop_device, mounting
+from farshore.device import link_record, loop_device, mounting
 from farshore.device.holders import holders
+from farshore.engine.os_failures import as_farshore_error
 from farshore.errors import FarshoreError
 from farshore.model.device_config import DeviceConfig
-from farshore.store.platform import RealFiles
 
 _MEANS_NOT_ATTACHED: Final = "The volume is not attached; nothing was changed."
 _MEANS_IN_USE: Final = "The device stays attached, and nothing was changed."
+_MEANS_HALF_WAY: Final = "The device is detached in part, or not at all; the volume's data was not changed."
 _PATIENCE: Final = 2.0
 """Seconds in which whoever only looks at a device (udev, blkid) has closed it again."""
 _LOOKS: Final = 20
 
 
 class Appearance:
-    """See the module. `record` is a file that remembers what the link was made to point to."""
+    """See the module. `directory` is the device's own."""
 
-    def __init__(self, config: DeviceConfig, record: str) -> None:
+    def __init__(self, config: DeviceConfig, directory: str) -> None:
         self.config = config
         self.file = f"{config.mount}/{file_name(config.volume)}"
-        self.device: str | None = None
-        """The loop device, where there is one."""
+        self._made: str | None = None
         self.way = chosen_way(config.way)
-        self._record = record
+        self._directory = directory
+
+    @property
+    def device(self) -> str | None:
+        """The loop device, where there is one. Whatever a child of ours did or did not tell, the kernel knows
+        whether it is still ours: a name that was freed is soon somebody else's."""
+        made = self._made
+        return made if made is not None and loop_device.stands_on(made, self.file) else None
+
+    @device.setter
+    def device(self, made: str | None) -> None:
+        self._made = made
 
     @property
     def path(self) -> str:
@@ -43,12 +54,6 @@ class Appearance:
         return self.device or self.file
 
     # -- making it --------------------------------------------------------------------------
-
-    def clear_away(self) -> None:
-        """Takes away what a process that died has left. Raises OSError or FarshoreError."""
-        loop_device.clear_away(self.file)
-        mounting.clear_away(self.config.mount)
-        self._unlink()
 
     def mount(self) -> int:
         """The descriptor through which the kernel asks. Raises FarshoreError or OSError."""
@@ -81,11 +86,9 @@ class Appearance:
         at = self.config.at
         if at is None:
             return
-        self._write_down(self.path)
         try:
-            os.symlink(self.path, at)
+            link_record.link(self._directory, at, self.path)
         except FileExistsError:
-            os.unlink(self._record)
             raise FarshoreError(
                 "exists",
                 f"{at} is there already",
@@ -93,32 +96,24 @@ class Appearance:
                 next_step="choose another place, or remove it",
             ) from None
 
-    def _write_down(self, text: str) -> None:
-        """Durably before the link is made: a link that nobody knows of would be in the way for ever."""
-        with open(self._record, "w", encoding="utf-8") as record:
-            record.write(text)
-            record.flush()
-            os.fsync(record.fileno())
-        RealFiles().fsync_dir(os.path.dirname(self._record))
-
     def _unlink(self) -> None:
-        """Removes the link, if it is still the one that was made."""
-        at = self.config.at
-        if at is None:
-            return
-        with contextlib.suppress(FileNotFoundError):
-            with open(self._record, encoding="utf-8") as record:
-                made = record.read()
-            with contextlib.suppress(OSError):  # it is gone, or is no link
-                if os.readlink(at) == made:
-                    os.unlink(at)
-            os.unlink(self._record)
+        if self.config.at is not None:
+            link_record.unlink(self._directory, self.config.at)
 
     # -- removing it ------------------------------------------------------------------------
 
     def remove(self) -> dict[str, Any]:
         """{"device": the loop device that there is now, "refused": why it is not removed, or None}. Who uses
-        it is named (`in-use`). Raises OSError."""
+        it is named (`in-use`). Raises nothing, since it may have done a part."""
+        try:
+            refused = self._remove()
+        except FarshoreError as error:
+            refused = error
+        except OSError as error:
+            refused = as_farshore_error(error, _MEANS_HALF_WAY)
+        return {"device": self.device, "refused": None if refused is None else refused.as_dict()}
+
+    def _remove(self) -> FarshoreError | None:
         found = self._holders()
         for _ in range(_LOOKS):
             if not found:
@@ -137,10 +132,10 @@ class Appearance:
                 found = self._holders() or ["somebody opened it just now"]
                 self._restore()
         if found:
-            return {"device": self.device, "refused": self._in_use(found).as_dict()}
+            return self._in_use(found)
         self._unlink()
         mounting.remove_directory(self.config.mount)
-        return {"device": None, "refused": None}
+        return None
 
     def _restore(self) -> None:
         """Somebody opened the file itself when its loop device was taken off already: it gets another."""
@@ -150,7 +145,7 @@ class Appearance:
             self._link()
 
     def _holders(self) -> list[str]:
-        return holders([self.path, self.file], self.device)
+        return [each.words for each in holders([self.path, self.file], self.device)]
 
     def _in_use(self, found: list[str]) -> FarshoreError:
         return FarshoreError(

@@ -8,21 +8,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
-from farshore.store.mounts import mounts
+from farshore.store.mounts import mounts, mounts_of
 
 MOST_NAMED: Final = 8
 _GONE: Final = (FileNotFoundError, ProcessLookupError, PermissionError, NotADirectoryError)
 
 
-def holders(paths: list[str], device: str | None) -> list[str]:
-    """In words, at most `MOST_NAMED` of each kind. `paths` are those that programs open; `device` is the loop
-    device among them, if there is one. Our own process does not count."""
-    found = _mounted(device) if device else []
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One of them in words, and what makes him let go."""
+
+    words: str
+    next_step: str
+
+
+def holders(paths: list[str], device: str | None) -> list[Holder]:
+    """At most `MOST_NAMED` of each kind, mounts first. `paths` are those that programs open; `device` is the
+    loop device among them, if there is one. Our own process does not count."""
+    found: list[Holder] = []
     if device:
-        found += [f"device {name}" for name in _stacked(device)]
-    found += [f"process {pid} ({_command(pid)})" for pid in _openers(set(paths))]
+        found += _mounted(device)
+        found += [Holder(f"device {name}", f"take off what stands on {device}") for name in _stacked(device)]
+    found += [
+        Holder(f"open in process {pid} ({_command(pid)})", f"end process {pid}")
+        for pid in _openers(set(paths))
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -52,11 +65,11 @@ def _openers(paths: set[str]) -> list[int]:
     return found
 
 
-def _mounted(device: str) -> list[str]:
+def _mounted(device: str) -> list[Holder]:
     """Where file systems on the device are mounted, in whichever namespace of mounts they are."""
     number = os.stat(device).st_rdev
-    found: dict[str, str] = {}
-    tables = {"/proc/self/mountinfo": ""}
+    found: dict[str, Holder] = {}
+    tables = {"/proc/self/mountinfo": 0}
     seen: set[str] = set()
     for pid in _pids():
         try:
@@ -65,16 +78,25 @@ def _mounted(device: str) -> list[str]:
             continue
         if namespace not in seen:
             seen.add(namespace)
-            tables[f"/proc/{pid}/mountinfo"] = f", as process {pid} sees it"
-    for table, seen_by in tables.items():
+            tables[f"/proc/{pid}/mountinfo"] = pid
+    for table, pid in tables.items():
         try:
             here = mounts(table)
         except (*_GONE, OSError):
             continue
-        for mount in here:
-            if mount.device == number and mount.point not in found:
-                found[mount.point] = f"mounted on {mount.point}{seen_by}"
+        for mount in mounts_of(number, here):
+            if mount.point not in found:
+                found[mount.point] = _mount(mount.point, pid)
     return list(found.values())[:MOST_NAMED]
+
+
+def _mount(point: str, pid: int) -> Holder:
+    """`pid` is of a process that sees it where we do not, or 0."""
+    if not pid:
+        return Holder(f"mounted on {point}", f"umount {point}")
+    return Holder(
+        f"mounted on {point}, as process {pid} sees it", f"nsenter --target {pid} --mount umount {point}"
+    )
 
 
 def _stacked(device: str) -> list[str]:

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Final
 
-from farshore.device.process import read_config
+from farshore.device.intent import read_config
 from farshore.engine.log import to_stderr
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.store.mounts import Mount, mounts, mounts_of

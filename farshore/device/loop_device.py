@@ -15,7 +15,7 @@ import struct
 from typing import Final
 
 from farshore.errors import FarshoreError
-from farshore.store.mounts import loop_devices
+from farshore.store.mounts import backing_file, loop_devices
 
 CONTROL: Final = "/dev/loop-control"
 _CLR_FD: Final = 0x4C01
@@ -124,8 +124,14 @@ def free_when_unused(device: str) -> None:
             os.close(fd)
 
 
-def clear_away(file: str) -> None:
-    """Lets go of loop devices that a process that died left on its file."""
-    for name, backing in loop_devices().items():
-        if backing == file or backing == f"{file} (deleted)":
-            free_when_unused(f"/dev/{name}")
+def stands_on(device: str, file: str) -> bool:
+    """Whether a loop device has this file behind it. Of a file whose mount was taken off meanwhile the kernel
+    shows the place within that mount alone."""
+    return backing_file(os.path.basename(device)) in (file, f"/{os.path.basename(file)}")
+
+
+def below(directory: str) -> list[str]:
+    """The loop devices that stand on files in a directory, as the kernel names those; their paths."""
+    return sorted(
+        f"/dev/{name}" for name, backing in loop_devices().items() if os.path.dirname(backing) == directory
+    )

@@ -21,6 +21,7 @@ from farshore.store.mounts import mounts
 
 KIND: Final = "fuse.farshore"
 _MS_NOSUID, _MS_NODEV = 2, 4
+_MNT_FORCE: Final = 1
 _MNT_DETACH: Final = 2
 _UMOUNT_NOFOLLOW: Final = 8
 _LIMIT: Final = 30.0
@@ -78,7 +79,10 @@ def _mount_as_user(point: str) -> int:
 
 
 def unmount(point: str, *, lazily: bool = False) -> None:
-    """Raises OSError: EBUSY while a file there is open. `lazily`: it goes when the last user goes."""
+    """Raises OSError: EBUSY while a file there is open. `lazily`: it goes when the last user goes. Where
+    nothing is mounted any more there is nothing to do."""
+    if not any(found.point == point for found in mounts()):
+        return
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.umount2(os.fsencode(point), _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazily else 0)):
@@ -91,6 +95,17 @@ def unmount(point: str, *, lazily: bool = False) -> None:
     if run.returncode:
         busy = b"busy" in run.stderr
         raise OSError(errno.EBUSY if busy else errno.EPERM, os.fsdecode(run.stderr.strip()), point)
+
+
+def abort(point: str) -> None:
+    """Has the kernel answer, with errors, all that is asked there; the mount may stay. Raises OSError, EPERM
+    for all but root."""
+    if any(found.point == point for found in mounts()):
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.umount2(os.fsencode(point), _UMOUNT_NOFOLLOW | _MNT_FORCE):
+            number = ctypes.get_errno()
+            if number != errno.EBUSY:  # files there are open: what was asked is answered all the same
+                raise OSError(number, os.strerror(number), point)
 
 
 def clear_away(point: str) -> None:

@@ -1,6 +1,6 @@
 """`python -m farshore.device DIR`: the process of one attached volume, as DIR/device.json wants it.
 
-It locks its memory, imports everything that it will ever need, makes the device appear, and serves it until
+It takes away what an earlier process left, locks its memory, makes the device appear, and serves it until
 it is detached: over its control socket, by SIGTERM, or by somebody who takes the mount off. Whoever finds its
 control socket listening finds the device complete. What keeps it from starting is left as one object in
 DIR/failure.json and as the last line of its log, with exit code 1. It outlives the node and the engine.
@@ -14,9 +14,11 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from typing import Final
 
-from farshore.device import service
+from farshore.device import remains, service
+from farshore.device.intent import read_config
 from farshore.device.serving import Device
 from farshore.engine import log
 from farshore.engine.journal import Journal
@@ -24,7 +26,7 @@ from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.reactor import Reactor
 from farshore.engine.residence import settle_in
 from farshore.errors import FarshoreError
-from farshore.model.device_config import DeviceConfig, from_json
+from farshore.model.device_config import DeviceConfig
 from farshore.store.platform import RealFiles
 from farshore.store.process_lock import take_lock
 from farshore.systemd.notify import Notifier
@@ -47,11 +49,14 @@ def main(arguments: list[str]) -> int:
         try:
             opened.callback(take_lock(RealFiles(), directory).release)
             config = read_config(directory)
+            remains.clear(config, directory)
             residence = settle_in()
             reactor = Reactor()
             opened.callback(reactor.close)
-            journal = Journal(time.time, log.begin(IDENTIFIER, _who(config)))
-            device = Device(reactor, config, residence, journal, f"{directory}/link")
+            events = log.begin(IDENTIFIER, _who(config), config.log_level)
+            journal = Journal(time.time, events)
+            device = Device(reactor, config, residence, journal, directory)
+            device.on_reload = partial(_follow, events, directory)
             opened.callback(device.close)
             service.attend(notifier, reactor, config, journal)
             device.start()
@@ -70,21 +75,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def read_config(directory: str) -> DeviceConfig:
-    """Raises FarshoreError `state-damaged`, `state-newer` or `not-found`."""
-    path = f"{directory}/device.json"
-    try:
-        with open(path, "rb") as file:
-            document = json.loads(file.read())
-        if not isinstance(document, dict):
-            raise ValueError("it is no object")
-    except FileNotFoundError:
-        raise FarshoreError(
-            "not-found", f"{path} is not there", means=_MEANS, next_step="farshore device list"
-        ) from None
-    except ValueError as error:
-        raise FarshoreError("state-damaged", f"{path} cannot be read: {error}", means=_MEANS) from error
-    return from_json(document)
+def _follow(events: log.EventLog, directory: str) -> None:
+    """Whatever may change of the intent while we run."""
+    events.level = read_config(directory).log_level
 
 
 def _report(path: str, error: FarshoreError) -> int:

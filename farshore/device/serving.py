@@ -46,14 +46,16 @@ class Device:
     """See the module. `failure` is what ended it, if it did not end as it should."""
 
     def __init__(
-        self, reactor: Reactor, config: DeviceConfig, residence: Residence, journal: Journal, record: str
+        self, reactor: Reactor, config: DeviceConfig, residence: Residence, journal: Journal, directory: str
     ) -> None:
         self.failure: FarshoreError | None = None
+        self.on_reload: Callable[[], None] = lambda: None
+        """Reads again what may change of the intent. May raise FarshoreError."""
         self._reactor = reactor
         self._config = config
         self._residence = residence
         self._journal = journal
-        self._appearance = Appearance(config, record)
+        self._appearance = Appearance(config, directory)
         self._volume = AttachedVolume(reactor, config, journal, self._noticed)
         self._chores = Chores(reactor)
         self._control: ControlServer | None = None
@@ -92,7 +94,6 @@ class Device:
             )
             return
         try:
-            self._appearance.clear_away()
             self._mounted(self._appearance.mount())
         except FarshoreError as error:
             self._fail(error)
@@ -191,6 +192,9 @@ class Device:
             call.reply({"pid": os.getpid(), "id": self._config.id, "versions": sorted(control.SPOKEN)})
         elif call.op == "status":
             call.reply(self.status())
+        elif call.op == "reload":
+            self.on_reload()
+            call.reply({})
         elif call.op == "stop":
             if call.args.get("lazy"):
                 raise FarshoreError("usage", "a device cannot be detached while it is used")

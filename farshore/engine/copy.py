@@ -78,7 +78,8 @@ class RunningCopy:
         self.config = config
         self._stored = stored
         self._instance = secrets.token_bytes(16)
-        self.journal = Journal(self.wall, log.begin(IDENTIFIER, _who(config)))
+        self._log = log.begin(IDENTIFIER, _who(config), config.log_level)
+        self.journal = Journal(self.wall, self._log)
         self._durable_pool = Pool(reactor, "durable", _DURABLE_THREADS)
         self._read_pool = Pool(reactor, "read", _READ_THREADS)
         shop = Workshop(reactor, stored, self._durable_pool, self._read_pool, self.journal, self.tidy)
@@ -223,8 +224,9 @@ class RunningCopy:
 
     # -- intent -----------------------------------------------------------------------------
 
-    def reload(self) -> list[str]:
-        """Reads `copy.json` again and carries out the difference; what changed, in words.
+    def reload(self, *, needs_tls: bool = False) -> list[str]:
+        """Reads `copy.json` again and carries out the difference; what changed, in words. `needs_tls`: who
+        asks wants to hear why exports over TLS cannot be served, also of those that were there before.
 
         Raises FarshoreError; what was changed before the error stays.
         """
@@ -235,12 +237,18 @@ class RunningCopy:
             same = (old.exports, old.export_clients) == (new.exports, new.export_clients)
             if not same or any(each.tls for each in new.exports):  # whose certificate may be a new one
                 certificates = certificates_of(new, self._stored.directory)
-                self.role.nbd.offer(addresses_of(new, self._stored.volumes), certificates)
+                refused = self.role.nbd.offer(addresses_of(new, self._stored.volumes), certificates)
+                asked_for = needs_tls or any(each.tls for each in new.exports if each not in old.exports)
+                if refused is not None and asked_for:
+                    raise refused  # else nobody who changes something else is kept from it
                 changed.append("exports")
             self.role.former.identity = self._upstream_identity(new)
         elif old.upstream != new.upstream:
             self._reload_upstream(self.role, new)
             changed.append("upstream")
+        if self._log.level != new.log_level:
+            self._log.level = new.log_level
+            changed.append("log level")
         self.config = new
         return changed
 

@@ -1,8 +1,9 @@
 """Where log lines of an engine, or of a device, go: one JSON object each on stderr, or to systemd's journal.
 
-The journal is taken where stderr leads there. An entry carries whose process it is and what the event itself
-names as fields. A log that cannot be written, on a disk that is full say, must not end the data path: that
-line is lost, and the ring of events still has it.
+The journal is taken where stderr leads there. An entry carries whose process it is and what the event
+itself names as fields; what matters less than the level that is set is left out. A log that cannot be
+written, on a disk that is full say, must not end the data path: that line is lost, and the ring of events
+still has it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _ERRORS: Final = frozenset(
         "held-too-long",
         "journal-damaged",
         "queue-damaged",
+        "tls-exports-refused",
         "write-error",
         "wrong-volume",
     )
@@ -44,13 +46,27 @@ _WARNINGS: Final = frozenset(
         "unmounted",
     )
 )
+_LEAST: Final = {"info": journal.INFO, "warning": journal.WARNING, "error": journal.ERROR}
 Event: TypeAlias = dict[str, Any]
 
 
-def begin(identifier: str, who: Mapping[str, str]) -> Callable[[Event], None]:
+class EventLog:
+    """Writes events down, down to those that its level still lets through."""
+
+    def __init__(self, write: Callable[[Event], None], level: str) -> None:
+        self._write = write
+        self.level = level
+        """One of `settings.known.LEVELS`; it can change at any time."""
+
+    def __call__(self, event: Event) -> None:
+        if priority(event["kind"]) <= _LEAST.get(self.level, journal.DEBUG):
+            self._write(event)
+
+
+def begin(identifier: str, who: Mapping[str, str], level: str) -> EventLog:
     """What writes an event down; `who` is what all events of this process are about."""
     sink = journal.open_journal(identifier, os.environ)
-    return _on_stderr if sink is None else to_journal(sink, who)
+    return EventLog(_on_stderr if sink is None else to_journal(sink, who), level)
 
 
 def to_journal(sink: journal.JournalSocket, who: Mapping[str, str]) -> Callable[[Event], None]:

@@ -75,22 +75,30 @@ class NbdServer:
         self._reads = Reads(self.answers, around.pool, dirty_extents)
         self._listeners: dict[Address, tuple[Listener, Catalogue]] = {}
         self._door: Doorkeeper | None = None
+        self._tls_refused: FarshoreError | None = None
         self._turned_away, self._told_at = 0, float("-inf")
 
     # -- listeners --------------------------------------------------------------------------
 
     def offer(
         self, exports: Mapping[Address, Sequence[Exported]], certificates: Certificates | None = None
-    ) -> None:
+    ) -> FarshoreError | None:
         """Listens on exactly these addresses. Clients of exports that end are let go, and those behind TLS
         that `certificates`, which TLS needs, no longer let in.
 
-        Raises FarshoreError `address-in-use`, `permission`, `usage` or `state-damaged`; what was listened on
-        before is then left as it was.
+        Certificates that cannot be used keep TLS addresses from being opened, and nothing else; the reason is
+        an event, and returned. TLS addresses that are open go on with what was read before.
+
+        Raises FarshoreError `address-in-use`, `permission` or `usage`; what was listened on before is then
+        left as it was.
         """
-        door = None
-        if certificates is not None and any(kind == "tls" for kind, _ in exports):
-            door = Doorkeeper(certificates.context(), certificates.clients)
+        door, refused = self._doorkeeper(exports, certificates)
+        if refused is not None:
+            exports = {
+                address: offered
+                for address, offered in exports.items()
+                if address[0] != "tls" or (door is not None and address in self._listeners)
+            }
         opened: dict[Address, socket.socket] = {}
         with contextlib.ExitStack() as undo:
             for address in exports.keys() - self._listeners.keys():
@@ -98,6 +106,7 @@ class NbdServer:
                 undo.callback(sock.close)
             undo.pop_all()
         self._door = door
+        self._tell_of_tls(refused)
         for address in list(self._listeners):
             if address not in exports:
                 self._close_listener(address)
@@ -116,6 +125,26 @@ class NbdServer:
             # Who has not shown a certificate yet would be looked up among those who were let in before.
             if ended or (client.door is not None and (door is None or client.client not in door.clients)):
                 client.close()
+        return refused
+
+    def _doorkeeper(
+        self, exports: Mapping[Address, Sequence[Exported]], certificates: Certificates | None
+    ) -> tuple[Doorkeeper | None, FarshoreError | None]:
+        """Who lets clients in at TLS addresses, if anybody can; and why the certificates are no use."""
+        if certificates is None or not any(kind == "tls" for kind, _ in exports):
+            return None, None
+        try:
+            return Doorkeeper(certificates.context(), certificates.clients), None
+        except FarshoreError as error:
+            before = self._door
+            return None if before is None else Doorkeeper(before.context, certificates.clients), error
+
+    def _tell_of_tls(self, refused: FarshoreError | None) -> None:
+        before, self._tls_refused = self._tls_refused, refused
+        if refused is not None and before is None:
+            self._note("tls-exports-refused", {"reason": refused.what, "next": refused.next_step})
+        elif refused is None and before is not None:
+            self._note("tls-exports-served", {})
 
     def _take(self, address: Address, sock: socket.socket) -> None:
         if len(self.clients) >= MOST_CLIENTS:

@@ -53,8 +53,9 @@ class Certificates:
             raise FarshoreError(
                 "state-damaged",
                 f"the certificates of the TLS exports cannot be used: {error}",
-                means="Nothing is exported at that address.",
-                next_step=f"restore {self.authority}, {self.certificate} and {self.key}",
+                means="No further address with TLS is opened; replication and other exports go on.",
+                next_step=f"restore {self.authority}, {self.certificate} and {self.key}, then make the export"
+                " again: farshore export GROUP --tcp HOST:PORT --tls",
             ) from error
         return made
 

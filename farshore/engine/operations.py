@@ -81,7 +81,7 @@ class Operations:
 
     def _reload(self, call: Call) -> None:
         try:
-            call.reply({"changed": self._copy.reload()})
+            call.reply({"changed": self._copy.reload(needs_tls=bool(call.args.get("needs_tls")))})
         except OSError as error:
             means = "The engine goes on; what was changed before the error stays changed."
             raise as_farshore_error(error, means) from error

@@ -47,8 +47,7 @@ def main(arguments: list[str]) -> int:
     directory = os.path.abspath(arguments[0])
     notifier = Notifier.take(os.environ)
     _prepare_process()
-    # What a host does not permit is no event, and no reason not to start; devices say it in their status.
-    log.to_stderr(json.dumps({"kind": "residence", "fields": asdict(settle_in())}))
+    residence = settle_in()
     failure = f"{directory}/failure.json"
     with contextlib.ExitStack() as opened:
         try:
@@ -60,6 +59,9 @@ def main(arguments: list[str]) -> int:
             return _report(failure, as_farshore_error(error, means))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(failure)
+        # What a host does not permit is no event, and no reason not to start; devices say it in their status.
+        if copy.config.log_level in ("debug", "info"):
+            log.to_stderr(json.dumps({"kind": "residence", "fields": asdict(residence)}))
         reactor.soon(copy.start)
         service.attend(notifier, reactor, copy)
         gc.collect()

@@ -178,6 +178,8 @@ class CopyConfig:
     """A peer may hold a copy with other volumes than these, and is to be told (of a primary)."""
     placed_blank: bool = False
     """The node looked at all of every volume when it placed the copy, and found nothing but zeroes."""
+    log_level: str = "info"
+    """What the engine writes into its log: `debug`, `info`, `warning` or `error`."""
 
     @property
     def fresh_volume(self) -> int:
@@ -251,6 +253,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             next_volume=int(document.get("next_volume", 0)),
             unsettled=bool(document.get("unsettled", False)),
             placed_blank=bool(document.get("placed_blank", False)),
+            log_level=str(document.get("log_level", "info")),
         )
         check_extents(config.region, config.extent, config.hot_extents)
     except (KeyError, TypeError, ValueError) as error:

@@ -1,7 +1,8 @@
 """What a node tells a device process: one volume's export, and what to make of it, as one JSON document.
 
-The node writes it to `device.json` in the device's directory before it starts the process, and never changes
-it while that process lives. It holds intent only; how the device stands is asked over its control socket.
+The node writes it to `device.json` in the device's directory before it starts the process, and changes
+nothing of it but the level of the log while that process lives. It holds intent only; how the device stands
+is asked over its control socket.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ class DeviceConfig:
     """Path of a symbolic link to make to what programs open."""
     hold: float = DEFAULT_HOLD
     read_only: bool = False
+    log_level: str = "info"
+    """What its process writes into its log: `debug`, `info`, `warning` or `error`. It alone may change while
+    the process lives, which then reads it when it is told to `reload`."""
 
 
 def identity_of(group: bytes, volume: int) -> str:
@@ -79,6 +83,7 @@ def from_json(document: dict[str, Any]) -> DeviceConfig:
             at=None if at is None else str(at),
             hold=float(document.get("hold", DEFAULT_HOLD)),
             read_only=bool(document.get("read_only", False)),
+            log_level=str(document.get("log_level", "info")),
         )
         _check(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore.errors import FarshoreError
@@ -51,11 +51,12 @@ class StoredCopy:
 
 
 class CopyStore:
-    """All copies of the node, in memory and on disk."""
+    """All copies of the node, in memory and on disk. Whatever is written says how their engines log."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, log_level: str = "info") -> None:
         """Raises FarshoreError `state-newer`; a damaged copy is kept in `unreadable` and the rest goes on."""
         self._paths = paths
+        self.log_level = log_level
         self._copies: dict[str, StoredCopy] = {}
         self.unreadable: dict[Path, FarshoreError] = {}
         for path in sorted(paths.copies.glob("*/*/copy.json")):
@@ -98,6 +99,7 @@ class CopyStore:
         Raises FarshoreError `disk-full`, `permission`, `read-only`, `io-error`; what was stands then.
         """
         directory = self.directory(config)
+        config = replace(config, log_level=self.log_level)
         wanted = {link.spec.peer for link in config.links}
         if config.upstream is not None:
             wanted.add(config.upstream.peer)

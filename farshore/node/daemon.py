@@ -17,7 +17,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore.errors import FarshoreError
-from farshore.node import announce, device_states, devices, feeds, reshaping, run_directory, settings
+from farshore.node import (
+    announce,
+    device_states,
+    devices,
+    feeds,
+    log_levels,
+    reshaping,
+    run_directory,
+    settings,
+)
 from farshore.node.addresses import Address, parse
 from farshore.node.background import Background
 from farshore.node.copies import CopyStore, StoredCopy
@@ -75,8 +84,8 @@ async def open_node(
         peers = PeerBook(paths.peers, settled.name, identity.fingerprint)
         rates = Rates(paths, identity.fingerprint, settled.max_rate)
         invitations = Invitations(paths.invitations)
-        copies = CopyStore(paths)
-        attached = DeviceStore(paths)
+        copies = CopyStore(paths, settled.level)
+        attached = DeviceStore(paths, settled.level)
         port = bind(settled.listen)
         opened.append(port)
         listening = Address(settled.listen.host, port.getsockname()[1])
@@ -127,6 +136,7 @@ def begin(opened: Opened) -> None:
     node = opened.node
     node.background.start(opened.listener.run(), "listener for peers")
     node.background.start(Sharing(node).keep(), "shares of the line")
+    log_levels.settle(node)
     for stored in node.copies.all():
         node.supervisor.want(stored)
         reshaping.settle_later(node, stored)

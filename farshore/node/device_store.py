@@ -1,13 +1,14 @@
 """The node's intent for devices: which volumes are to be attached here, one `devices/ID/device.json` each.
 
-Each document is durable before its process is started, and does not change while that lives. The same
-directory holds the process's lock, log and record of a failed start. A device is gone once its document is.
+Each document is durable before its process is started; while that lives only the level of its log changes.
+The same directory holds the process's lock, log and record of a failed start. A device is gone once its
+document is.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore.errors import FarshoreError
@@ -50,11 +51,12 @@ class StoredDevice:
 
 
 class DeviceStore:
-    """All devices of the node, in memory and on disk."""
+    """All devices of the node, in memory and on disk. Whatever is written says how their processes log."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, log_level: str = "info") -> None:
         """Raises FarshoreError `state-newer`; a damaged record is kept in `unreadable`, the rest goes on."""
         self._paths = paths
+        self.log_level = log_level
         self._devices: dict[str, StoredDevice] = {}
         self.unreadable: dict[Path, FarshoreError] = {}
         for directory in sorted(paths.devices.glob("*/")):
@@ -74,11 +76,18 @@ class DeviceStore:
         """Writes a device's intent. Raises FarshoreError; nothing is left then."""
         directory = self._paths.devices / config.id
         try:
-            documents.write(directory / "device.json", to_json(config))
+            return self._write(directory, config)
         except FarshoreError:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        stored = StoredDevice(directory, config)
+
+    def put_again(self, stored: StoredDevice) -> StoredDevice:
+        """Has it log as this store says. Raises FarshoreError; what was stands then."""
+        return self._write(stored.directory, stored.config)
+
+    def _write(self, directory: Path, config: DeviceConfig) -> StoredDevice:
+        stored = StoredDevice(directory, replace(config, log_level=self.log_level))
+        documents.write(directory / "device.json", to_json(stored.config))
         self._devices[stored.key] = stored
         return stored
 

@@ -111,22 +111,13 @@ async def stop_all(node: Node) -> None:
 
 
 class Remains:
-    """What a process leaves behind that was killed: see `wards.Around`."""
-
-    async def before_start(self, ward: StoredDevice) -> None:
-        try:
-            await _clear(ward)
-        except FarshoreError as error:
-            if error.code.name != "permission":
-                raise
-            _log.info("what is left of the %s is left to its next process: %s", ward.called, error)
+    """What may keep a process from ending: see `wards.Around`."""
 
     async def after_kill(self, ward: StoredDevice) -> None:
-        await asyncio.to_thread(dead_devices.abort, ward.config)
-
-
-async def _clear(device: StoredDevice) -> None:
-    await asyncio.to_thread(dead_devices.clear, device.directory, device.config)
+        try:
+            await dead_devices.abort(ward.directory)
+        except FarshoreError as error:  # an ordinary user's process opens no file of its own
+            _log.info("what still waits for the %s was not ended: %s", ward.called, error)
 
 
 def _check(wish: DeviceWish) -> None:
@@ -223,12 +214,29 @@ async def _stop(node: Node, device: StoredDevice) -> None:
     else:
         await supervisor.take_down(device)
     try:
-        await _clear(device)  # of a process that was killed something may be left
+        await dead_devices.clear(device.directory)  # of a process that was killed something may be left
     except FarshoreError as error:
         supervisor.want(device)
         if error.code.name != "permission":
             raise
-        await _ask_down(node, device)  # its own process may take it away, at its start
+        await _clear_by_a_process(node, device)
+
+
+async def _clear_by_a_process(node: Node, device: StoredDevice) -> None:
+    """Its own process may do what this node may not, and does it before all else, even where it can do
+    nothing more."""
+    try:
+        await _ask_down(node, device)
+    except FarshoreError as error:
+        seen = node.device_supervisor.seen(device.key)
+        if seen is not None and seen.watch is not None:  # it is in use, for all we know
+            raise
+        await node.device_supervisor.take_down(device)
+        try:
+            await dead_devices.clear(device.directory)
+        except FarshoreError:
+            node.device_supervisor.want(device)
+            raise error from None
 
 
 async def _ask_down(node: Node, device: StoredDevice) -> None:
@@ -260,7 +268,7 @@ async def _take_back(node: Node, device: StoredDevice) -> None:
         _log.warning("the %s stays: %s", device.called, error)
         return
     try:
-        await _clear(device)
+        await dead_devices.clear(device.directory)
     except FarshoreError as error:
         _log.warning("something is left of the %s: %s", device.called, error)
     node.devices.remove(device)

@@ -54,7 +54,8 @@ def start(
 def holder(directory: Path) -> int | None:
     """The pid of the process that holds DIR/lock, None when nobody does; 0 when it wrote no pid yet.
 
-    Raises FarshoreError where the lock cannot be looked at.
+    To look is to share the lock for an instant: others who look do not see it as held, and a process that
+    takes it meanwhile tries again (`store.process_lock`). Raises FarshoreError where that cannot be done.
     """
     try:
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
@@ -63,7 +64,7 @@ def holder(directory: Path) -> int | None:
     except OSError as error:
         raise as_farshore_error(error, directory / "lock") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         text = os.pread(descriptor, 32, 0).strip()
         return int(text) if text.isdigit() else 0

@@ -1,7 +1,9 @@
 """Who may open a group's exports over TLS: named clients, each with a certificate that was made for it.
 
-A client holds for all TLS exports of its group, those that are made later too. The engine is told before the
-certificate is handed over, and before a client counts as gone, when its connections are closed.
+A client holds for all TLS exports of its group, those that are made later too. The engine is told before
+the certificate is handed over, and before a client counts as gone, when its connections are closed. To take
+a client back needs no engine: one that does not run has no connections, and goes by the new list when it
+starts.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ async def allow(node: Node, group: str, client: str) -> dict[str, Any]:
 
 
 async def disallow(node: Node, group: str, client: str) -> None:
-    """Ends what a client may do, and its connections. Raises FarshoreError."""
+    """Ends what a client may do, and its connections. Raises FarshoreError; where an engine did not follow,
+    the client is taken back all the same from its next start on."""
     async with node.changing(group):
         stored = groups.primary(node, group)
         left = tuple(each for each in stored.config.export_clients if each.name != client)
@@ -53,7 +56,7 @@ async def disallow(node: Node, group: str, client: str) -> None:
                 means="nothing was changed",
                 next_step=f"farshore export clients {group} shows them",
             )
-        await exports.carry_out(node, stored, replace(stored.config, export_clients=left))
+        await exports.carry_out_for_good(node, stored, replace(stored.config, export_clients=left))
     text = f"{client} may no longer open {group} over TLS"
     node.journal.add("export-client-disallowed", text, group=group, client=client)
 

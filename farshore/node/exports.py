@@ -7,6 +7,7 @@ carries it out.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import re
@@ -19,10 +20,12 @@ from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, ExportIntent
 from farshore.model.export_address import uri_of
 from farshore.model.options import Role
-from farshore.node import addresses, export_certificates, groups
+from farshore.node import addresses, engine_process, export_certificates, groups
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 
+_RELOAD_S = 15.0
+_TRIES = 3
 _log = logging.getLogger(__name__)
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
@@ -55,7 +58,7 @@ async def create(node: Node, group: str, volume: str | None, wish: Wish = _WRITA
             export_certificates.prepare(stored.directory, group, _names(node, place, wish))
         await ensure(node, stored, wanted)
         if wish.tls and not missing:  # the engine shows a new certificate from its next look on
-            await carry_out(node, stored, stored.config)
+            await stored.engine.ask("reload", {"needs_tls": True}, seconds=_RELOAD_S)
     return [_document(stored.config, each) for each in wanted]
 
 
@@ -133,11 +136,45 @@ async def carry_out(node: Node, stored: StoredCopy, config: CopyConfig) -> Store
     """Has the engine follow a change of the exports or of their clients."""
     fresh = node.put(replace(stored, config=config))
     try:
-        await stored.engine.ask("reload", seconds=15.0)
+        await stored.engine.ask("reload", seconds=_RELOAD_S)
     except FarshoreError:
         node.put(stored)  # what the engine did not take is not intended either
         raise
     return fresh
+
+
+async def carry_out_for_good(node: Node, stored: StoredCopy, config: CopyConfig) -> None:
+    """As `carry_out`, for what must hold whatever becomes of the engine: every one that starts once it is
+    written down goes by it, so nothing is taken back.
+
+    Raises FarshoreError where an engine runs and does not say that it follows.
+    """
+    fresh = node.put(replace(stored, config=config))
+    for _ in range(_TRIES):
+        try:
+            await fresh.engine.ask("reload", seconds=_RELOAD_S)
+        except FarshoreError as error:
+            if error.code.name != "unreachable":
+                raise _written_down(fresh, error) from error
+        else:
+            return
+        if engine_process.holder(fresh.directory) is None:
+            return  # after it was written down none ran: the next one reads it
+        with contextlib.suppress(FarshoreError):  # one is starting, or failing to; it is asked again
+            await node.supervisor.bring_up(fresh, _RELOAD_S)
+    raise _written_down(fresh, fresh.engine.gone())
+
+
+def _written_down(stored: StoredCopy, error: FarshoreError) -> FarshoreError:
+    pid = engine_process.holder(stored.directory)
+    return FarshoreError(
+        error.code.name,
+        f"it is written down, and the {stored.called} has not followed: {error.what}",
+        means="it holds from the engine's next start on; until then what was allowed may go on",
+        next_step=f"end process {pid}: the node starts another engine, which goes by it"
+        if pid
+        else "farshore events",
+    )
 
 
 def _place(node: Node, stored: StoredCopy, wish: Wish) -> ExportIntent:

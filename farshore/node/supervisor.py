@@ -204,8 +204,6 @@ class Supervisor(Generic[T]):
         seen = reconcile.Seen(holder, one.watch is not None, one.failures, one.ended, one.stop_asked, needed)
         match reconcile.decide(one.wanted, seen, monotonic()):
             case reconcile.Start():
-                if self._around is not None:
-                    await self._around.before_start(one.ward)
                 watch = await self._program.start(directory)
                 one.dispensable = True
                 await self._until_ready(one, watch, adopted=False)

@@ -16,9 +16,6 @@ T_contra = TypeVar("T_contra", contravariant=True)
 class Around(Protocol[T_contra]):
     """What has to be done around a process of some kind."""
 
-    async def before_start(self, ward: T_contra) -> None:
-        """Prepares a start, or puts it off: raises FarshoreError why."""
-
     async def after_kill(self, ward: T_contra) -> None:
         """Helps a process to end that was just sent SIGKILL. Raises nothing."""
 
@@ -69,4 +66,6 @@ class Program:
 
 
 ENGINE = Program("engine", ENGINE_COMMAND, "copy", "its volumes are not served", reloads=True)
-DEVICE = Program("device", DEVICE_COMMAND, "id", "what is opened through it gets errors", refuses=True)
+DEVICE = Program(
+    "device", DEVICE_COMMAND, "id", "what is opened through it gets errors", reloads=True, refuses=True
+)

@@ -173,7 +173,13 @@ SETTINGS: Final = (
         "10m",
     ),
     Setting(
-        "log", "level", "FARSHORE_LOG_LEVEL", "info", _one_of(*LEVELS), "what the node's log tells", "info"
+        "log",
+        "level",
+        "FARSHORE_LOG_LEVEL",
+        "info",
+        _one_of(*LEVELS),
+        "what the logs of the node, its engines and its devices tell",
+        "info",
     ),
 )
 BY_PATH: Final = {each.path: each for each in SETTINGS}

@@ -78,10 +78,17 @@ def loop_devices(sys_block: str = "/sys/block") -> dict[str, str]:
     backing: dict[str, str] = {}
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(sys_block):
-            if name.startswith("loop"):
-                with contextlib.suppress(FileNotFoundError, OSError):
-                    backing[name] = _first_line(f"{sys_block}/{name}/loop/backing_file")
+            if name.startswith("loop") and (file := backing_file(name, sys_block)) is not None:
+                backing[name] = file
     return backing
+
+
+def backing_file(name: str, sys_block: str = "/sys/block") -> str | None:
+    """The file that a loop device stands on, None where it stands on none."""
+    try:
+        return _first_line(f"{sys_block}/{name}/loop/backing_file")
+    except OSError:
+        return None
 
 
 def loop_on(path: str, table: list[Mount], sys_block: str = "/sys/block") -> str | None:

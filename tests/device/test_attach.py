@@ -9,13 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from farshore.device import loop_device
+from farshore.device.appearance import Appearance
+from farshore.device.chores import Chores
+from farshore.engine.reactor import Reactor
 from farshore.errors import FarshoreError
+from farshore.model.device_config import DeviceConfig
 from farshore.store.mounts import loop_devices
-from tests.device.attaching import open_direct
+from tests.device.attaching import mounted, open_direct
 from tests.device.conftest import SIZE, MakeDevice
 from tests.integration.conftest import Sites
 from tests.integration.engines import Engine
-from tests.requires import requires_fuse, requires_root
+from tests.interop.programs import run
+from tests.requires import requires, requires_fuse, requires_root
+from tests.unit.engine.turning import turn_until
 from tests.waiting import wait_until
 
 pytestmark = [requires_fuse(), requires_root()]
@@ -169,6 +176,66 @@ def test_a_device_in_use_is_not_detached_and_says_by_whom(engine: Engine, attach
         assert device.status()["state"] == "attached"
     os.kill(device.pid, signal.SIGTERM)
     assert device.ended() == 0
+
+
+@requires("mkfs.btrfs")
+def test_a_file_system_whose_mount_shows_another_number_is_named_all_the_same(
+    sites: Sites, attach: MakeDevice, tmp_path: Path
+) -> None:
+    engine = sites.alone({"data": 128 * MIB})
+    engine.start()
+    device = attach(engine)
+    path = device.start()
+    run("mkfs.btrfs", "--quiet", path)
+    with mounted(path, tmp_path / "mounted", "-t", "btrfs") as at:
+        with pytest.raises(FarshoreError) as refused:
+            device.ask("stop", lazy=False)
+        assert (refused.value.code.name, f"mounted on {at}" in refused.value.what) == ("in-use", True)
+    assert device.detach() == 0
+
+
+def test_a_mount_that_was_taken_off_below_the_device_is_no_obstacle(
+    engine: Engine, attach: MakeDevice
+) -> None:
+    device = attach(engine)
+    path = device.start()
+    run("umount", "-l", device.config.mount)
+    with path.open("r+b", buffering=0) as file:
+        file.write(b"the loop device holds the rest")
+    assert device.path == path
+    assert device.detach() == 0
+    assert path.name not in loop_devices()
+
+
+def test_a_device_whose_removal_ended_half_way_speaks_of_no_loop_device_that_is_not_its_own(
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "mount"
+    place.mkdir()
+    (place / "data").write_bytes(bytes(MIB))
+    config = DeviceConfig("0" * 16, "orders", "data", "/nbd", "data", MIB, "", str(place), "/ctl", way="loop")
+    shown = Appearance(config, str(tmp_path))
+    reactor = Reactor()
+    chores = Chores(reactor)
+    told: list[object] = []
+
+    def half_way() -> None:
+        assert shown.device is not None
+        loop_device.free(shown.device)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    try:
+        shown.device = shown.complete()
+        assert shown.path == shown.device
+        chores.submit(half_way, told.append)
+        turn_until(reactor, lambda: len(told) == 1)
+        assert isinstance(told[0], FarshoreError)
+        assert (shown.device, shown.path) == (None, str(place / "data"))
+        assert shown.remove() == {"device": None, "refused": None}
+    finally:
+        reactor.close()
+        if shown.device is not None:
+            loop_device.free_when_unused(shown.device)
 
 
 def test_the_wrong_volume_is_not_attached(engine: Engine, attach: MakeDevice) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import json
 import os
 import signal
 from functools import partial
@@ -283,6 +284,39 @@ def test_an_address_speaks_tls_to_all_or_to_none_and_offers_a_volume_once(tmp_pa
             with pytest.raises(FarshoreError) as caught:
                 await export_clients.disallow(node, "orders", "app")
             assert caught.value.code.name == "not-found"
+
+    asyncio.run(scenario())
+
+
+def test_a_client_is_taken_back_also_where_no_engine_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "_RELOAD_S", 0.5)
+
+    def written(stored: StoredCopy) -> list[str]:
+        document = json.loads((stored.directory / "copy.json").read_text())
+        return [each["name"] for each in document["export_clients"]]
+
+    async def scenario() -> None:
+        async with running(tmp_path / "a", "a") as opened:
+            node = opened.node
+            stored = await make(node, tmp_path)
+            for each in ("app", "other"):
+                await export_clients.allow(node, "orders", each)
+            await node.supervisor.take_down(stored)
+            await export_clients.disallow(node, "orders", "app")
+            assert written(stored) == ["other"]
+            with pytest.raises(FarshoreError) as caught:
+                await export_clients.allow(node, "orders", "third")
+            assert (caught.value.code.name, written(stored)) == ("unreachable", ["other"])
+            await node.supervisor.bring_up(groups.primary(node, "orders"))
+            silent = pid_of(node, stored)
+            os.kill(silent, signal.SIGSTOP)
+            with pytest.raises(FarshoreError) as caught:
+                await export_clients.disallow(node, "orders", "other")
+            os.kill(silent, signal.SIGCONT)
+            assert (caught.value.code.name, written(stored)) == ("timeout", [])
+            assert f"end process {silent}" in caught.value.next_step
 
     asyncio.run(scenario())
 

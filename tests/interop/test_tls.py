@@ -167,6 +167,28 @@ def test_clients_in_the_clear_are_told_that_tls_is_required(secured: Secured) ->
     assert any(each["kind"] == "export-client-allowed" for each in events)
 
 
+def test_damaged_certificates_cost_exports_over_tls_and_nothing_else(secured: Secured) -> None:
+    cluster, a = secured.cluster, secured.cluster.a
+    (key,) = a.state.glob("copies/orders/*/tls/server-key.pem")
+    good = key.read_text()
+    again = ("export", "orders", "--tcp", f"127.0.0.1:{secured.port}", "--tls")
+    key.write_text("no key")
+    a.kill_engine("orders")
+    cluster.wait("orders")
+    with a.client("orders", "data") as client:
+        client.write(4096, b"goes on" * 512)
+    cluster.equal("orders")
+    (told,) = [each for each in a.done("events", "--json")["events"] if each["kind"] == "tls-exports-refused"]
+    assert str(key) in told["fields"]["next"]
+    _fails("nbdinfo", secured.uri(secured.certificates))
+    refused = a.farshore(*again)
+    assert (refused.returncode, "state-damaged" in refused.stderr) == (1, True)
+    a.done("export", "allow", "orders", "later", "--to", str(key.parent / "later"))  # takes no hurt from it
+    key.write_text(good)
+    a.done(*again)
+    assert run_json("nbdinfo", "--json", secured.uri(secured.certificates))["TLS"] is True
+
+
 def test_without_tls_on_the_socket_a_client_that_only_would_like_it_goes_on_without(secured: Secured) -> None:
     socket = secured.cluster.a.uri("orders", "data").partition("?")[2]
     assert run_json("nbdinfo", "--json", "--no-content", f"nbd+unix:///data?{socket}")["TLS"] is False

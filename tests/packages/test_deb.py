@@ -1,17 +1,15 @@
 """The Debian package: installed, upgraded under load, kept while volumes are in use, removed."""
 
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from farshore import __version__
-from scripts.build_deb import debian_version
+from scripts.build_deb import debian_version, locked
 from tests.packages.conftest import NEXT, ROOT, Debs
+from tests.packages.load import PROGRAM, PYTHON, WRITER, Load
 from tests.packages.room import Room, possible
 from tests.requires import requires, requires_fuse, requires_root
-from tests.waiting import wait_until
 
 pytestmark = [
     requires("dpkg-deb", "unshare", "nsenter"),
@@ -21,8 +19,6 @@ pytestmark = [
 ]
 
 _DPKG = ("dpkg", "--force-unsafe-io", "--no-triggers")
-_PYTHON = "/usr/lib/farshore/bin/python"
-_WAIT_S = 60.0
 _UNITS = sorted((ROOT / "packaging/systemd").glob("farshore*.*"))
 
 
@@ -35,7 +31,7 @@ def room(request: pytest.FixtureRequest) -> Iterator[Room]:
     with Room() as made:
         made.put(debs.now, "/tmp/now.deb")
         made.put(debs.later, "/tmp/later.deb")
-        made.put(Path(__file__).with_name("writer.py"), "/tmp/writer.py")
+        made.put(PROGRAM, WRITER)
         yield made
 
 
@@ -48,37 +44,11 @@ def installed(room: Room) -> Iterator[Room]:
     room.done(*_DPKG, "--purge", "farshore")
 
 
-class Load:
-    """Somebody who writes all the time, to a URI or the path of a device."""
-
-    def __init__(self, room: Room, name: str, what: str) -> None:
-        self._room = room
-        self._progress, self._stop = f"/tmp/{name}-progress", f"/tmp/{name}-stop"
-        command = room.command(_PYTHON, "/tmp/writer.py", what, self._progress, self._stop)
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.goes_on()
-
-    def _rounds(self) -> int:
-        assert self._process.poll() is None, self._process.communicate()[1]
-        return int(self._room.run("cat", self._progress).stdout or 0)
-
-    def goes_on(self) -> None:
-        """Waits until more has been written than by now."""
-        before = self._rounds()
-        wait_until(lambda: self._rounds() > before, _WAIT_S, what="the load to go on")
-
-    def end(self) -> None:
-        """Everything that was written was acknowledged."""
-        self._room.done("touch", self._stop)
-        _, said = self._process.communicate(timeout=_WAIT_S)
-        assert self._process.returncode == 0, said
-
-
 def _running(room: Room) -> dict[str, str]:
     """The pids of engine and device, as the room sees them, by module."""
     script = "for f in /proc/[0-9]*/cmdline; do echo $f $(tr '\\0' ' ' <$f); done"
     lines = [line.split() for line in room.run("sh", "-c", script).stdout.splitlines()]
-    ours = [line for line in lines if line[1:2] == [_PYTHON]]
+    ours = [line for line in lines if line[1:2] == [PYTHON]]
     modules = ("farshore.engine.process", "farshore.device")
     return {name: line[0].split("/")[2] for line in ours for name in modules if name in line}
 
@@ -104,8 +74,15 @@ def test_everything_lies_where_the_system_looks_for_it(installed: Room) -> None:
         assert installed.there(place), place
     owners = installed.done("find", "/usr/lib/farshore", "-not", "-uid", "0")
     assert owners == ""
-    said = installed.done(_PYTHON, "-c", "import farshore.api.process as p; print(p.__file__)")
+    said = installed.done(PYTHON, "-c", "import farshore.api.process as p; print(p.__file__)")
     assert said.startswith("/usr/lib/farshore/lib/")
+
+
+def test_it_brings_along_what_is_locked_and_nothing_else(installed: Room) -> None:
+    said = installed.done("find", "/usr/lib/farshore/lib", "-name", "*.dist-info", "-printf", "%f\\n")
+    found = dict(each.removesuffix(".dist-info").rsplit("-", 1) for each in said.split())
+    assert found.pop("farshore") == __version__
+    assert {name.lower().replace("_", "-"): version for name, version in found.items()} == locked()
 
 
 def test_an_upgrade_disturbs_no_volume_and_a_removal_is_refused_while_one_is_served(installed: Room) -> None:
@@ -115,8 +92,8 @@ def test_an_upgrade_disturbs_no_volume_and_a_removal_is_refused_while_one_is_ser
     room.done("farshore", "group", "create", "orders", *volumes)
     device = room.done("farshore", "device", "attach", "orders/log", "--way", "file").strip()
     loads = [
-        Load(room, "nbd", room.done("farshore", "export", "orders/data").strip()),
-        Load(room, "device", device),
+        Load(room.command, "nbd", room.done("farshore", "export", "orders/data").strip()),
+        Load(room.command, "device", device),
     ]
 
     def all_go_on() -> None:

@@ -60,7 +60,7 @@ def empty(built: Built, tmp_path: Path) -> Path:
     home = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True, timeout=60)
     pip = [sys.executable, "-m", "pip", "-q", "--python", home / "bin/python", "install", "--no-index"]
-    words = ["--no-compile", "--find-links", build_deb.wheels(built.wheel), built.wheel]
+    words = ["--no-compile", "--find-links", build_deb.wheels(), built.wheel]
     subprocess.run([*map(str, (*pip, *words))], check=True, timeout=120)
     return home
 

@@ -9,6 +9,7 @@ killed, all of it ends.
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ mkdir -p var/outside
 pivot_root . var/outside
 cd /
 umount -l /var/outside
+mount --make-rshared /  # as on every host that is no container: what is unmounted is so for all units
 exec env -i container=farshore-test PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \\
     /lib/systemd/systemd --log-target=journal
 """
@@ -76,12 +78,15 @@ exec env -i container=farshore-test PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UT
 class Machine:
     """A host that can be booted, used and shut down, more than once."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, installed: bool = True) -> None:
+        """`installed`: with this checkout where its package would put it; else without Farshore."""
         self.directory = directory
         for name in ("upper", "work", "root"):
             (directory / name).mkdir()
         self._unshare: subprocess.Popen[bytes] | None = None
-        self._install()
+        self._furnish()
+        if installed:
+            self._install()
 
     def path(self, inside: str) -> Path:
         """Where a file that the machine wrote lies, seen from here."""
@@ -112,12 +117,17 @@ class Machine:
 
         wait_until(up, _BOOT_S, interval=0.1, what="systemd is up")
 
+    def command(self, *words: str) -> list[str]:
+        """The same, to be run from outside."""
+        return [
+            *(program("nsenter"), f"--target={self._first()}", "--all", "--root", "--wd"),
+            *("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", *words),
+        ]
+
     def tried(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs a command inside, however it ends."""
-        first = self._first()
         return subprocess.run(
-            [program("nsenter"), f"--target={first}", "--all", "--root", "--wd", "env", "-i",
-             "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", *words],
+            self.command(*words),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_RUN_S, check=False,
         )  # fmt: skip
 
@@ -161,8 +171,8 @@ class Machine:
         task = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
         return int(wait_until(lambda: task.read_text().split(), 10, what="the machine's first process")[0])
 
-    def _install(self) -> None:
-        """An /etc without this host's services, and Farshore where its package puts it."""
+    def _furnish(self) -> None:
+        """An /etc without this host's services, and nothing of Farshore."""
         for name in ("systemd/system", "init.d", "rc0.d", "rc2.d", "rc3.d", "rc5.d", "rc6.d", "rcS.d"):
             _opaque(self.path(f"/etc/{name}"))
         self.write("/etc/fstab", "")
@@ -171,8 +181,6 @@ class Machine:
         units = self.path("/etc/systemd/system")
         for each in _MASKED:
             (units / each).symlink_to("/dev/null")
-        for unit in _UNITS.iterdir():
-            shutil.copy(unit, units)
         wants = units / "multi-user.target.wants"
         wants.mkdir()
         (wants / "remote-fs.target").symlink_to(
@@ -181,6 +189,14 @@ class Machine:
         _opaque(self.path("/var/lib/farshore"))
         _opaque(self.path("/etc/farshore"))
         (self.path("/var/log/journal")).mkdir(parents=True)
+        policy = self.path("/usr/sbin/policy-rc.d")  # where a container says that packages may start nothing
+        policy.parent.mkdir(parents=True)
+        os.mknod(policy, stat.S_IFCHR, os.makedev(0, 0))  # hides it
+
+    def _install(self) -> None:
+        """Farshore where its package puts it."""
+        for unit in _UNITS.iterdir():
+            shutil.copy(unit, self.path("/etc/systemd/system"))
         library = self.path("/usr/lib/farshore")
         library.parent.mkdir(parents=True)
         library.symlink_to(Path(sys.prefix))

@@ -190,6 +190,40 @@ def test_a_device_in_use_is_not_ended_below_its_file_system(host: Machine) -> No
     host.done("farshore", "device", "detach", "orders")
 
 
+def left_by_devices(host: Machine) -> list[str]:
+    """Mounts and loop devices of this machine's devices."""
+    table = host.done("cat", "/proc/1/mountinfo").splitlines()
+    loops = host.done("losetup", "--list", "--noheadings", "--output=NAME,BACK-FILE").splitlines()
+    return [line for line in table if " fuse.farshore " in line] + [
+        line for line in loops if "/run/farshore/" in line
+    ]
+
+
+def test_what_a_killed_device_leaves_is_taken_away_when_nothing_holds_it(host: Machine) -> None:
+    def said() -> dict[str, Any]:
+        (device,) = json.loads(host.done("farshore", "device", "list", "--json"))["devices"]
+        return dict(device)
+
+    host.done("farshore", "device", "attach", "orders", "--at", "/run/orders")
+    device = device_unit(host)
+    first = pid(host, device)
+    host.done("mkfs.ext4", "-q", "/run/orders")
+    host.done("mkdir", "-p", "/mnt/used")
+    host.done("mount", "/run/orders", "/mnt/used")
+    host.done("systemctl", "kill", "--signal=KILL", "--kill-whom=main", device)
+    wait_until(lambda: said()["state"] == "ended" and said()["next"] == "umount /mnt/used", 30)
+    refused = host.tried("farshore", "device", "detach", "orders")
+    assert (refused.returncode, "umount /mnt/used" in refused.stderr) == (4, True)
+    host.done("umount", "/mnt/used")
+    wait_until(lambda: said()["state"] == "attached", 30, what="it is made again")
+    assert pid(host, device) not in (0, first)
+    assert len(left_by_devices(host)) == 2, "its mount and its loop device, and none of the one that died"
+    host.done("mount", "/run/orders", "/mnt/used")
+    host.done("umount", "/mnt/used")
+    host.done("farshore", "device", "detach", "orders")
+    assert left_by_devices(host) == []
+
+
 def test_at_a_shutdown_file_systems_go_first_and_a_boot_brings_everything_back(host: Machine) -> None:
     host.done("farshore", "device", "attach", "orders", "--at", "/run/orders")
     device = device_unit(host)

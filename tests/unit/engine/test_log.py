@@ -52,3 +52,23 @@ def test_an_event_becomes_an_entry_of_the_journal_with_its_group(socket_director
 )
 def test_what_is_worse_is_more_urgent(kind: str, priority: int) -> None:
     assert log.priority(kind) == priority
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        ("debug", ["faulted", "feeder-lost", "link-state"]),
+        ("info", ["faulted", "feeder-lost", "link-state"]),
+        ("warning", ["faulted", "feeder-lost"]),
+        ("error", ["faulted"]),
+    ],
+)
+def test_the_level_says_what_is_written_down_and_not_what_has_happened(level: str, told: list[str]) -> None:
+    written: list[str] = []
+    sink = log.EventLog(lambda event: written.append(event["kind"]), "info")
+    sink.level = level
+    events = Journal(lambda: 0.0, sink)
+    for kind in ("faulted", "feeder-lost", "link-state"):
+        events.note(kind, {})
+    assert written == told
+    assert len(events.since(1)) == 3

@@ -275,18 +275,60 @@ def test_who_begins_tls_and_falls_silent_is_let_go_and_disturbs_nobody(
         assert client.read(0, 512) == bytes(512)
 
 
-def test_certificates_that_cannot_be_used_are_an_error_and_what_was_offered_stays(door: Door) -> None:
-    (door.directory / TLS_FILES[1]).write_text("no certificate")
-    failed: list[FarshoreError] = []
-    authority, certificate, key = (str(door.directory / name) for name in TLS_FILES)
+class Offering:
+    """Offers everything again, at two addresses and TLS; what it was told of TLS each time."""
 
-    def offer() -> None:
-        try:
-            exports = {("tls", "127.0.0.1:0"): door.serving.exports()}
-            door.serving.server.offer(exports, Certificates(authority, certificate, key, frozenset()))
-        except FarshoreError as error:
-            failed.append(error)
+    def __init__(self, serving: Serving, directory: Path) -> None:
+        self.serving, self.directory = serving, directory
+        self.told: list[FarshoreError | None] = []
 
-    door.serving.on_loop(offer)
-    assert [each.code.name for each in failed] == ["state-damaged"]
-    door.greeted().close()
+    def __call__(self, *clients: str) -> FarshoreError | None:
+        authority, certificate, key = (str(self.directory / name) for name in TLS_FILES)
+        certificates = Certificates(authority, certificate, key, frozenset(clients))
+        addresses = (("tls", "127.0.0.1:0"), ("tcp", "127.0.0.1:0"), ("unix", str(self.serving.path)))
+        exports = {address: self.serving.exports() for address in addresses}
+        self.serving.on_loop(lambda: self.told.append(self.serving.server.offer(exports, certificates)))
+        return self.told[-1]
+
+
+def test_damaged_certificates_close_no_address_that_is_open_and_take_back_clients_all_the_same(
+    door: Door,
+) -> None:
+    stays, goes = door.issued("stays"), door.issued("goes")
+    with door.client(stays) as there, door.client(goes) as gone:
+        (door.directory / TLS_FILES[1]).write_text("no certificate")
+        refused = Offering(door.serving, door.directory)(stays.fingerprint)
+        assert refused is not None
+        assert refused.code.name == "state-damaged"
+        assert there.call(nbd.NBD_CMD_WRITE, 0, 512, b"x" * 512) == 0
+        with pytest.raises(OSError):
+            gone.read(0, 512)
+    with pytest.raises(OSError):
+        door.client(goes)
+    with door.client(stays) as another:
+        assert another.read(0, 512) == b"x" * 512
+    kinds = [kind for kind, _ in door.serving.events if kind.startswith("tls")]
+    assert kinds == ["tls-exports-refused"]
+
+
+def test_damaged_certificates_keep_tls_addresses_from_being_opened_and_nothing_else(
+    tmp_path: Path, socket_directory: Path
+) -> None:
+    export_certificates.prepare(tmp_path, "orders", ["127.0.0.1"])
+    key = tmp_path / TLS_FILES[2]
+    good = key.read_text()
+    key.write_text("no key")
+    serving = Serving(tmp_path, socket_directory)
+    try:
+        offer = Offering(serving, tmp_path)
+        for _ in range(2):
+            refused = offer()
+            assert refused is not None
+            assert (refused.code.name, str(key) in refused.next_step) == ("state-damaged", True)
+            assert [kind for kind, _ in serving.server.addresses()] == ["tcp"]
+        key.write_text(good)
+        assert offer() is None
+        assert {kind for kind, _ in serving.server.addresses()} == {"tcp", "tls"}
+        assert [kind for kind, _ in serving.events] == ["tls-exports-refused", "tls-exports-served"]
+    finally:
+        serving.close()
