@@ -58,25 +58,35 @@ class TestDue:
 
 class TestPromotion:
     def test_d1_its_history_ends_where_the_copy_stands(self) -> None:
-        made = promoted(SECONDARY, TURN, [(SPEC, PEER)]).header
+        made = promoted(SECONDARY, TURN, [(SPEC, PEER)], exactly=True).header
         assert (made.role, made.history, made.ceiling, made.turn) == (Role.PRIMARY, HELD, 120, TURN.id)
         assert made.upstream == UPSTREAM, "who fed it can be answered"
 
     def test_a5_a_new_link_is_complete_from_there(self) -> None:
-        made = promoted(SECONDARY, TURN, [(SPEC, PEER)])
+        made = promoted(SECONDARY, TURN, [(SPEC, PEER)], exactly=True)
         assert made.boards == {LINK: Position(H, 120)}
         assert made.header.links == (LinkRecord(LINK, 1, PEER, unmet=True),)
 
+    @pytest.mark.parametrize(
+        ("clean", "journaling", "exact"), [(True, False, True), (False, True, True), (False, False, False)]
+    )
+    def test_b3_a_process_that_died_while_it_wrote_may_have_written_more_than_it_says(
+        self, clean: bool, journaling: bool, exact: bool
+    ) -> None:
+        assert turning.exact(replace(SECONDARY, clean=clean, journaling=journaling)) is exact
+        made = promoted(SECONDARY, TURN, [(SPEC, PEER)], exactly=exact)
+        assert made.boards == {LINK: Position(H, 120) if exact else None}
+
     def test_a5_a_link_of_an_earlier_life_goes_on_with_its_scoreboard(self) -> None:
         earlier = LinkRecord(LINK, 1, PEER, RESYNC, retired=True, ever_replicated=True)
-        made = promoted(replace(SECONDARY, links=(earlier,)), TURN, [(SPEC, PEER)])
+        made = promoted(replace(SECONDARY, links=(earlier,)), TURN, [(SPEC, PEER)], exactly=True)
         assert made.boards == {}
         (record,) = made.header.links
         assert (record.retired, record.unmet, record.open_resync) == (False, True, None)
 
     def test_links_that_are_not_wanted_any_more_are_forgotten(self) -> None:
         records = (LinkRecord(LINK, 1, PEER), LinkRecord(OTHER, 1, PEER, retired=True))
-        assert promoted(replace(SECONDARY, links=records), TURN, []).header.links == ()
+        assert promoted(replace(SECONDARY, links=records), TURN, [], exactly=True).header.links == ()
 
     @pytest.mark.parametrize(
         ("against", "risk"),
@@ -94,10 +104,10 @@ class TestPromotion:
         others = tuple({DOUBTFUL, UNPROTECTED} - {risk})
         for accepts in ((), others):
             with pytest.raises(FarshoreError) as caught:
-                promoted(header, replace(TURN, accepts=accepts), [(SPEC, PEER)])
+                promoted(header, replace(TURN, accepts=accepts), [(SPEC, PEER)], exactly=True)
             assert caught.value.code.name == "not-promotable"
         if risk:
-            made = promoted(header, replace(TURN, accepts=(risk,)), [(SPEC, PEER)])
+            made = promoted(header, replace(TURN, accepts=(risk,)), [(SPEC, PEER)], exactly=True)
             assert made.boards == {LINK: None}, "beyond a peer at the same position it may hold anything"
             assert (made.header.resync, made.header.doubtful_until) == (None, 0)
 
