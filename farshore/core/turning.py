@@ -104,9 +104,18 @@ class Promoted:
     boards: Mapping[bytes, Position | None]
 
 
-def promoted(header: Header, turn: TurnIntent, links: Iterable[tuple[LinkSpec, bytes | None]]) -> Promoted:
+def exact(header: Header) -> bool:
+    """Whether the image of a secondary that is about to start for its turn will be one position's, no more
+    and no less: a process that died while it wrote frames to the volumes itself may have written part of
+    one that its position does not count. A journal repeats such a frame as a whole."""
+    return header.clean or header.journaling
+
+
+def promoted(
+    header: Header, turn: TurnIntent, links: Iterable[tuple[LinkSpec, bytes | None]], *, exactly: bool
+) -> Promoted:
     """A secondary that has stopped cleanly, as primary. `links` are all that it shall have, each with the
-    copy at its far end where that is known.
+    copy at its far end where that is known; `exactly` is what `exact` has said of it before.
 
     Raises FarshoreError `not-promotable`.
     """
@@ -115,7 +124,7 @@ def promoted(header: Header, turn: TurnIntent, links: Iterable[tuple[LinkSpec, b
     assert head is not None
     # Of an image that is no prefix nobody can say that what is written from now on is all that it has beyond
     # a peer that stands at the same position.
-    base = head if header.resync is None and not in_doubt(header) else None
+    base = head if exactly and header.resync is None and not in_doubt(header) else None
     records: list[LinkRecord] = []
     boards: dict[bytes, Position | None] = {}
     for spec, peer in links:

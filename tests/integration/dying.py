@@ -3,7 +3,7 @@
 For every STRIDE-th step of the turn, counted in calls that reach the disk, a child works on a fresh copy of
 the directory and of its volume, and ends by SIGKILL right before that step; then another one starts again and
 goes through. One line of JSON for each says what the header was in between and what there is in the end.
-The last line is that of a child that nobody killed.
+The last line is that of a child that nobody killed. The last steps are all tried.
 """
 
 import json
@@ -30,17 +30,22 @@ from farshore.store.scoreboard_file import ScoreboardFile
 
 _STEPS = ("pwrite", "pwrite_many", "settle", "fdatasync", "allocate_zeroed", "truncate", "punch", "zero")
 _NAMES = ("open", "fsync_dir", "mkdir", "rename", "remove")
-MOST = 500
+LAST = 6
+"""Steps at the end that are all tried: the header is written in one of them."""
+
+
+_done = [0]
+"""Calls of this process so far."""
 
 
 def _die_before(step: int) -> None:
-    left = [step]
+    """Counts the calls of this process; 0 is before none."""
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
         def wrapper(*given: Any, **named: Any) -> Any:
-            left[0] -= 1
-            if left[0] == 0:
+            _done[0] += 1
+            if _done[0] == step:
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(*given, **named)
 
@@ -57,10 +62,11 @@ def _turn(config: CopyConfig, directory: Path, step: int) -> bool:
     if child == 0:
         code = 1
         try:
-            if step:
-                _die_before(step)
+            _die_before(step)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             turning.carry_out(str(directory), config)
+            if not (directory.parent / "all").exists():
+                (directory.parent / "all").write_text(str(_done[0]))
             code = 0
         finally:
             os._exit(code)
@@ -104,27 +110,27 @@ def _facts(config: CopyConfig, directory: Path) -> dict[str, Any]:
     }
 
 
+def _life(source: Path, scratch: Path, step: int) -> dict[str, Any]:
+    """What there was after a kill before `step`, and what there is in the end."""
+    config = read_config(str(source))
+    directory = scratch / "copy"
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(source, directory, ignore=shutil.ignore_patterns("lock", "*.log"))
+    volumes = [replace(each, path=str(shutil.copy(each.path, scratch))) for each in config.volumes]
+    config = replace(config, volumes=tuple(volumes))
+    _turn(config, directory, step)
+    between = _header(directory)
+    assert _turn(config, directory, 0)
+    return {"step": step, "between": between.role.value, **_facts(config, directory)}
+
+
 def main(source: Path, scratch: Path, stride: int) -> None:
     """See the module."""
-    for step in range(1, MOST, stride):
-        config = read_config(str(source))
-        directory = scratch / "copy"
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.copytree(source, directory, ignore=shutil.ignore_patterns("lock", "*.log"))
-        volumes = []
-        for each in config.volumes:
-            path = shutil.copy(each.path, scratch)
-            volumes.append(replace(each, path=str(path)))
-        config = replace(config, volumes=tuple(volumes))
-        whole = _turn(config, directory, step)
-        between = _header(directory)
-        assert _turn(config, directory, 0)
-        print(
-            json.dumps({"step": step, "between": between.role.value, **_facts(config, directory)}), flush=True
-        )
-        if whole:
-            return
-    raise AssertionError("a turn has no end")
+    whole = _life(source, scratch, 0)
+    steps = int((scratch / "all").read_text())
+    for step in sorted({*range(1, steps + 1, stride), *range(steps - LAST, steps + 1)}):
+        print(json.dumps(_life(source, scratch, step)), flush=True)
+    print(json.dumps(whole), flush=True)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ def _equal(turners: Turners) -> bool:
     return filecmp.cmp(turners.sites.image("a", "data"), turners.sites.image("b", "data"), shallow=False)
 
 
-def _written_apart(sites: Sites, options: LinkOptions) -> Turners:
-    """A dies without a word under load and after writes of its own; B becomes primary, and is written."""
+def _written_apart(sites: Sites, options: LinkOptions, back: LinkOptions | None = None) -> Turners:
+    """A dies without a word under load and after writes of its own; B becomes primary, and is written. Its
+    link to A has the options `back`, or the same ones."""
     turners = make_turners(sites, SIZES, options)
     a, b = turners.a, turners.b
     b.start()
@@ -51,6 +52,7 @@ def _written_apart(sites: Sites, options: LinkOptions) -> Turners:
     load.kill()
     load.wait()
     assert b.terminate() == 0
+    turners.options = back or options
     turners.promote(b)
     b.start()
     wait_until(lambda: b.status()["writes"] == "flowing")
@@ -131,7 +133,7 @@ def _damage(board: Path) -> None:
 
 
 def test_a5_a_rejoining_that_is_interrupted_anywhere_goes_on(sites: Sites) -> None:
-    turners = _written_apart(sites, replace(SYNC, max_rate=2 * MIB))
+    turners = _written_apart(sites, SYNC, replace(SYNC, max_rate=2 * MIB))
     a, b = turners.a, turners.b
     _meets_again(turners)
     _consent(turners, head_of(a))

@@ -63,7 +63,7 @@ def _told(lives: list[dict[str, Any]], before: str, after: str) -> None:
 def test_a_demotion_after_an_unclean_stop(sites: Sites, tmp_path: Path) -> None:
     turners = _killed_under_load(sites, Apply.DIRECT)
     turners.demote(turners.a)
-    lives = _lives(turners.a, tmp_path / "scratch", 2)
+    lives = _lives(turners.a, tmp_path / "scratch", 4)
     _told(lives, "primary", "secondary")
     ((retired, _, residue),) = lives[-1]["marks"].values()
     assert retired
@@ -71,7 +71,7 @@ def test_a_demotion_after_an_unclean_stop(sites: Sites, tmp_path: Path) -> None:
     assert lives[-1]["stretches"] == 2, "its head is one that no other copy has"
 
 
-@pytest.mark.parametrize(("apply", "stride"), [(Apply.DIRECT, 4), (Apply.JOURNAL, 9)])
+@pytest.mark.parametrize(("apply", "stride"), [(Apply.DIRECT, 8), (Apply.JOURNAL, 15)])
 def test_a_promotion_after_the_death_of_the_process(
     sites: Sites, tmp_path: Path, apply: Apply, stride: int
 ) -> None:
@@ -81,4 +81,5 @@ def test_a_promotion_after_the_death_of_the_process(
     _told(lives, "secondary", "primary")
     ((retired, unmet, residue),) = lives[-1]["marks"].values()
     assert (retired, unmet) == (False, True)
-    assert residue == [lives[-1]["sequence"], []], "complete from the position of the promotion"
+    exact = [lives[-1]["sequence"], []] if apply is Apply.JOURNAL else None
+    assert residue == exact, "complete from the position of the promotion, where that is exactly known"

@@ -2,6 +2,7 @@
 process or a machine died, copies that come back as secondary or as what they were. Rule A1 holds, no former
 primary takes a write, nothing is overwritten unasked, and in the end both are equal (A5, D1, D6, D7, F2)."""
 
+import os
 import random
 from dataclasses import replace
 
@@ -168,7 +169,7 @@ class Life:
             turners.boots[turners.primary] += kind.startswith("power")
         self.untouched = None
         self._note_answers()
-        turners.promote((DOUBTFUL,))
+        turners.promote((DOUBTFUL,), clean=self.random.random() < 0.7)
         if kept:
             self._look_for_lost_writes()
         self.issued.clear()
@@ -201,28 +202,25 @@ class Life:
         assert not any(each.retired for each in pair.far.header.links)
 
 
-SEEDS = 80
+SEEDS = 20_000 if "FARSHORE_SOAK" in os.environ else 80
 
 
 def test_roles_change_and_both_copies_end_equal() -> None:
-    lives = [Life(seed) for seed in range(SEEDS)]
-    for life in lives:
+    switched = failed_over = rejoined = 0
+    for seed in range(SEEDS):
+        life = Life(seed)
         life.run()
-    assert sum(life.switched for life in lives) > 15
-    assert sum(life.failed_over for life in lives) > 40
-    assert sum(life.rejoined for life in lives) > 20
+        switched += life.switched
+        failed_over += life.failed_over
+        rejoined += life.rejoined
+    assert min(switched, failed_over, rejoined) > 20
 
 
-def _uncut(header: Header, turn: TurnIntent, links: object) -> turning.Promoted:
-    made = PROMOTED(header, turn, links)  # type: ignore[arg-type]
+def _uncut(header: Header, turn: TurnIntent, links: object, *, exactly: bool) -> turning.Promoted:
+    made = PROMOTED(header, turn, links, exactly=exactly)  # type: ignore[arg-type]
     head = made.header.history.head
     assert head is not None
     return replace(made, header=replace(made.header, history=header.history.extended_to(head.sequence + 50)))
-
-
-def _exact(header: Header, turn: TurnIntent, links: object) -> turning.Promoted:
-    made = PROMOTED(header, turn, links)  # type: ignore[arg-type]
-    return replace(made, boards=dict.fromkeys(made.boards, made.header.history.head))
 
 
 def _unasked(record: LinkRecord, board: Scoreboard, mine: History, peer: m.Welcome, terms: Terms) -> Decision:
@@ -236,7 +234,6 @@ def _unsuspected(geometry: Geometry, image: BoardImage, record: LinkRecord, _: o
 PROMOTED, SUSPECTED = turning.promoted, turning.suspected
 BROKEN = {
     "a promotion does not end the history where the copy stands": ("turning.promoted", _uncut),
-    "an image that is no prefix counts as one": ("turning.promoted", _exact),
     "what was hot at the death of a primary is not suspect": ("turning.suspected", _unsuspected),
     "the residue is forgotten": ("scoreboard.Scoreboard.suspect_ranges", lambda board, ranges: None),
     "consent is not asked for": ("feeder_session.decide", _unasked),

@@ -64,16 +64,16 @@ class Turners:
 
     # -- turns ------------------------------------------------------------------------------
 
-    def promote(self, accepts: Collection[str] = ()) -> None:
-        """The far end becomes the primary; both processes are gone by now. Raises FarshoreError
-        `not-promotable`."""
+    def promote(self, accepts: Collection[str] = (), *, clean: bool = True) -> None:
+        """The far end becomes the primary; the other process is gone by now, and its own is stopped
+        before, unless it died. Raises FarshoreError `not-promotable`."""
         before = self.pair
         far, turn = before.far, TurnIntent(new_id(), tuple(accepts))
         turning.check_promotable(far.header, turn)
-        self._settle(far, clean=not accepts)
+        exactly = self._settle(far, clean=clean)
         retired = [each.link for each in far.header.links if each.retired and each.peer_copy is not None]
         spec = LinkSpec(retired[0] if retired else new_id(), "back", "peer", self.options)
-        promoted = turning.promoted(far.header, turn, [(spec, before.near.header.copy)])
+        promoted = turning.promoted(far.header, turn, [(spec, before.near.header.copy)], exactly=exactly)
         far.header = promoted.header
         boards = {
             number: BoardFile(base, before.near.header.copy, {}) for number, base in promoted.boards.items()
@@ -83,12 +83,14 @@ class Turners:
         self.primary = self.other
         self._exchange(spec, far, boards)
 
-    def _settle(self, far: Far, *, clean: bool) -> None:
-        """A life as secondary that meets nobody; `clean`: it was stopped cleanly before."""
+    def _settle(self, far: Far, *, clean: bool) -> bool:
+        """A life as secondary that meets nobody; `clean`: it was stopped cleanly before. Whether it stands at
+        exactly one position."""
         if clean:
             far.run(far.core.stop())
             assert far.core.stopped
         far.forget()
+        exactly = turning.exact(far.header)
         far.start(self.boot(self.other))
         far.core = type(far.core)(replace(far.core.setup, turning=True))
         far.core.clock(*self.pair.clock("far"))
@@ -96,6 +98,7 @@ class Turners:
         far.run(far.core.stop())
         assert far.core.stopped
         assert far.header.clean
+        return exactly
 
     def _exchange(self, spec: LinkSpec, far: Far, boards: dict[bytes, BoardFile]) -> None:
         before = self.pair

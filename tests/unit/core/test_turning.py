@@ -1,0 +1,232 @@
+"""What a header says after a turn, and what stands against one (rules A5, B3, D1, D6, D7, E1)."""
+
+from dataclasses import replace
+
+import pytest
+
+from farshore.core import turning
+from farshore.core.geometry import Geometry
+from farshore.core.history import Relation, compare, fork
+from farshore.core.residue import residue_of
+from farshore.core.scoreboard import BoardImage, Scoreboard
+from farshore.core.turning import Demotion, Turn, due, promoted
+from farshore.errors import FarshoreError
+from farshore.model.copy_config import DOUBTFUL, UNPROTECTED, TurnIntent
+from farshore.model.header import Header, LinkRecord, OpenResync, Upstream
+from farshore.model.messages import MAX_RANGES, PROTOCOL, Hello
+from farshore.model.options import LinkOptions, LinkSpec, ResyncKind, Role
+from farshore.model.positions import History, Position, Stretch
+
+G, H, OWN = b"g" * 16, b"h" * 16, b"o" * 16
+TURN = TurnIntent(b"t" * 16)
+LINK, OTHER, PEER = b"l" * 16, b"m" * 16, b"p" * 16
+SPEC = LinkSpec(LINK, "back", "peer", LinkOptions())
+HELD = History((Stretch(G, 90), Stretch(H, 120)))
+RESYNC = OpenResync(b"r" * 16, ResyncKind.UPDATE, Position(H, 130))
+UPSTREAM = Upstream(b"u" * 16, 1, b"c" * 16)
+SECONDARY = Header(
+    b"n" * 16, b"s" * 16, Role.SECONDARY, HELD, clean=True, upstream=UPSTREAM, highest_seen=130
+)
+PRIMARY = Header(
+    b"n" * 16, b"s" * 16, Role.PRIMARY, HELD.extended_to(500), ceiling=500, clean=False, boot="1"
+)
+
+
+def demotion(**changes: object) -> Demotion:
+    plain = Demotion(TURN.id, UPSTREAM, frozenset(), frozenset([LINK]), True, OWN)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+class TestDue:
+    def test_roles_that_agree_need_nothing(self) -> None:
+        assert due(SECONDARY, Role.SECONDARY, None) is None
+        assert due(replace(PRIMARY, turn=TURN.id), Role.PRIMARY, TURN) is None
+
+    @pytest.mark.parametrize("turn", [None, TURN])
+    def test_a_turn_is_carried_out_once(self, turn: TurnIntent | None) -> None:
+        with pytest.raises(FarshoreError) as caught:
+            due(replace(SECONDARY, turn=TURN.id), Role.PRIMARY, turn)
+        assert caught.value.code.name == "wrong-role"
+
+    def test_a_new_turn_changes_the_role(self) -> None:
+        assert due(SECONDARY, Role.PRIMARY, TURN) is Turn.PROMOTION
+        assert due(PRIMARY, Role.SECONDARY, TURN) is Turn.DEMOTION
+
+    def test_d6_a_new_turn_without_a_change_lifts_a_fence(self) -> None:
+        assert due(replace(PRIMARY, fenced="promoted"), Role.PRIMARY, TURN) is Turn.REINSTATEMENT
+
+
+class TestPromotion:
+    def test_d1_its_history_ends_where_the_copy_stands(self) -> None:
+        made = promoted(SECONDARY, TURN, [(SPEC, PEER)], exactly=True).header
+        assert (made.role, made.history, made.ceiling, made.turn) == (Role.PRIMARY, HELD, 120, TURN.id)
+        assert made.upstream == UPSTREAM, "who fed it can be answered"
+
+    def test_a5_a_new_link_is_complete_from_there(self) -> None:
+        made = promoted(SECONDARY, TURN, [(SPEC, PEER)], exactly=True)
+        assert made.boards == {LINK: Position(H, 120)}
+        assert made.header.links == (LinkRecord(LINK, 1, PEER, unmet=True),)
+
+    @pytest.mark.parametrize(
+        ("clean", "journaling", "exact"), [(True, False, True), (False, True, True), (False, False, False)]
+    )
+    def test_b3_a_process_that_died_while_it_wrote_may_have_written_more_than_it_says(
+        self, clean: bool, journaling: bool, exact: bool
+    ) -> None:
+        assert turning.exact(replace(SECONDARY, clean=clean, journaling=journaling)) is exact
+        made = promoted(SECONDARY, TURN, [(SPEC, PEER)], exactly=exact)
+        assert made.boards == {LINK: Position(H, 120) if exact else None}
+
+    def test_a5_a_link_of_an_earlier_life_goes_on_with_its_scoreboard(self) -> None:
+        earlier = LinkRecord(LINK, 1, PEER, RESYNC, retired=True, ever_replicated=True)
+        made = promoted(replace(SECONDARY, links=(earlier,)), TURN, [(SPEC, PEER)], exactly=True)
+        assert made.boards == {}
+        (record,) = made.header.links
+        assert (record.retired, record.unmet, record.open_resync) == (False, True, None)
+
+    def test_links_that_are_not_wanted_any_more_are_forgotten(self) -> None:
+        records = (LinkRecord(LINK, 1, PEER), LinkRecord(OTHER, 1, PEER, retired=True))
+        assert promoted(replace(SECONDARY, links=records), TURN, [], exactly=True).header.links == ()
+
+    @pytest.mark.parametrize(
+        ("against", "risk"),
+        [
+            ({"history": History()}, ""),
+            ({"fault": "disk error EIO"}, ""),
+            ({"resync": RESYNC}, UNPROTECTED),
+            ({"doubtful_until": 121}, DOUBTFUL),
+        ],
+    )
+    def test_d7_what_is_no_state_of_the_primary_is_promoted_at_most_by_a_plan_that_says_so(
+        self, against: dict[str, object], risk: str
+    ) -> None:
+        header = replace(SECONDARY, **against)  # type: ignore[arg-type]
+        others = tuple({DOUBTFUL, UNPROTECTED} - {risk})
+        for accepts in ((), others):
+            with pytest.raises(FarshoreError) as caught:
+                promoted(header, replace(TURN, accepts=accepts), [(SPEC, PEER)], exactly=True)
+            assert caught.value.code.name == "not-promotable"
+        if risk:
+            made = promoted(header, replace(TURN, accepts=(risk,)), [(SPEC, PEER)], exactly=True)
+            assert made.boards == {LINK: None}, "beyond a peer at the same position it may hold anything"
+            assert (made.header.resync, made.header.doubtful_until) == (None, 0)
+
+
+class TestDemotion:
+    def test_a_clean_one_stays_where_it_is(self) -> None:
+        made = turning.demoted(replace(PRIMARY, clean=True, history=HELD), demotion())
+        assert (made.role, made.history, made.clean, made.turn) == (Role.SECONDARY, HELD, True, TURN.id)
+        assert made.doubtful_until == 0
+
+    def test_d1_after_an_unclean_stop_it_has_a_head_that_nobody_else_can_have(self) -> None:
+        made = turning.demoted(PRIMARY, demotion())
+        peer = replace(PRIMARY, clean=True).history  # one that had used everything that was reserved
+        assert made.history.head == Position(OWN, 500)
+        assert compare(peer.forked(b"x" * 16), made.history) is Relation.DIVERGED
+
+    @pytest.mark.parametrize(
+        ("same_boot", "fault", "doubtful"), [(True, "", 0), (False, "", 501), (True, "EIO", 501)]
+    )
+    def test_b3_a_loss_of_power_leaves_it_in_doubt(self, same_boot: bool, fault: str, doubtful: int) -> None:
+        made = turning.demoted(replace(PRIMARY, fault=fault), demotion(same_boot=same_boot))
+        assert made.doubtful_until == doubtful
+
+    def test_a5_scoreboards_are_kept_where_they_tell_anything(self) -> None:
+        records = (LinkRecord(LINK, 1, PEER), LinkRecord(OTHER, 1, PEER), LinkRecord(b"x" * 16, 1, None))
+        made = turning.demoted(
+            replace(PRIMARY, links=records), demotion(complete=frozenset([LINK, b"x" * 16]))
+        )
+        assert made.links == (LinkRecord(LINK, 1, PEER, retired=True),)
+
+    def test_a_link_that_stays_becomes_a_hop(self) -> None:
+        record = LinkRecord(LINK, 1, PEER, queue_whole=True)
+        made = turning.demoted(replace(PRIMARY, links=(record,)), demotion(links=frozenset([LINK])))
+        assert made.links == (LinkRecord(LINK, 1, PEER),)
+
+    def test_a_feeder_that_it_had_before_is_remembered_by_its_copy(self) -> None:
+        again = demotion(upstream=Upstream(UPSTREAM.link, UPSTREAM.epoch))
+        assert turning.demoted(replace(PRIMARY, upstream=UPSTREAM), again).upstream == UPSTREAM
+        elsewhere = demotion(upstream=Upstream(UPSTREAM.link, 2))
+        assert turning.demoted(replace(PRIMARY, upstream=UPSTREAM), elsewhere).upstream == elsewhere.upstream
+
+
+class TestResidue:
+    RECORD = LinkRecord(LINK, 1, PEER, retired=True)
+    HOLDER = replace(SECONDARY, links=(RECORD,))
+    GEOMETRY = Geometry({1: 1 << 20, 2: 5000}, 4096, 16384)
+
+    def told(self, board: Scoreboard) -> tuple[tuple[int, int, int], ...]:
+        pages = {(name, volume): data for name, volume, _, data in board.pages(exact=True)}
+        residue = residue_of(self.GEOMETRY, BoardImage(Position(G, 7), PEER, pages))
+        assert residue is not None
+        assert residue.base == Position(G, 7)
+        return residue.ranges
+
+    def test_all_three_maps_count_and_the_last_region_ends_with_its_volume(self) -> None:
+        board = Scoreboard(self.GEOMETRY, BoardImage(None, None, {}))
+        board.dirty.set(1, 0, 2, 1)
+        board.suspect.set(1, 2, 3, 1)
+        board.second.set(1, 9, 10, 1)
+        board.second.set(2, 1, 2, 1)
+        assert self.told(board) == ((1, 0, 12288), (1, 36864, 4096), (2, 4096, 904))
+
+    def test_too_many_ranges_are_joined_and_none_is_left_out(self) -> None:
+        geometry = Geometry({1: (2 * MAX_RANGES + 2) * 4096}, 4096, 16384)
+        board = Scoreboard(geometry, BoardImage(None, None, {}))
+        board.dirty.bits[1][::2] = 1
+        pages: dict[tuple[str, int], bytes] = {("dirty", 1): board.dirty.bits[1].tobytes()}
+        residue = residue_of(geometry, BoardImage(Position(G, 7), PEER, pages))
+        assert residue is not None
+        assert len(residue.ranges) <= MAX_RANGES
+        other = Scoreboard(geometry, BoardImage(None, None, {}))
+        other.suspect_ranges(residue.ranges)
+        assert not (board.dirty.bits[1] & ~other.suspect.bits[1]).any()
+
+    @pytest.mark.parametrize(
+        "image", [None, BoardImage(None, PEER, {}), BoardImage(Position(G, 1), PEER, {}, True)]
+    )
+    def test_a_scoreboard_that_is_complete_from_nowhere_tells_nothing(self, image: BoardImage | None) -> None:
+        assert residue_of(self.GEOMETRY, image) is None
+
+    def test_it_ends_with_the_first_history_of_somebody_else(self) -> None:
+        assert turning.with_history(self.HOLDER, HELD.forked(b"z" * 16)).links == ()
+
+    def test_another_feeder_in_the_middle_of_a_resync_ends_it(self) -> None:
+        new = Upstream(b"w" * 16, 1)
+        assert turning.pointed(self.HOLDER, new).links == (self.RECORD,)
+        assert turning.pointed(replace(self.HOLDER, resync=RESYNC), new).links == ()
+
+    def test_ranges_beyond_our_volumes_mark_nothing(self) -> None:
+        board = Scoreboard(self.GEOMETRY, BoardImage(None, None, {}))
+        board.suspect_ranges([(2, 4096, 1 << 40), (3, 0, 512), (2, 1 << 40, 512)])
+        assert board.regions() == 1
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "at"),
+    [
+        (HELD, HELD, Position(H, 120)),
+        (HELD, HELD.extended_to(110), Position(H, 110)),
+        (HELD, HELD.extended_to(130).forked(OWN), Position(H, 120)),
+        (HELD, History((Stretch(G, 95), Stretch(OWN, 99))), Position(G, 90)),
+        (HELD, History((Stretch(OWN, 95),)), None),
+        (HELD, History(), None),
+    ],
+)
+def test_where_two_histories_part(mine: History, theirs: History, at: Position | None) -> None:
+    assert fork(mine, theirs) == fork(theirs, mine) == at
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, "promoted"),
+        ({"link": OTHER}, "wrong-feeder"),
+        ({"group": b"x" * 16}, "wrong-feeder"),
+        ({"copy": b"x" * 16}, "wrong-feeder"),
+    ],
+)
+def test_d6_who_fed_a_primary_before_hears_of_it(changes: dict[str, bytes], code: str) -> None:
+    hello = Hello(PROTOCOL, b"n" * 16, b"u" * 16, 1, b"c" * 16, b"i" * 16, HELD, 4096, (), None)
+    primary = replace(PRIMARY, upstream=UPSTREAM)
+    assert turning.answer_to_former(primary, replace(hello, **changes))[0] == code  # type: ignore[arg-type]
