@@ -39,7 +39,7 @@ class Life:
     units: int | None = None
     silent: bool = False
     near: str = "stop"
-    far: str = "kill"
+    far: str = "stop"
 
     def happen(self, world: World, how: LinkOptions = SYNC) -> World:
         """Raises RuleBroken."""
@@ -291,9 +291,9 @@ def lives(world: World) -> Iterator[Life]:
         for region in range(REGIONS):
             for near in ("stop", "kill", "power"):
                 yield Life(primary, write=region, near=near)
-                for far in ("kill", "power"):
+                for far in ("stop", "power"):
                     yield Life(primary, there, region, near=near, far=far)
-            yield Life(primary, there, region, silent=True, near="kill")
+            yield Life(primary, there, region, silent=True, near="kill", far="kill")
             for units in range(1, 6):
                 for far in ("kill", "power"):
                     yield Life(primary, there, region, units, near="kill", far=far)

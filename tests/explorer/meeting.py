@@ -169,6 +169,8 @@ class Meeting(Pair):
         left = [self._near_kept(near == "power")]
         for link, other in self.others.items():
             process = self.fars[link]
+            if far == "stop" and isinstance(process, Far):
+                process.run(process.core.stop())
             kept = kept_far(other, process) if isinstance(process, Far) else other
             reached = isinstance(process, Far)
             left.append(kept.after_power_loss() if far == "power" and reached else kept)
