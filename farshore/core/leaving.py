@@ -33,7 +33,9 @@ def leave(copy: Secondary) -> None:
         copy.stopped = True
 
     def record() -> None:
-        copy.keeper.put(replace(copy.keeper.header, history=copy.history(), clean=True), left)
+        header = copy.keeper.header
+        loose = header.loose_until if copy.applied < header.loose_until else 0
+        copy.keeper.put(replace(header, history=copy.history(), clean=True, loose_until=loose), left)
 
     def persist() -> None:
         if copy.setup.turning:

@@ -43,11 +43,15 @@ def start(copy: Secondary) -> None:
         copy.standing.move_to(head, durable.sequence if durable is not None and known else 0)
     # Said from now on, also while what follows takes its time.
     copy.keeper.header = replace(header, doubtful_until=doubtful)
+    # Frames are written, and then counted: the last one of a process that died may be there in part.
+    loose = header.loose_until
+    if header.resync is None and head is not None and not header.clean:
+        loose = max(loose, head.sequence + 1)
     # Without a clean stop nobody knows what was changed outside of a journal, for the hops.
     lost = bool(header.fault) or not header.clean
 
     def restored() -> None:
-        fresh = replace(copy.keeper.header, clean=False, boot=setup.boot, fault="")
+        fresh = replace(copy.keeper.header, clean=False, boot=setup.boot, fault="", loose_until=loose)
         copy.keeper.put(replace(fresh, doubtful_until=doubtful), copy.has_started)
 
     def restore() -> None:

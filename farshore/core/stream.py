@@ -365,7 +365,7 @@ class Stream:
 
         def install(done: Callable[[], None]) -> None:
             adopted = with_history(copy.keeper.header, message.history)
-            header = replace(adopted, resync=None, doubtful_until=0, journaling=wanted)
+            header = replace(adopted, resync=None, doubtful_until=0, journaling=wanted, loose_until=0)
             # Rule B6: what was written meanwhile is marked for the hops before nothing says that it was.
             copy.relay.persist(self._if_current(lambda: copy.keeper.put(header, done)))
 

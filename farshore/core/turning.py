@@ -104,27 +104,19 @@ class Promoted:
     boards: Mapping[bytes, Position | None]
 
 
-def exact(header: Header) -> bool:
-    """Whether the image of a secondary that is about to start for its turn will be one position's, no more
-    and no less: a process that died while it wrote frames to the volumes itself may have written part of
-    one that its position does not count. A journal repeats such a frame as a whole."""
-    return header.clean or header.journaling
-
-
-def promoted(
-    header: Header, turn: TurnIntent, links: Iterable[tuple[LinkSpec, bytes | None]], *, exactly: bool
-) -> Promoted:
+def promoted(header: Header, turn: TurnIntent, links: Iterable[tuple[LinkSpec, bytes | None]]) -> Promoted:
     """A secondary that has stopped cleanly, as primary. `links` are all that it shall have, each with the
-    copy at its far end where that is known; `exactly` is what `exact` has said of it before.
+    copy at its far end where that is known.
 
     Raises FarshoreError `not-promotable`.
     """
     check_promotable(header, turn)
     head = header.history.head
     assert head is not None
-    # Of an image that is no prefix nobody can say that what is written from now on is all that it has beyond
-    # a peer that stands at the same position.
-    base = head if exactly and header.resync is None and not in_doubt(header) else None
+    # Of an image that is no prefix, or shows part of a frame beyond its position, nobody can say that what is
+    # written from now on is all that it has beyond a peer that stands at the same position.
+    loose = head.sequence < header.loose_until
+    base = head if header.resync is None and not loose and not in_doubt(header) else None
     records: list[LinkRecord] = []
     boards: dict[bytes, Position | None] = {}
     for spec, peer in links:
@@ -146,6 +138,7 @@ def promoted(
             doubtful_until=0,
             highest_seen=0,
             journaling=False,
+            loose_until=0,
             fenced="",
             turn=turn.id,
         ),
@@ -206,6 +199,7 @@ def demoted(header: Header, demotion: Demotion) -> Header:
         doubtful_until=doubtful,
         highest_seen=head.sequence if head is not None else 0,
         journaling=False,
+        loose_until=0,
         fault="",
         fenced="",
         turn=demotion.turn,
@@ -237,9 +231,11 @@ def _without_residue(header: Header) -> Header:
 
 def pointed(header: Header, upstream: Upstream) -> Header:
     """This copy is to follow another feeder (rule B8). What an unfinished resync of the one before has
-    written here is in no residue."""
+    written here is in no residue; and of a frame of that one, which may be here in part, the new one knows
+    nothing: until it is passed this copy is in doubt (rule B3)."""
     kept = header if header.resync is None else _without_residue(header)
-    return replace(kept, upstream=upstream)
+    doubtful = max(header.doubtful_until, header.loose_until)
+    return replace(kept, upstream=upstream, doubtful_until=doubtful)
 
 
 # -- afterwards ---------------------------------------------------------------------------------

@@ -81,8 +81,7 @@ def _promote(directory: str, config: CopyConfig, turn: TurnIntent) -> None:
     try:
         _check_settled(copy, stored)
         wanted = [(each.spec, bytes.fromhex(each.peer_copy) or None) for each in config.links]
-        exactly = turning.exact(header)
-        promoted = turning.promoted(stored.header.header, turn, wanted, exactly=exactly)
+        promoted = turning.promoted(stored.header.header, turn, wanted)
         for spec, peer in wanted:
             if spec.id in promoted.boards:
                 _make_board(stored, spec.id, promoted.boards[spec.id], peer)

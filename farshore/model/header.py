@@ -13,7 +13,7 @@ from farshore.model.options import ResyncKind, Role
 from farshore.model.positions import History, Position
 
 HEADER_FORMAT = 2
-"""2 adds what changes of the role need: `turn`, `fenced`, `retired`, `unmet`. 1 can be read as well."""
+"""2 adds what changes of the role need, from `turn` on. A header of format 1 can be read as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,9 @@ class Header:
     """Rule B2: the volumes lack what the journal holds behind the durable position."""
     fault: str = ""
     """Rule C3: why this copy is faulted, empty when it is well."""
+    loose_until: int = 0
+    """A process died while it wrote frames to the volumes itself: part of one may be there beyond the
+    position, until this sequence is passed. Only the feeder that had sent it knows what of it may differ."""
     turn: bytes = b""
     """The id of the last turn (role change) that was carried out here, empty before the first."""
     fenced: str = ""

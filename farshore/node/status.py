@@ -40,6 +40,8 @@ _UNKNOWN_FIGURES = (
     "clock_difference_seconds",
     "clock_uncertainty_seconds",
     "compress_ratio",
+    "peer_head",
+    "diverged_from",
 )
 
 

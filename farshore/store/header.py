@@ -27,7 +27,7 @@ _Json: TypeAlias = dict[str, Any]
 
 _WITHOUT_TURNS: Final = 1
 """The format before roles could change; what it lacks, and what that means."""
-_TURN: Final[_Json] = {"turn": "", "fenced": ""}
+_TURN: Final[_Json] = {"turn": "", "fenced": "", "loose_until": 0}
 _TURN_OF_LINK: Final[_Json] = {"unmet": False, "retired": False}
 
 
@@ -57,6 +57,7 @@ def _put_header(header: Header) -> _Json:
         "highest_seen": header.highest_seen,
         "journaling": header.journaling,
         "fault": header.fault,
+        "loose_until": header.loose_until,
         "turn": header.turn.hex(),
         "fenced": header.fenced,
     }
@@ -155,6 +156,7 @@ def _take_header(value: _Json) -> Header:
         highest_seen=_int(value["highest_seen"]),
         journaling=_bool(value["journaling"]),
         fault=_str(value["fault"]),
+        loose_until=_int(value["loose_until"]),
         turn=_id(value["turn"]),
         fenced=_str(value["fenced"]),
         format=_int(value["format"]),

@@ -188,7 +188,7 @@ def promoted(copy: Kept, others: tuple[Kept, ...]) -> Kept:
     turning.check_promotable(copy.header, turn)
     settled = _settled(copy)
     wanted = [(spec_to(settled, each), each.header.copy) for each in others]
-    new = turning.promoted(settled.header, turn, wanted, exactly=turning.exact(copy.header))
+    new = turning.promoted(settled.header, turn, wanted)
     boards = dict(settled.boards)
     for link, base in new.boards.items():
         peer = next(peer for spec, peer in wanted if spec.id == link)

@@ -60,9 +60,9 @@ def _keeps_what_it_was_ahead(patch: pytest.MonkeyPatch) -> None:
     """D1: a promotion does not end the history where the image is."""
     honest = turning.promoted
 
-    def promoted(header: Any, turn: Any, links: Any, *, exactly: bool) -> Any:
+    def promoted(header: Any, turn: Any, links: Any) -> Any:
         longer = header.history.extended_to(header.history.head.sequence + 3)
-        return honest(replace(header, history=longer), turn, links, exactly=exactly)
+        return honest(replace(header, history=longer), turn, links)
 
     patch.setattr(turning, "promoted", promoted)
 

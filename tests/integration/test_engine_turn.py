@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.model.options import Apply, LinkOptions, Mode
+from farshore.model.copy_config import ExportIntent
+from farshore.model.options import Apply, LinkOptions, Mode, Role
 from tests.integration.conftest import Sites
 from tests.integration.engines import Engine, Load
-from tests.integration.turning import Turners, make_turners
+from tests.integration.turning import Turners, make_turners, new_turn
 from tests.requires import requires
 from tests.waiting import wait_until
 
@@ -77,14 +78,31 @@ def test_writes_wait_while_a_primary_is_drained_and_go_on_afterwards(sites: Site
     a.wait_until_clean()
 
 
-def test_a_drain_that_a_silent_peer_prevents_gives_up_and_lets_writes_flow(sites: Sites) -> None:
-    turners = make_turners(sites, SIZES, SYNC)
-    a, b = turners.a, turners.b
-    _started(turners)
-    b.terminate()
-    assert a.ask("drain")["links"] == [{"name": "b", "durable": a.status()["sequence"]}]
-    a.ask("resume")
-    assert a.status()["writes"] == "flowing"
+def test_d4_what_a_hop_lacks_is_known_to_its_copy_when_that_becomes_the_primary(sites: Sites) -> None:
+    chain = sites.chain(SIZES, ASYNC, ASYNC)
+    a, b, c = chain.a, chain.b, chain.c
+    for engine in (c, b, a):
+        engine.start()
+    a.wait_until_clean()
+    b.wait_until_clean()
+    a.qemu_io("write -P 1 0 16M", "flush")
+    a.wait_until_clean()
+    b.wait_until_clean()
+    chain.behind.shut()
+    a.qemu_io("write -P 2 4M 2M", "write -P 3 20M 1M", "flush")
+    a.wait_until_clean()
+    a.kill()
+    assert b.terminate() == 0
+    config = b.config
+    nbd = ExportIntent(config.volumes[0].id, unix=config.control.removesuffix(".ctl") + ".nbd")
+    b.write_intent(replace(config, role=Role.PRIMARY, turn=new_turn(), exports=(nbd,), on_start="alone"))
+    b.start()
+    chain.behind.open()
+    b.qemu_io("read -P 2 4M 2M", "write -P 4 24M 1M", "flush")
+    b.wait_until_clean()
+    assert c.status()["generation"] == b.status()["generation"]
+    assert filecmp.cmp(sites.image("b", "data"), sites.image("c", "data"), shallow=False)
+    assert b.link()["resent_bytes_total"] <= 6 * MIB
 
 
 def test_a_role_changes_by_a_turn_only(sites: Sites) -> None:

@@ -216,8 +216,8 @@ def test_roles_change_and_both_copies_end_equal() -> None:
     assert min(switched, failed_over, rejoined) > 20
 
 
-def _uncut(header: Header, turn: TurnIntent, links: object, *, exactly: bool) -> turning.Promoted:
-    made = PROMOTED(header, turn, links, exactly=exactly)  # type: ignore[arg-type]
+def _uncut(header: Header, turn: TurnIntent, links: object) -> turning.Promoted:
+    made = PROMOTED(header, turn, links)  # type: ignore[arg-type]
     head = made.header.history.head
     assert head is not None
     return replace(made, header=replace(made.header, history=header.history.extended_to(head.sequence + 50)))

@@ -16,6 +16,8 @@ from farshore.model.header import Header, LinkRecord, OpenResync, Upstream
 from farshore.model.messages import MAX_RANGES, PROTOCOL, Hello
 from farshore.model.options import LinkOptions, LinkSpec, ResyncKind, Role
 from farshore.model.positions import History, Position, Stretch
+from tests.unit.core.pair import SYNC
+from tests.unit.core.scenes import running
 
 G, H, OWN = b"g" * 16, b"h" * 16, b"o" * 16
 TURN = TurnIntent(b"t" * 16)
@@ -58,35 +60,30 @@ class TestDue:
 
 class TestPromotion:
     def test_d1_its_history_ends_where_the_copy_stands(self) -> None:
-        made = promoted(SECONDARY, TURN, [(SPEC, PEER)], exactly=True).header
+        made = promoted(SECONDARY, TURN, [(SPEC, PEER)]).header
         assert (made.role, made.history, made.ceiling, made.turn) == (Role.PRIMARY, HELD, 120, TURN.id)
         assert made.upstream == UPSTREAM, "who fed it can be answered"
 
     def test_a5_a_new_link_is_complete_from_there(self) -> None:
-        made = promoted(SECONDARY, TURN, [(SPEC, PEER)], exactly=True)
+        made = promoted(SECONDARY, TURN, [(SPEC, PEER)])
         assert made.boards == {LINK: Position(H, 120)}
         assert made.header.links == (LinkRecord(LINK, 1, PEER, unmet=True),)
 
-    @pytest.mark.parametrize(
-        ("clean", "journaling", "exact"), [(True, False, True), (False, True, True), (False, False, False)]
-    )
-    def test_b3_a_process_that_died_while_it_wrote_may_have_written_more_than_it_says(
-        self, clean: bool, journaling: bool, exact: bool
-    ) -> None:
-        assert turning.exact(replace(SECONDARY, clean=clean, journaling=journaling)) is exact
-        made = promoted(SECONDARY, TURN, [(SPEC, PEER)], exactly=exact)
-        assert made.boards == {LINK: Position(H, 120) if exact else None}
+    def test_b3_what_may_hold_part_of_a_frame_beyond_its_position_is_complete_from_nowhere(self) -> None:
+        made = promoted(replace(SECONDARY, loose_until=121), TURN, [(SPEC, PEER)])
+        assert made.boards == {LINK: None}
+        assert made.header.loose_until == 0
 
     def test_a5_a_link_of_an_earlier_life_goes_on_with_its_scoreboard(self) -> None:
         earlier = LinkRecord(LINK, 1, PEER, RESYNC, retired=True, ever_replicated=True)
-        made = promoted(replace(SECONDARY, links=(earlier,)), TURN, [(SPEC, PEER)], exactly=True)
+        made = promoted(replace(SECONDARY, links=(earlier,)), TURN, [(SPEC, PEER)])
         assert made.boards == {}
         (record,) = made.header.links
         assert (record.retired, record.unmet, record.open_resync) == (False, True, None)
 
     def test_links_that_are_not_wanted_any_more_are_forgotten(self) -> None:
         records = (LinkRecord(LINK, 1, PEER), LinkRecord(OTHER, 1, PEER, retired=True))
-        assert promoted(replace(SECONDARY, links=records), TURN, [], exactly=True).header.links == ()
+        assert promoted(replace(SECONDARY, links=records), TURN, []).header.links == ()
 
     @pytest.mark.parametrize(
         ("against", "risk"),
@@ -104,12 +101,30 @@ class TestPromotion:
         others = tuple({DOUBTFUL, UNPROTECTED} - {risk})
         for accepts in ((), others):
             with pytest.raises(FarshoreError) as caught:
-                promoted(header, replace(TURN, accepts=accepts), [(SPEC, PEER)], exactly=True)
+                promoted(header, replace(TURN, accepts=accepts), [(SPEC, PEER)])
             assert caught.value.code.name == "not-promotable"
         if risk:
-            made = promoted(header, replace(TURN, accepts=(risk,)), [(SPEC, PEER)], exactly=True)
+            made = promoted(header, replace(TURN, accepts=(risk,)), [(SPEC, PEER)])
             assert made.boards == {LINK: None}, "beyond a peer at the same position it may hold anything"
             assert (made.header.resync, made.header.doubtful_until) == (None, 0)
+
+
+def test_b3_until_a_frame_that_may_be_there_in_part_is_passed_the_header_says_so() -> None:
+    pair = running(SYNC)
+    here = pair.far.core.applied
+    pair.cut(silent=True)
+    for _ in range(2):
+        pair.restart_far("boot-1")
+        assert pair.far.header.loose_until == here + 1
+    pair.cut()
+    pair.far.run(pair.far.core.stop())
+    assert (pair.far.header.clean, pair.far.header.loose_until) == (True, here + 1)
+    pair.restart_far("boot-1")
+    pair.replicating()
+    pair.write(0)
+    pair.turn(20)
+    pair.far.run(pair.far.core.stop())
+    assert (pair.far.header.clean, pair.far.header.loose_until) == (True, 0)
 
 
 class TestDemotion:
@@ -195,6 +210,11 @@ class TestResidue:
         new = Upstream(b"w" * 16, 1)
         assert turning.pointed(self.HOLDER, new).links == (self.RECORD,)
         assert turning.pointed(replace(self.HOLDER, resync=RESYNC), new).links == ()
+
+    def test_b3_another_feeder_knows_nothing_of_a_frame_that_is_there_in_part(self) -> None:
+        new = Upstream(b"w" * 16, 1)
+        assert turning.pointed(replace(SECONDARY, loose_until=121), new).doubtful_until == 121
+        assert turning.pointed(SECONDARY, new).doubtful_until == 0
 
     def test_ranges_beyond_our_volumes_mark_nothing(self) -> None:
         board = Scoreboard(self.GEOMETRY, BoardImage(None, None, {}))

@@ -70,10 +70,10 @@ class Turners:
         before = self.pair
         far, turn = before.far, TurnIntent(new_id(), tuple(accepts))
         turning.check_promotable(far.header, turn)
-        exactly = self._settle(far, clean=clean)
+        self._settle(far, clean=clean)
         retired = [each.link for each in far.header.links if each.retired and each.peer_copy is not None]
         spec = LinkSpec(retired[0] if retired else new_id(), "back", "peer", self.options)
-        promoted = turning.promoted(far.header, turn, [(spec, before.near.header.copy)], exactly=exactly)
+        promoted = turning.promoted(far.header, turn, [(spec, before.near.header.copy)])
         far.header = promoted.header
         boards = {
             number: BoardFile(base, before.near.header.copy, {}) for number, base in promoted.boards.items()
@@ -83,14 +83,12 @@ class Turners:
         self.primary = self.other
         self._exchange(spec, far, boards)
 
-    def _settle(self, far: Far, *, clean: bool) -> bool:
-        """A life as secondary that meets nobody; `clean`: it was stopped cleanly before. Whether it stands at
-        exactly one position."""
+    def _settle(self, far: Far, *, clean: bool) -> None:
+        """A life as secondary that meets nobody; `clean`: it was stopped cleanly before."""
         if clean:
             far.run(far.core.stop())
             assert far.core.stopped
         far.forget()
-        exactly = turning.exact(far.header)
         far.start(self.boot(self.other))
         far.core = type(far.core)(replace(far.core.setup, turning=True))
         far.core.clock(*self.pair.clock("far"))
@@ -98,7 +96,6 @@ class Turners:
         far.run(far.core.stop())
         assert far.core.stopped
         assert far.header.clean
-        return exactly
 
     def _exchange(self, spec: LinkSpec, far: Far, boards: dict[bytes, BoardFile]) -> None:
         before = self.pair

@@ -55,6 +55,7 @@ headers = st.builds(
     highest_seen=u64,
     journaling=st.booleans(),
     fault=st.text(max_size=40),
+    loose_until=u64,
     turn=st.just(b"") | ids,
     fenced=st.text(max_size=40),
 )
@@ -95,6 +96,7 @@ FULL = Header(
     highest_seen=10,
     journaling=True,
     fault="io-error",
+    loose_until=11,
     turn=id_of(10),
     fenced="promoted",
 )
@@ -110,7 +112,7 @@ GOLDEN = (
     f'"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
     f'"ever_replicated":true,"link":{h(4)},"once":false,"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
     f'"paused":true,"paused_for":"EIO","peer_copy":{h(5)},"queue_whole":true,"retired":true,"stopped_at":[{h(3)},7],'
-    f'"stopped_time":1.5,"unmet":true}}],'
+    f'"stopped_time":1.5,"unmet":true}}],"loose_until":11,'
     f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary","turn":{h(10)},'
     f'"upstream":{{"copy":{h(8)},"epoch":3,"link":{h(7)}}}}}'
 )
@@ -137,7 +139,7 @@ def test_a_header_has_the_documented_bytes() -> None:
 def test_a_header_of_the_first_format_is_read_as_one_before_any_turn() -> None:
     earlier = dataclasses.replace(FULL.links[0], unmet=False, retired=False)
     assert header_file.decode(FIRST_FORMAT.encode(), "x") == dataclasses.replace(
-        FULL, turn=b"", fenced="", links=(earlier,)
+        FULL, turn=b"", fenced="", loose_until=0, links=(earlier,)
     )
 
 
