@@ -121,6 +121,32 @@ class TurnIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeIntent:
+    """A change of roles that begins or ends at this copy, until it is done, or committed; of no concern to the
+    engine. Every copy that it concerns and that could be told has it."""
+
+    kind: str
+    """`switchover`, `failover`, `failback`, `split-brain`, `rejoin`."""
+    plan: str
+    """Id of the plan that was accepted; empty where none was needed."""
+    turn: bytes
+    """The turn by which the goal becomes the primary, or by which a copy follows it."""
+    goal: str
+    """Id of the copy that is to be the primary, in hex."""
+    goal_name: str
+    """Its node's name."""
+    other: str
+    """Id of the copy that gives the role up, or is made equal to the goal; empty where it is not known."""
+    other_name: str
+    began: float
+    """Seconds since the epoch."""
+    options: LinkOptions = field(default_factory=LinkOptions)
+    """Of the link that feeds the other copy when this is done."""
+    drained: Position | None = None
+    """Up to there everything that was acknowledged is durable at the goal, and nothing was acknowledged since."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExportIntent:
     """One NBD export: a volume on a Unix socket path or on `HOST:PORT`."""
 
@@ -170,6 +196,8 @@ class CopyConfig:
     """Of a primary: who fed it before it was promoted, and is answered so."""
     turn: TurnIntent | None = None
     """The last change of role that was decided; `role` is what it leads to."""
+    change: ChangeIntent | None = None
+    """What this turn is a part of, while that is not done."""
     exports: tuple[ExportIntent, ...] = ()
     export_clients: tuple[ExportClient, ...] = ()
     next_volume: int = 0
@@ -248,6 +276,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             reroutes=tuple(_reroute(each) for each in document.get("reroutes", ())),
             upstream=_upstream(document.get("upstream")),
             turn=_turn(document.get("turn")),
+            change=change_from_json(document.get("change")),
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
             export_clients=tuple(ExportClient(**each) for each in document.get("export_clients", ())),
             next_volume=int(document.get("next_volume", 0)),
@@ -328,6 +357,20 @@ def _turn(value: dict[str, Any] | None) -> TurnIntent | None:
     if len(number) != 16 or not set(accepts) <= set(RISKS):
         raise ValueError("a turn has an id of 16 bytes and accepts known risks only")
     return TurnIntent(number, accepts)
+
+
+def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
+    """The inverse of `asdict` with ids as hex; raises KeyError, TypeError or ValueError."""
+    if value is None:
+        return None
+    words = {name: str(value[name]) for name in ("kind", "plan", "goal", "goal_name", "other", "other_name")}
+    return ChangeIntent(
+        turn=bytes.fromhex(value["turn"]),
+        began=float(value["began"]),
+        options=options_from_json(dict(value["options"])),
+        drained=_position(value.get("drained")),
+        **words,
+    )
 
 
 def _position(value: list[Any] | None) -> Position | None:
