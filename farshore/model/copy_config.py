@@ -122,8 +122,8 @@ class TurnIntent:
 
 @dataclass(frozen=True, slots=True)
 class ChangeIntent:
-    """A change of roles that begins or ends at this copy, until it is done, or committed; of no concern to the
-    engine. Every copy that it concerns and that could be told has it."""
+    """A change of roles that begins or ends at this copy, until it is done, or committed; of no concern to
+    the engine. Every copy that it concerns and that could be told has it."""
 
     kind: str
     """`switchover`, `failover`, `failback`, `split-brain`, `rejoin`."""
@@ -143,7 +143,7 @@ class ChangeIntent:
     options: LinkOptions = field(default_factory=LinkOptions)
     """Of the link that feeds the other copy when this is done."""
     drained: Position | None = None
-    """Up to there everything that was acknowledged is durable at the goal, and nothing was acknowledged since."""
+    """Up to there everything that was acknowledged is durable at the goal, and nothing was since."""
 
 
 @dataclass(frozen=True, slots=True)

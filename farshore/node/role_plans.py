@@ -112,7 +112,7 @@ def failover(scene: Scene, goal: Standing) -> Plan:
             f" it follows {there} by itself where it can lack nothing, else farshore failback or"
             " farshore split-brain is next"
         )
-    siblings = [each for each in scene.copies if each is not goal and not each.primary]
+    siblings = [each for each in scene.copies if each.copy != goal.copy and not each.primary]
     steps += [f"{scene.called(each)} is fed by {there} from now on" for each in siblings]
     steps.append(
         f"until farshore failover {scene.group} --commit it can be taken back by"
@@ -238,7 +238,7 @@ def former_feeder(scene: Scene, promoted: Standing) -> Standing | None:
     fed = promoted.fed_by
     if fed is None:
         return None
-    at = [each for each in scene.copies if each.node == fed.peer and each is not promoted]
+    at = [each for each in scene.copies if each.node == fed.peer and each.copy != promoted.copy]
     having = [each for each in at if any(link.id == fed.link for link in each.links)]
     return next(iter(having or at), None)
 
@@ -248,7 +248,7 @@ def conflicting(scene: Scene, keep: Standing) -> list[Standing]:
     found = []
     for each in scene.copies:
         link = keep.link_to(each)
-        if each is not keep and (
+        if each.copy != keep.copy and (
             each.primary or (link is not None and link.state == LinkState.DIVERGED.value)
         ):
             found.append(each)

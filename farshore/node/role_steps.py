@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -55,16 +55,19 @@ async def fed(node: Node, primary: Standing, wish: FeedWish) -> None:
         await ask(node.identity, peer_of(node, primary), "feed-copy", wish.to_json(), ASK_SECONDS)
 
 
-async def noted(node: Node, scene: Scene, copy: Standing, change: ChangeIntent | None) -> None:
+async def noted(
+    node: Node, scene: Scene, copy: Standing, change: ChangeIntent | None, gone: Collection[bytes] = ()
+) -> None:
     """`note-change` where the copy is. Raises FarshoreError."""
     group, number = bytes.fromhex(scene.number), bytes.fromhex(copy.copy)
     if copy.node == node.identity.fingerprint:
-        await turns.note(node, group, number, change)
+        await turns.note(node, group, number, change, gone)
         return
     args = {
         "group": scene.number,
         "copy": copy.copy,
         "change": None if change is None else turns.changed(change),
+        "gone": [each.hex() for each in gone],
     }
     await ask(node.identity, peer_of(node, copy), "note-change", args, ASK_SECONDS)
 
@@ -148,12 +151,13 @@ def back_to(change: ChangeIntent, other: Standing, epoch: int) -> LinkTo:
 def siblings(scene: Scene, goal: Standing, other: Standing | None) -> list[tuple[Standing, LinkTo]]:
     """The copies that `goal` is to feed in place of the copy that gives its role up, and their links."""
     found = []
+    own = {goal.copy, "" if other is None else other.copy}
     for each in scene.copies:
         follows = each.fed_by
         fed_by_other = follows is not None and (
             (other is not None and follows.peer == other.node) or follows.peer in (goal.node, _fed_goal(goal))
         )
-        if each in (goal, other) or each.primary or follows is None or not fed_by_other:
+        if each.copy in own or each.primary or follows is None or not fed_by_other:
             continue
         if each.node not in goal.paired and each.node != goal.node:
             continue

@@ -96,9 +96,11 @@ async def carry_out(
         await role_steps.noted(node, scene, goal, change)
         move = await _given_up(node, move)
         move = await _promoted(node, replace(move, goal=await _whole(node, move)))
-    untold = await point_all(node, scene, move.goal, role_steps.siblings(scene, goal, other))
-    for each in (move.other, move.goal):
-        await role_steps.noted(node, scene, each, None)
+    others = role_steps.siblings(scene, goal, other)
+    untold = await point_all(node, scene, move.goal, others)
+    gone = [link.link for copy, link in others if scene.called(copy) not in untold]
+    await role_steps.noted(node, scene, move.other, None, gone)
+    await role_steps.noted(node, scene, move.goal, None)
     return untold
 
 

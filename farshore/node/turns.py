@@ -11,8 +11,8 @@ its feeder that is gone may ask for that.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from farshore.errors import FarshoreError, ProtocolError
@@ -64,15 +64,16 @@ async def serve_feed(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[st
 
 
 async def serve_note(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any]:
-    """`note-change` for a peer: what change of roles a copy here is a part of, or that none is. Raises
-    FarshoreError; nothing was changed then."""
+    """`note-change` for a peer: what change of roles a copy here is a part of, or that none is, and which
+    links it has lost by it for good. Raises FarshoreError; nothing was changed then."""
     try:
         group, copy = placement.identifier(args["group"]), placement.identifier(args["copy"])
         change = change_from_json(args["change"])
+        gone = tuple(placement.identifier(each) for each in list(args["gone"]))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"a malformed word of a change of roles: {error!r}") from error
     await require_related(node, peer, _find(node, group, copy))
-    return await note(node, group, copy, change)
+    return await note(node, group, copy, change, gone)
 
 
 async def turn(node: Node, wish: TurnWish, asked_by: str = "") -> dict[str, Any]:
@@ -101,19 +102,27 @@ async def feed(node: Node, wish: FeedWish) -> dict[str, Any]:
     return (await gathering.standing(node, _find(node, wish.group, wish.copy))).to_json()
 
 
-async def note(node: Node, group: bytes, copy: bytes, change: ChangeIntent | None) -> dict[str, Any]:
-    """Writes down at a copy here what it is a part of, or crosses it out."""
+async def note(
+    node: Node, group: bytes, copy: bytes, change: ChangeIntent | None, gone: Collection[bytes] = ()
+) -> dict[str, Any]:
+    """Writes down at a copy here what it is a part of, or crosses it out. Of the links that are `gone` those go
+    that rest: others feed their far copies by them."""
     async with node.changing(_find(node, group, copy).config.group_name):
         stored = _find(node, group, copy)
-        if stored.config.change != change:
-            node.put(replace(stored, config=replace(stored.config, change=change)))
+        kept = tuple(
+            each for each in stored.config.links if each.spec.id not in gone or not each.spec.resting
+        )
+        fresh = replace(stored.config, change=change, links=kept)
+        if kept != stored.config.links:
+            await links.apply(node, stored, fresh)
+        elif fresh != stored.config:
+            node.put(replace(stored, config=fresh))
     return {"change": None if change is None else changed(change)}
 
 
 def changed(change: ChangeIntent) -> dict[str, Any]:
     """A change as it crosses to other nodes."""
-    names = ("kind", "plan", "turn", "goal", "goal_name", "other", "other_name", "began", "drained")
-    document: dict[str, Any] = hexed({name: getattr(change, name) for name in names})
+    document: dict[str, Any] = hexed(asdict(change))
     return document
 
 
@@ -177,7 +186,7 @@ async def _write(node: Node, stored: StoredCopy, wish: TurnWish, asked_by: str) 
     """The copy's new intent, durably."""
     drained, pid = None, _pid(node, stored)
     if wish.drain is not None and stored.config.role is Role.PRIMARY:
-        drained = await _drained(stored, wish.drain)
+        drained = await _drained(stored, wish)
     change = None if wish.change is None else replace(wish.change, drained=drained)
     fresh = _turned(node, stored.config, replace(wish, change=change))
     try:
@@ -196,15 +205,29 @@ async def _write(node: Node, stored: StoredCopy, wish: TurnWish, asked_by: str) 
     return written
 
 
-async def _drained(stored: StoredCopy, seconds: float) -> Position:
+async def _drained(stored: StoredCopy, wish: TurnWish) -> Position:
+    """Up to where all is durable at the copy that is to feed this one; writes are held then. Raises
+    FarshoreError; they flow again then."""
+    seconds = wish.drain or 0.0
     answer = await stored.engine.ask("drain", {"timeout": seconds}, seconds=seconds + _SLACK_SECONDS)
+    config = stored.config
+    names = {each.spec.name for each in config.links if each.spec.id in wish.gone}
     try:
         position = position_from_json(answer["position"])
-    except (KeyError, TypeError, ValueError) as error:
+        durable = {each["name"]: each["durable"] for each in answer["links"]}
+        assert position is not None
+        lacking = [name for name in sorted(names) if (durable.get(name) or 0) < position.sequence]
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"the {stored.called} did not say up to where it drained: {error!r}") from error
-    if position is None:
-        raise ProtocolError(f"the {stored.called} did not say up to where it drained")
-    return position
+    if not lacking:
+        return position
+    await stored.engine.ask("resume")
+    raise FarshoreError(
+        "wrong-state",
+        f"link {lacking[0]} of {config.group_name} was lost while writes were drained",
+        means="nothing was changed; writes flow as before",
+        next_step=f"farshore wait {config.group_name} --for replicating, then the command again",
+    )
 
 
 async def _is_carried_out(stored: StoredCopy, wish: TurnWish) -> bool:
