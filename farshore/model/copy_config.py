@@ -198,6 +198,9 @@ class CopyConfig:
     """The last change of role that was decided; `role` is what it leads to."""
     change: ChangeIntent | None = None
     """What this turn is a part of, while that is not done."""
+    whole: bool = False
+    """Of a primary that was promoted: it had been fed in order until its feeder was lost, by one process that
+    lived on, so that it held all that a sync feeder had acknowledged (rule D6)."""
     exports: tuple[ExportIntent, ...] = ()
     export_clients: tuple[ExportClient, ...] = ()
     next_volume: int = 0
@@ -277,6 +280,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             upstream=_upstream(document.get("upstream")),
             turn=_turn(document.get("turn")),
             change=change_from_json(document.get("change")),
+            whole=bool(document.get("whole", False)),
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
             export_clients=tuple(ExportClient(**each) for each in document.get("export_clients", ())),
             next_volume=int(document.get("next_volume", 0)),

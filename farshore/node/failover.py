@@ -159,6 +159,7 @@ async def _carry_out(node: Node, scene: Scene, goal: Standing, change: ChangeInt
             change,
             [each for each in links if each is not None],
             accepts=plan.accepts,
+            whole=goal.promotable is True and goal.usable_as_of is not None,
             on_start="wait" if old is None else old.on_start,
             ignored=goal.ignored if old is None else old.ignored,
         )

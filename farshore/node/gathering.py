@@ -39,7 +39,6 @@ _SAID: Final = (
     "usable_as_of",
     "newest_write_at",
     "connected",
-    "unclean",
 )
 _SAID_OF_LINK: Final = ("state", "dirty_bytes", "peer_head", "peer_copy", "alone_since")
 
@@ -87,6 +86,7 @@ async def standing(node: Node, stored: StoredCopy) -> Standing:
         copy_name=config.copy_name,
         role=config.role.value,
         acts=acts,
+        whole=config.whole,
         fed_by=_fed(config),
         links=tuple(_link(config, link, shown.get(link.spec.name, {})) for link in config.links),
         volumes=tuple(VolumeShape(each.id, each.name, each.size) for each in config.volumes),

@@ -11,6 +11,7 @@ resync.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import ChangeIntent
@@ -19,6 +20,9 @@ from farshore.node import role_steps
 from farshore.node.node import Node
 from farshore.node.standings import LinkStanding, Scene, Standing
 from farshore.node.turn_wishes import FeedWish, Following, LinkTo
+
+REJOIN: Final = "rejoin"
+"""The kind of change by which a former primary follows a promoted copy by itself."""
 
 
 async def join(node: Node, scene: Scene, loser: Standing, keep: Standing, change: ChangeIntent) -> Standing:
@@ -58,7 +62,8 @@ async def join(node: Node, scene: Scene, loser: Standing, keep: Standing, change
         consent=loser.head,
     )
     group, copy = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
-    await role_steps.fed(node, keep, FeedWish(group=group, copy=copy, link=to, change=change))
+    noted = None if change.kind == REJOIN else change  # which leaves a failover to be committed as it is
+    await role_steps.fed(node, keep, FeedWish(group=group, copy=copy, link=to, change=noted))
     return loser
 
 

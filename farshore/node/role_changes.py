@@ -59,6 +59,8 @@ def _told(stored: StoredCopy, change: ChangeIntent) -> tuple[str, str]:
         case "failback":
             why = f"{goal} gets what it lacks from {other} and then the role"
             return why, f"farshore failback {group} {goal}{accept}"
+        case "rejoin":
+            return f"this copy follows {goal} again by itself", "farshore events"
         case _:
             why = f"the copy at {goal} is kept, and {other} is to follow it"
             return why, f"farshore split-brain resolve {group} --keep {goal}{accept}"

@@ -93,8 +93,8 @@ class Standing:
     resync_open: bool | None = None
     connected: bool | None = None
     """Of a secondary: whether its feeder speaks to it."""
-    unclean: bool | None = None
-    """Whether its machine went down unclean since it was last fed in order (rule D6)."""
+    whole: bool = False
+    """Of a primary that was promoted: see `CopyConfig.whole`."""
     fed_by: Fed | None = None
     links: tuple[LinkStanding, ...] = ()
     volumes: tuple[VolumeShape, ...] = ()
@@ -228,6 +228,7 @@ def from_json(value: Mapping[str, Any], node: str, name: str) -> Standing:
             "links": tuple(_link(each) for each in links),
             "volumes": placement.shapes(given["volumes"]),
             "attached": tuple(str(each)[:64] for each in list(given.get("attached") or ())[:_MOST]),
+            "whole": given.get("whole") is True,
             "ignored": tuple(int(each) for each in list(given.get("ignored") or ())[:_MOST]),
             "paired": tuple(str(each)[:64] for each in list(given.get("paired") or ())[:_MOST]),
         }

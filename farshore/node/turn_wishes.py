@@ -65,6 +65,8 @@ class TurnWish:
     on_start: str = "wait"
     ignored: tuple[int, ...] = ()
     """Volumes whose changes are not logged in an outage (rule A6)."""
+    whole: bool = False
+    """See `CopyConfig.whole`."""
     change: ChangeIntent | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -111,6 +113,7 @@ def turn_from_json(value: Mapping[str, Any]) -> TurnWish:
             drain=None if drain is None else float(drain),
             on_start=str(value["on_start"]),
             ignored=tuple(int(each) for each in list(value["ignored"])),
+            whole=bool(value["whole"]),
             change=change_from_json(value["change"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -105,8 +105,8 @@ async def feed(node: Node, wish: FeedWish) -> dict[str, Any]:
 async def note(
     node: Node, group: bytes, copy: bytes, change: ChangeIntent | None, gone: Collection[bytes] = ()
 ) -> dict[str, Any]:
-    """Writes down at a copy here what it is a part of, or crosses it out. Of the links that are `gone` those go
-    that rest: others feed their far copies by them."""
+    """Writes down at a copy here what it is a part of, or crosses it out. Of the links that are `gone` those
+    go that rest: others feed their far copies by them."""
     async with node.changing(_find(node, group, copy).config.group_name):
         stored = _find(node, group, copy)
         kept = tuple(
@@ -282,6 +282,7 @@ def _turned(node: Node, config: CopyConfig, wish: TurnWish) -> CopyConfig:
         config,
         role=wish.role,
         turn=TurnIntent(wish.turn, wish.accepts),
+        whole=wish.whole,
         change=wish.change,
         links=tuple(_left(each, wish) for each in config.links if each.spec.id not in wish.gone),
     )

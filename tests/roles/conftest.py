@@ -13,6 +13,7 @@ import pytest
 from farshore.client.role_moves import RoleMove
 from tests.cluster import Cluster, Host, OnCluster, clusters, first_difference
 from tests.command_line import pair
+from tests.processes import running
 from tests.waiting import wait_until
 
 MIB = 1 << 20
@@ -91,6 +92,9 @@ class MakeRoles:
         self._numbers = count(1)
 
     def __call__(self, nodes: str = "ab", **options: str) -> Roles:
+        for host in self.cluster.hosts.values():
+            if not running(host.state, "farshore.api.process"):  # a test that failed has left it so
+                host.start()
         group = f"g{next(self._numbers)}"
         hosts = [self.cluster.hosts[name] for name in nodes]
         self.cluster.group(group, {"data": "16MiB"})

@@ -16,8 +16,9 @@ def _lose(host: Host, group: str) -> None:
     host.kill_engine_of(group)
 
 
-def _back(host: Host) -> None:
+def _back(host: Host, group: str) -> None:
     host.start()
+    host.engine(group)
     host.hold()
 
 
@@ -38,10 +39,10 @@ def test_a_lost_primary_is_replaced_and_brought_back_by_failback(roles: MakeRole
     made.fail_over(b)
     _write(made, b, 2)
     assert b.json(group)["change"]["kind"] == "failover"
-    assert "--commit" in b.group(group).next
+    assert "--commit" in (b.group(group).next or "")
     b.done("failover", group, "--commit")
     assert b.json(group)["change"] is None
-    _back(a)
+    _back(a, group)
     seen = a.until(group, lambda group: bool(group.fenced), "a to hear of it")
     assert (seen.health, seen.writes, seen.fenced_by) == ("diverged", "refused", "b")
     assert "farshore split-brain" in (seen.next or "")
@@ -64,3 +65,95 @@ def test_a_primary_that_runs_is_not_failed_over(roles: MakeRoles) -> None:
     with pytest.raises(FarshoreError):
         made.b.node.failover(made.group, "b", accept=plan.id)
     assert made.primaries() == ["a"]
+
+
+def test_d6_a_sync_primary_that_was_killed_follows_the_promoted_copy_by_itself(roles: MakeRoles) -> None:
+    made = roles(mode="sync")
+    a, b, group = made.a, made.b, made.group
+    _write(made, a, 1)
+    _lose(a, group)
+    made.fail_over(b)
+    _write(made, b, 2)
+    _back(a, group)
+    wait_until(lambda: made.primaries() == ["b"], 30, what="a to follow b")
+    made.protected(b)
+    made.equal()
+    assert b.json(group)["change"]["kind"] == "failover"
+    refused = b.farshore("failover", group, "--revert", "--dry-run")
+    assert (refused.returncode, f"farshore switchover {group} a" in refused.stderr) == (4, True)
+    b.node.failover_commit(group)
+    made.switch(b, a)
+    made.protected(a)
+    made.equal()
+
+
+def test_d6_a_primary_that_may_have_acknowledged_alone_waits_for_a_plan(roles: MakeRoles) -> None:
+    made = roles(mode="sync")
+    a, b, group = made.a, made.b, made.group
+    _lose(b, group)
+    a.until(group, lambda seen: seen.links[0].state == "logging", "b to be missed")
+    _write(made, a, 1)
+    _lose(a, group)
+    _back(b, group)
+    made.fail_over(b)
+    _write(made, b, 2)
+    _back(a, group)
+    a.until(group, lambda seen: bool(seen.fenced), "a to hear of it")
+    assert made.primaries() == ["a", "b"]
+    assert a.farshore("switchover", group, "a", "--dry-run").returncode == 8
+
+
+def test_a_failover_is_taken_back_and_the_old_primary_is_as_it_was(roles: MakeRoles) -> None:
+    made = roles(mode="async")
+    a, b, group = made.a, made.b, made.group
+    _write(made, a, 1)
+    made.protected(a)
+    _lose(a, group)
+    before = a.directory.joinpath(f"{group}-data.img").read_bytes()
+    made.fail_over(b)
+    _write(made, b, 2)
+    assert b.farshore("failover", group, "--revert", "--dry-run").returncode == 4  # to nobody
+    _back(a, group)
+    a.until(group, lambda seen: bool(seen.fenced), "a to hear of it")
+    plan = b.node.failover_revert(group).plan
+    assert (plan.refusals, plan.accepts) == ((), ("unprotected",))
+    b.node.failover_revert(group, accept=plan.id)
+    assert made.primaries() == ["a"]
+    made.protected(a)
+    assert a.image(group).read_bytes() == before
+    made.equal()
+    _write(made, a, 3)
+    assert a.group(group).writes == "flowing"
+
+
+@pytest.mark.parametrize("keep", ["a", "b"])
+def test_of_two_copies_that_were_both_written_one_is_kept(roles: MakeRoles, keep: str) -> None:
+    made = roles(mode="async")
+    a, b, group = made.a, made.b, made.group
+    _write(made, a, 1)
+    made.protected(a)
+    _lose(b, group)
+    a.until(group, lambda seen: seen.links[0].state == "logging", "b to be missed")
+    _write(made, a, 2)
+    _lose(a, group)
+    _back(b, group)
+    made.fail_over(b)
+    _write(made, b, 3)
+    _back(a, group)
+    a.until(group, lambda seen: bool(seen.fenced), "a to hear of it")
+    kept, other = (a, b) if keep == "a" else (b, a)
+    kept_image = kept.image(group).read_bytes()
+    preview = other.done("split-brain", "preview", group, "--json")
+    assert all(each["exports"] for each in preview["sides"])
+    plan = other.node.split_brain_resolve(group, keep).plan
+    assert (plan.refusals, plan.accepts) == ((), ("unprotected",))
+    assert "marked as written" in plan.lost[0]
+    other.node.split_brain_resolve(group, keep, accept=plan.id)
+    made.protected(kept)
+    assert made.primaries() == [keep]
+    made.equal()
+    assert kept.image(group).read_bytes() == kept_image
+    assert kept.json_link(group)["resent_bytes_total"] < made.size
+    _write(made, kept, 4)
+    made.protected(kept)
+    assert not kept.done("split-brain", "show", group, "--json")["split"]
