@@ -16,17 +16,13 @@ from farshore.model.options import (
     DEFAULT_HOT_EXTENTS,
     DEFAULT_REGION,
     MOST_HOT_EXTENTS,
-    AckLevel,
-    Apply,
     LinkOptions,
     LinkSpec,
-    Mode,
-    OnFull,
-    OnOutage,
-    ResyncKind,
     Role,
+    options_from_json,
 )
 from farshore.model.positions import Position
+from farshore.model.role_change import ChangeIntent, change_from_json, position_from_json
 from farshore.model.volumes import MAX_REQUEST, VolumeSpec
 
 CONFIG_VERSION = 1
@@ -118,32 +114,6 @@ class TurnIntent:
     """16 random bytes; the header remembers the last one that was carried out."""
     accepts: tuple[str, ...] = ()
     """Risks that the plan named, of `RISKS`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeIntent:
-    """A change of roles that begins or ends at this copy, until it is done, or committed; of no concern to
-    the engine. Every copy that it concerns and that could be told has it."""
-
-    kind: str
-    """`switchover`, `failover`, `failback`, `split-brain`, `rejoin`."""
-    plan: str
-    """Id of the plan that was accepted; empty where none was needed."""
-    turn: bytes
-    """The turn by which the goal becomes the primary, or by which a copy follows it."""
-    goal: str
-    """Id of the copy that is to be the primary, in hex."""
-    goal_name: str
-    """Its node's name."""
-    other: str
-    """Id of the copy that gives the role up, or is made equal to the goal; empty where it is not known."""
-    other_name: str
-    began: float
-    """Seconds since the epoch."""
-    options: LinkOptions = field(default_factory=LinkOptions)
-    """Of the link that feeds the other copy when this is done."""
-    drained: Position | None = None
-    """Up to there everything that was acknowledged is durable at the goal, and nothing was since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,22 +264,6 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
     return config
 
 
-def options_from_json(value: dict[str, Any]) -> LinkOptions:
-    """Link options from their JSON form; raises ValueError or TypeError on anything unknown."""
-    given = dict(value)
-    for name, kind in (
-        ("mode", Mode),
-        ("ack", AckLevel),
-        ("on_outage", OnOutage),
-        ("first", ResyncKind),
-        ("on_full", OnFull),
-        ("apply", Apply),
-    ):
-        if name in given:
-            given[name] = kind(given[name])
-    return LinkOptions(**given)
-
-
 def _link(value: dict[str, Any]) -> LinkIntent:
     spec = value["spec"]
     return LinkIntent(
@@ -326,7 +280,7 @@ def _link(value: dict[str, Any]) -> LinkIntent:
         asked_by=str(value.get("asked_by", "")),
         left_for=str(value.get("left_for", "")),
         peer_copy=bytes.fromhex(value.get("peer_copy", "")).hex(),
-        consent=_position(value.get("consent")),
+        consent=position_from_json(value.get("consent")),
     )
 
 
@@ -361,27 +315,6 @@ def _turn(value: dict[str, Any] | None) -> TurnIntent | None:
     if len(number) != 16 or not set(accepts) <= set(RISKS):
         raise ValueError("a turn has an id of 16 bytes and accepts known risks only")
     return TurnIntent(number, accepts)
-
-
-def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
-    """The inverse of `asdict` with ids as hex; raises KeyError, TypeError or ValueError."""
-    if value is None:
-        return None
-    words = {name: str(value[name]) for name in ("kind", "plan", "goal", "goal_name", "other", "other_name")}
-    return ChangeIntent(
-        turn=bytes.fromhex(value["turn"]),
-        began=float(value["began"]),
-        options=options_from_json(dict(value["options"])),
-        drained=_position(value.get("drained")),
-        **words,
-    )
-
-
-def _position(value: list[Any] | None) -> Position | None:
-    if value is None:
-        return None
-    generation, sequence = value
-    return Position(bytes.fromhex(generation), int(sequence))
 
 
 def _hex(value: Any) -> Any:

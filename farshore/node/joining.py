@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import ChangeIntent
 from farshore.model.options import LinkOptions
+from farshore.model.role_change import ChangeIntent
 from farshore.node import role_steps
 from farshore.node.node import Node
 from farshore.node.standings import LinkStanding, Scene, Standing
@@ -73,7 +73,9 @@ async def bring_along(
     """Has the copies that the loser fed follow the kept one as well; the names of those that do not."""
     untold = []
     for copy, link in role_steps.siblings(scene, keep, loser):
-        if copy.fed_by is None or copy.fed_by.peer == keep.node:
+        known = next((each for each in keep.links if each.id == link.link.hex()), None)
+        followed = copy.fed_by is not None and copy.fed_by.peer == keep.node
+        if followed and known is not None and known.epoch == link.epoch and not known.left_for:
             continue
         number, primary = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
         wish = FeedWish(group=number, copy=primary, link=replace(link, consent=copy.head), change=change)

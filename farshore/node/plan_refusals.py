@@ -71,14 +71,14 @@ def no_failover(scene: Scene, goal: Standing, old: Standing | None) -> list[Refu
 
 def no_one_primary(scene: Scene, goal: Standing) -> Refusal:
     group = scene.group
+    if scene.primary is not None and scene.primary.copy == goal.copy:
+        what = f"the copy at {scene.called(goal)} is the primary already"
+        return Refusal("wrong-state", what, f"farshore status {group}")
     if len(scene.primaries) > 1:
         names = " and ".join(scene.called(each) for each in scene.primaries)
         return Refusal(
             "diverged", f"{group} has two primaries, {names}", f"farshore split-brain show {group}"
         )
-    if goal.primary:
-        what = f"the copy at {scene.called(goal)} is the primary already"
-        return Refusal("wrong-state", what, f"farshore status {group}")
     silent = ", ".join(each.name for each in scene.silent)
     what = f"no primary of {group} is known" + (f"; silent: {silent}" if silent else "")
     return Refusal("wrong-state", what, f"farshore failover {group} {scene.called(goal)}")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from farshore.model.copy_config import ChangeIntent
 from farshore.model.options import Health, Role
+from farshore.model.role_change import ChangeIntent
 from farshore.model.units import format_time
 from farshore.node.copies import StoredCopy
 

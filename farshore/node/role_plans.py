@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import DOUBTFUL, UNPROTECTED, ChangeIntent
+from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
 from farshore.model.options import LinkState
+from farshore.model.role_change import ChangeIntent
 from farshore.model.units import format_size
 from farshore.node import plan_refusals
 from farshore.node.plan import Plan, Refusal

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from farshore.errors import FarshoreError, ProtocolError
-from farshore.model.copy_config import ChangeIntent, options_from_json
-from farshore.model.options import Apply, LinkOptions, Mode, Role
+from farshore.model.options import Apply, LinkOptions, Mode, Role, options_from_json
 from farshore.model.positions import Position
+from farshore.model.role_change import ChangeIntent
 from farshore.node import gathering, pointing, standings, turns
 from farshore.node.node import Node
 from farshore.node.peer_client import ask

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from farshore.errors import FarshoreError, ProtocolError
-from farshore.model.copy_config import ChangeIntent
 from farshore.model.options import LinkState, Role
+from farshore.model.role_change import ChangeIntent
 from farshore.node import exports, gathering, joining, placement, role_plans, role_steps, switchover
 from farshore.node.copies import StoredCopy
 from farshore.node.failover import keep_and_join

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from farshore.errors import ProtocolError
-from farshore.model.copy_config import ChangeIntent, change_from_json
 from farshore.model.options import Role
 from farshore.model.positions import Position
+from farshore.model.role_change import ChangeIntent, change_from_json
 from farshore.node import placement
 from farshore.node.placement import VolumeShape
 from farshore.node.turn_wishes import hexed

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import ChangeIntent
+from farshore.model.role_change import ChangeIntent
 from farshore.node import gathering, role_plans, role_steps
 from farshore.node.node import Node
 from farshore.node.plan import Plan

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from farshore.errors import ProtocolError
-from farshore.model.copy_config import RISKS, ChangeIntent, change_from_json, options_from_json
-from farshore.model.options import LinkOptions, Role
+from farshore.model.copy_config import RISKS
+from farshore.model.options import LinkOptions, Role, options_from_json
 from farshore.model.positions import Position
+from farshore.model.role_change import ChangeIntent, change_from_json
 from farshore.node import intent, names, placement
 
 

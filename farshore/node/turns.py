@@ -16,17 +16,10 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 from farshore.errors import FarshoreError, ProtocolError
-from farshore.model.copy_config import (
-    ChangeIntent,
-    CopyConfig,
-    ExportIntent,
-    LinkIntent,
-    TurnIntent,
-    UpstreamIntent,
-    change_from_json,
-)
+from farshore.model.copy_config import CopyConfig, ExportIntent, LinkIntent, TurnIntent, UpstreamIntent
 from farshore.model.options import LinkSpec, Role
 from farshore.model.positions import Position
+from farshore.model.role_change import ChangeIntent, change_from_json
 from farshore.node import chains, gathering, links, placement, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
