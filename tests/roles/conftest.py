@@ -73,6 +73,18 @@ class Roles(OnCluster):
             f"{host.name} to feed the others",
         )
 
+    def protected_now(self, host: Host) -> None:
+        """Until all links of the primary at `host` are in order, whatever is under way."""
+        host.until(
+            self.group,
+            lambda seen: (
+                seen.role == "primary"
+                and bool(seen.links)
+                and all(each.state == "replicating" for each in seen.links)
+            ),
+            f"{host.name} to replicate",
+        )
+
     def equal(self) -> None:
         """All images are the same; nobody writes meanwhile."""
         first, *others = (host.image(self.group) for host in self.hosts)
