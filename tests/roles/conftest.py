@@ -73,6 +73,10 @@ class Roles(OnCluster):
             f"{host.name} to feed the others",
         )
 
+    def told(self, host: Host) -> None:
+        """Until the copy at `host` was told that it has everything: one that a former primary may follow."""
+        wait_until(lambda: host.json(self.group)["usable_as_of"], what=f"{host.name} to be told")
+
     def protected_now(self, host: Host) -> None:
         """Until all links of the primary at `host` are in order, whatever is under way."""
         host.until(

@@ -7,7 +7,7 @@ ROUNDS = 3
 
 
 def test_no_write_is_lost_by_roles_that_move_while_processes_die(roles: MakeRoles) -> None:
-    made = roles(mode="sync")
+    made = roles(mode="sync", on_outage="freeze")
     torment = Torment(made, 1)
     with never_two(made):
         with Load(made, 1) as load:

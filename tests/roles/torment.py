@@ -133,7 +133,7 @@ class Torment:
             self._switch(here, there)
         else:
             self._lose(here, there)
-        self._roles.protected(there)
+        self._roles.protected_now(there)
         load.go_on(20)
         assert self._roles.primaries() == [there.name], self.told
 
@@ -161,8 +161,7 @@ class Torment:
         delay = self._random.uniform(0.0, 0.3)
         self.told.append(f"{here.name} is lost, failover to {there.name}")
         self._roles.protected_now(here)
-        # Only a copy that was told that it has everything is one that a former primary follows by itself.
-        wait_until(lambda: there.json(group)["usable_as_of"], what=f"{there.name} to be told")
+        self._roles.told(there)
         threading.Event().wait(delay)
         _kill(here, group, "host")
         self._until_done(lambda: self._fail_over(there), there)

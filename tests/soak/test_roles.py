@@ -29,7 +29,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.mark.parametrize("names", ["ab", "abc"])
 def test_no_write_is_lost_by_two_hundred_changes_of_roles(three: Cluster, names: str) -> None:
     seed = int(os.environ.get("FARSHORE_SEED", "1"))
-    made = MakeRoles(three)(names, mode="sync")
+    made = MakeRoles(three)(names, mode="sync", on_outage="freeze")
     torment = Torment(made, seed)
     with never_two(made), Load(made, seed) as load:
         for number in range(ROUNDS // 2):
