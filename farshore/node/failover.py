@@ -20,7 +20,7 @@ from farshore.node.node import Node
 from farshore.node.plan import Plan
 from farshore.node.standings import Scene, Standing
 from farshore.node.switchover import Wish, answer, begun, changing_roles, explained, point_all
-from farshore.node.turn_wishes import Following, LinkTo
+from farshore.node.turn_wishes import Following, LinkTo, link_id
 
 
 async def failover(node: Node, wish: Wish) -> dict[str, Any]:
@@ -107,7 +107,7 @@ async def keep_and_join(
         await joining.join(node, scene, loser, keep, change)
         untold += await joining.bring_along(node, scene, keep, loser, change)
     if keep.fenced:
-        reinstated = replace(change, turn=role_steps.link_id(change.turn, keep.copy))
+        reinstated = replace(change, turn=link_id(change.turn, keep.copy))
         await role_steps.turned(node, keep, role_steps.promotion(scene, keep, reinstated, ()))
     for each in (*losers, keep):
         await role_steps.noted(node, scene, each, None)
@@ -176,7 +176,7 @@ async def _put_down(node: Node, scene: Scene, old: Standing, goal: Standing, cha
         old,
         change.turn,
         Following(
-            link=role_steps.link_id(change.turn, old.copy),
+            link=link_id(change.turn, old.copy),
             epoch=(0 if old.fed_by is None else old.fed_by.epoch) + 1,
             feeder=goal.node,
         ),
@@ -202,7 +202,7 @@ def _link_back(scene: Scene, goal: Standing, old: Standing | None, change: Chang
     back = old.link_to(goal) if old is not None else None
     epoch = (0 if old is None or old.fed_by is None else old.fed_by.epoch) + 1
     return LinkTo(
-        link=role_steps.link_id(change.turn, copy),
+        link=link_id(change.turn, copy),
         epoch=epoch,
         name=fed.peer_name,
         far=fed.peer,

@@ -19,7 +19,7 @@ from farshore.model.role_change import ChangeIntent
 from farshore.node import role_steps
 from farshore.node.node import Node
 from farshore.node.standings import LinkStanding, Scene, Standing
-from farshore.node.turn_wishes import FeedWish, Following, LinkTo
+from farshore.node.turn_wishes import FeedWish, Following, LinkTo, link_id
 
 REJOIN: Final = "rejoin"
 """The kind of change by which a former primary follows a promoted copy by itself."""
@@ -28,7 +28,7 @@ REJOIN: Final = "rejoin"
 async def join(node: Node, scene: Scene, loser: Standing, keep: Standing, change: ChangeIntent) -> Standing:
     """Has `loser` follow `keep`; how it stands then. Raises FarshoreError."""
     link = keep.link_to(loser)
-    number = role_steps.link_id(change.turn, loser.copy) if link is None else bytes.fromhex(link.id)
+    number = link_id(change.turn, loser.copy) if link is None else bytes.fromhex(link.id)
     options = _options(link, loser.link_to(keep), change)
     known, epoch = loser.fed_by, 0 if link is None else link.epoch
     follows_now = not loser.primary and known is not None and bytes.fromhex(known.link) == number

@@ -22,6 +22,7 @@ from farshore.model.units import format_size
 from farshore.node import plan_refusals
 from farshore.node.plan import Plan, Refusal
 from farshore.node.standings import LinkStanding, Scene, Standing
+from farshore.node.turn_wishes import link_id
 
 PLANNED: Final = ("switchover", "failback")
 """Changes of roles that lose nothing."""
@@ -66,8 +67,18 @@ def under_way(scene: Scene, goal: Standing) -> ChangeIntent | None:
         return next((each for each in planned if each.goal == goal.copy), None)
     if scene.primaries:
         return None
-    drained = [each for each in planned if each.drained is not None]
-    return next(iter(drained or planned), None)
+    given_up = [each for each in planned if _given_up(scene, each)]
+    return next((each for each in given_up if each.drained is not None), next(iter(given_up), None))
+
+
+def _given_up(scene: Scene, begun: ChangeIntent) -> bool:
+    """Whether the other copy has given its role up by this very change. A note alone proves nothing: what it
+    speaks of may never have begun, and other copies may have been the primary since."""
+    other = scene.copy(begun.other)
+    if other is None:
+        return True  # nobody knows; the plan is refused for that
+    follows = other.fed_by
+    return follows is not None and follows.link == link_id(begun.turn, other.copy).hex()
 
 
 def switchover(scene: Scene, goal: Standing) -> Plan:

@@ -7,7 +7,6 @@ from its turn, so that a change that goes on after a death means the same links.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any, Final
@@ -16,7 +15,7 @@ from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.options import Apply, LinkOptions, Mode, Role, options_from_json
 from farshore.model.positions import Position
 from farshore.model.role_change import ChangeIntent
-from farshore.node import gathering, pointing, standings, turns
+from farshore.node import gathering, pointing, standings, turn_wishes, turns
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
 from farshore.node.peers import Peer
@@ -30,11 +29,6 @@ ASK_SECONDS: Final = 20.0
 WHOLE_SECONDS: Final = 15.0
 """For what was drained to be durable at the copy that is to be promoted."""
 _POLL_SECONDS: Final = 0.1
-
-
-def link_id(turn: bytes, copy: str) -> bytes:
-    """Of the link that a turn makes to feed that copy."""
-    return hashlib.sha256(b"link of a turn" + turn + bytes.fromhex(copy)).digest()[:16]
 
 
 async def turned(node: Node, copy: Standing, wish: TurnWish) -> Standing:
@@ -136,7 +130,7 @@ def back_to(change: ChangeIntent, other: Standing, epoch: int) -> LinkTo:
     """The link by which the new primary feeds the copy that gave the role up."""
     head, drained = other.head, change.drained
     return LinkTo(
-        link=link_id(change.turn, other.copy),
+        link=turn_wishes.link_id(change.turn, other.copy),
         epoch=epoch,
         name=other.node_name,
         far=other.node,
@@ -174,6 +168,7 @@ def siblings(scene: Scene, goal: Standing, other: Standing | None) -> list[tuple
                     far_name=each.node_name,
                     far_copy=each.copy,
                     options=replace(options_of(link), wire=follows.wire),
+                    known=at_goal,
                 ),
             )
         )

@@ -26,7 +26,7 @@ from farshore.node import gathering, role_plans, role_steps
 from farshore.node.node import Node
 from farshore.node.plan import Plan
 from farshore.node.standings import Scene, Standing
-from farshore.node.turn_wishes import Following
+from farshore.node.turn_wishes import Following, link_id
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +94,11 @@ async def carry_out(
     move = Move(scene, goal, other, change, drain)
     if not goal.primary:
         await role_steps.noted(node, scene, goal, change)
-        move = await _given_up(node, move)
+        try:
+            move = await _given_up(node, move)
+        except FarshoreError:
+            await _forget(node, move)
+            raise
         move = await _promoted(node, replace(move, goal=await _whole(node, move)))
     others = role_steps.siblings(scene, goal, other)
     untold = await point_all(node, scene, move.goal, others)
@@ -102,6 +106,18 @@ async def carry_out(
     await role_steps.noted(node, scene, move.other, None, gone)
     await role_steps.noted(node, scene, move.goal, None)
     return untold
+
+
+async def _forget(node: Node, move: Move) -> None:
+    """The goal's note of a change that has not begun, where the primary goes on as one."""
+    scene = await gathering.scene(node, move.scene.group)
+    other, goal = scene.copy(move.other.copy), scene.copy(move.goal.copy)
+    if other is None or not other.primary or goal is None or goal.change != move.change:
+        return
+    try:
+        await role_steps.noted(node, scene, goal, None)
+    except FarshoreError as error:
+        _log.info("%s still notes a change that has not begun: %s", goal.node_name, error)
 
 
 async def point_all(
@@ -170,10 +186,11 @@ def _change(scene: Scene, goal: Standing, plan: str, under_way: ChangeIntent | N
 async def _given_up(node: Node, move: Move) -> Move:
     """With the other copy as a secondary that follows the goal, and with what was drained."""
     goal, other, change = move.goal, move.other, move.change
-    link = role_steps.link_id(change.turn, other.copy)
+    link = link_id(change.turn, other.copy)
     known = other.fed_by
     if not other.primary and known is not None and known.link == link.hex():
-        return replace(move, change=other.change or change)
+        own = other.change
+        return replace(move, change=own if own is not None and own.turn == change.turn else change)
     feeding = other.link_to(goal)
     left = [
         (each.link, goal.node_name)

@@ -7,6 +7,7 @@ changes at the same time cannot mix. The receiving node trusts nothing in it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,6 +32,8 @@ class LinkTo:
     far_copy: str
     options: LinkOptions
     consent: Position | None = None
+    known: bool = False
+    """The copy has it already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,11 @@ class FeedWish:
         """The arguments of `feed-copy`."""
         document: dict[str, Any] = hexed(asdict(self))
         return document
+
+
+def link_id(turn: bytes, copy: str) -> bytes:
+    """Of the link that a turn makes to feed that copy: the same, whoever carries the turn out."""
+    return hashlib.sha256(b"link of a turn" + turn + bytes.fromhex(copy)).digest()[:16]
 
 
 def turn_from_json(value: Mapping[str, Any]) -> TurnWish:
@@ -176,6 +184,7 @@ def _link_to(value: Mapping[str, Any]) -> LinkTo:
         far_name=str(value["far_name"])[:64],
         far_copy=placement.identifier(far_copy).hex() if far_copy else "",
         options=intent.link_options(asdict(options_from_json(dict(value["options"])))),
+        known=value["known"] is True,
         consent=None if consent is None else Position(placement.identifier(consent[0]), int(consent[1])),
     )
 

@@ -73,13 +73,13 @@ async def turn(node: Node, wish: TurnWish, asked_by: str = "") -> dict[str, Any]
     """Turns a copy here; how it stands then. Raises FarshoreError: the copy is what it was where that says
     so, and otherwise becomes what was wished for when its engine starts."""
     async with node.changing(_find(node, wish.group, wish.copy).config.group_name):
-        stored = _find(node, wish.group, wish.copy)
+        before = stored = _find(node, wish.group, wish.copy)
         done = stored.config.turn is not None and stored.config.turn.id == wish.turn
         if not done:
             _require_expected(node, stored, wish)
             stored = await _write(node, stored, wish, asked_by)
         if not done or not await _is_carried_out(stored, wish):
-            await _carry_out(node, stored, wish)
+            await _carry_out(node, stored, wish, None if done else before)
     return (await gathering.standing(node, _find(node, wish.group, wish.copy))).to_json()
 
 
@@ -232,14 +232,15 @@ async def _is_carried_out(stored: StoredCopy, wish: TurnWish) -> bool:
     return (entry.get("role"), entry.get("turn")) == (wish.role.value, wish.turn.hex())
 
 
-async def _carry_out(node: Node, stored: StoredCopy, wish: TurnWish) -> None:
-    before, config = _find(node, wish.group, wish.copy), stored.config
-    await node.supervisor.take_down(before)
+async def _carry_out(node: Node, stored: StoredCopy, wish: TurnWish, before: StoredCopy | None) -> None:
+    config = stored.config
+    await node.supervisor.take_down(stored)
     try:
         await node.supervisor.bring_up(stored, _TURN_SECONDS)
     except FarshoreError as error:
         if wish.role is Role.PRIMARY and wish.expects is Role.SECONDARY and error.code.name in _KEPT:
-            await _stay(node, stored)
+            await node.supervisor.take_down(stored)
+            node.supervisor.want(node.put(_unturned(stored, wish) if before is None else before))
         raise
     role, group = wish.role.value, config.group_name
     node.journal.add(
@@ -247,19 +248,12 @@ async def _carry_out(node: Node, stored: StoredCopy, wish: TurnWish) -> None:
     )
 
 
-async def _stay(node: Node, stored: StoredCopy) -> None:
-    """The engine has refused to be promoted, and its header is untouched: it follows whom it followed."""
-    config = stored.config
-    kept = tuple(each for each in config.links if each.spec.id not in _made(config))
-    fresh = replace(config, role=Role.SECONDARY, turn=None, change=None, links=kept)
-    await node.supervisor.take_down(stored)
-    node.supervisor.want(node.put(replace(stored, config=fresh)))
-
-
-def _made(config: CopyConfig) -> frozenset[bytes]:
-    """Links that came with the last turn and lead to who fed this copy."""
-    feeder = config.upstream.peer if config.upstream is not None else ""
-    return frozenset(each.spec.id for each in config.links if each.spec.peer == feeder and not each.left_for)
+def _unturned(stored: StoredCopy, wish: TurnWish) -> StoredCopy:
+    """As it was before a promotion that its engine has refused, and that an earlier node wrote down."""
+    made = {each.link for each in wish.links if not each.known}
+    kept = tuple(each for each in stored.config.links if each.spec.id not in made)
+    fresh = replace(stored.config, role=Role.SECONDARY, turn=None, change=None, whole=False, links=kept)
+    return replace(stored, config=fresh)
 
 
 def _pid(node: Node, stored: StoredCopy) -> int | None:
@@ -292,7 +286,8 @@ def _turned(node: Node, config: CopyConfig, wish: TurnWish) -> CopyConfig:
     if peer is not None:
         name = peer.name
     upstream = UpstreamIntent(follows.link, follows.epoch, follows.feeder, name, follows.wire, follows.above)
-    return replace(fresh, upstream=upstream)
+    hops = tuple(each for each in fresh.hops if each.via != follows.feeder)  # of those we are above no more
+    return replace(fresh, upstream=upstream, hops=hops)
 
 
 def _left(link: LinkIntent, wish: TurnWish) -> LinkIntent:

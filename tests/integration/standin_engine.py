@@ -3,9 +3,10 @@
 It holds the copy's lock, writes down what it was asked in DIR/asked (one JSON object per line) and writes
 "adopted" into a socket that it is handed. Once paused, its links stay so. It takes no link named `refused`,
 or as DIR/refuses says. Whatever it is, it holds everything up to sequence 7, and its links replicate; as a
-primary it is fenced as long as DIR/fenced names its last turn. A volume named `broken` makes it fail to
-start as an engine does; one named `mute` makes it hold the lock and never answer. With one named `late` it
-takes a socket, says nothing until the node has given up waiting, and serves the socket on.
+primary it is fenced as long as DIR/fenced names its last turn, and it does not start as one while there is
+DIR/unfit. A volume named `broken` makes it fail to start as an engine does; one named `mute` makes it hold
+the lock and never answer. With one named `late` it takes a socket, says nothing until the node has given up
+waiting, and serves the socket on.
 """
 
 import contextlib
@@ -40,6 +41,10 @@ class StandIn:
         names = [volume["name"] for volume in self.config["volumes"]]
         if "broken" in names:
             error = FarshoreError("faulted", "the disk is broken", next_step="mend it")
+            (self.directory / "failure.json").write_text(json.dumps(error.as_dict()))
+            raise SystemExit(1)
+        if (self.directory / "unfit").exists() and self.config["role"] == "primary":
+            error = FarshoreError("not-promotable", "it lost power", next_step="promote another one")
             (self.directory / "failure.json").write_text(json.dumps(error.as_dict()))
             raise SystemExit(1)
         (self.directory / "failure.json").unlink(missing_ok=True)

@@ -14,10 +14,22 @@ import pytest
 
 from farshore.errors import FarshoreError
 from farshore.model.options import Role
-from farshore.node import failover, gathering, links, membership, role_steps, split_brain, status, switchover
+from farshore.model.positions import Position
+from farshore.node import (
+    failover,
+    gathering,
+    hops,
+    links,
+    membership,
+    role_steps,
+    split_brain,
+    status,
+    switchover,
+    turns,
+)
 from farshore.node.links import LinkWish
 from farshore.node.switchover import Wish
-from tests.integration.chain_of_nodes import Nodes, several
+from tests.integration.chain_of_nodes import Nodes, everything, refused, several
 
 STEPS = ("turned", "fed", "noted", "pointed")
 _MOST_STEPS = 14
@@ -143,6 +155,46 @@ def test_a_switchover_that_is_cut_off_is_taken_back(tmp_path: Path, monkeypatch:
             await switchover.switchover(nodes.a, Wish("orders", "a", back))
             assert _primaries(nodes) == ["a"]
             await _fed_by(nodes, "a")
+
+    asyncio.run(scenario())
+
+
+def test_a_promotion_that_the_engine_refuses_leaves_the_copy_as_it_was(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with several(tmp_path, "abc") as nodes:
+            await links.create(nodes.a, "orders", LinkWish("b"))
+            await hops.create(nodes.a, "orders", LinkWish("c"), "b")
+            before = nodes.copy("b")
+            (stored,) = nodes.b.copies.all()
+            (stored.directory / "unfit").touch()
+            plan = await _plan(nodes, "a", switchover.switchover, "b")
+            error = await refused("not-promotable", switchover.switchover(nodes.a, Wish("orders", "b", plan)))
+            assert f"farshore switchover orders b --accept {plan}" in error.next_step
+            now = nodes.copy("b")
+            assert (now.role, now.links, now.exports) == (Role.SECONDARY, before.links, before.exports)
+            assert _primaries(nodes) == []
+            back = await _plan(nodes, "b", switchover.switchover, "a")
+            await switchover.switchover(nodes.b, Wish("orders", "a", back))
+            assert _primaries(nodes) == ["a"]
+            follows = nodes.upstream("b")
+            assert follows.peer == nodes.print_of("a")
+
+    asyncio.run(scenario())
+
+
+def test_a_drain_that_fails_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def late(_stored: object, _wish: object) -> Position:
+        raise FarshoreError("timeout", "the peers were not brought to one position")
+
+    async def scenario() -> None:
+        async with several(tmp_path, "abc") as nodes:
+            await _group(nodes)
+            before = everything(nodes)
+            plan = await _plan(nodes, "a", switchover.switchover, "b")
+            with monkeypatch.context() as patches:
+                patches.setattr(turns, "_drained", late)
+                await refused("timeout", switchover.switchover(nodes.a, Wish("orders", "b", plan)))
+            assert everything(nodes) == before
 
     asyncio.run(scenario())
 

@@ -44,7 +44,9 @@ class Roles(OnCluster):
     size: int
 
     def switch(self, asked: Host, goal: Host) -> RoleMove:
-        """A switchover over the API of a node."""
+        """A switchover over the API of a node, of a group that is in order."""
+        (now,) = self.primaries()
+        self.protected_now(self.cluster.hosts[now])
         plan = asked.node.switchover(self.group, goal.name).plan
         assert plan.refusals == ()
         moved = asked.node.switchover(self.group, goal.name, accept=plan.id)

@@ -87,6 +87,28 @@ def test_the_others_of_a_fan_out_follow_the_new_primary(roles: MakeRoles) -> Non
     assert sum(each["resent_bytes_total"] for each in a.json(made.group)["links"]) == 0
 
 
+def test_in_a_chain_the_middle_takes_over_with_what_it_feeds_and_the_end_is_refused(roles: MakeRoles) -> None:
+    made = roles(mode="sync")
+    a, b, c, group = made.a, made.b, made.c, made.group
+    a.done("link", "create", group, "c", "--via", "b")
+    b.until(group, lambda seen: [each.state for each in seen.links] == ["replicating"], "b to feed c")
+    plan = a.node.switchover(group, "c").plan
+    assert [each.code for each in plan.refusals] == ["wrong-feeder"]
+    assert f"farshore link reroute {group} c --via a" in plan.refusals[0].next
+    made.switch(a, b)
+    made.hosts.append(c)
+    made.protected(b)
+    assert sorted(each.peer for each in b.group(group).links) == ["a", "c"]
+    with b.client(group) as client, writing(client, anywhere(made.size, 5)) as load:
+        load.go_on(50)
+    made.protected(b)
+    made.equal()
+    made.switch(b, c)  # which is fed by the primary itself now
+    made.protected(c)
+    assert sorted(each.peer for each in c.group(group).links) == ["a", "b"]
+    made.equal()
+
+
 def test_a_copy_that_lacks_writes_is_not_switched_to(roles: MakeRoles) -> None:
     made = roles()
     made.a.done("pause", made.group)

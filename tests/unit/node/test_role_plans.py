@@ -8,8 +8,9 @@ from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
 from farshore.node import role_plans
 from farshore.node.plan import Plan
-from farshore.node.standings import Standing
-from tests.unit.node.standing import change, link, node_of, primary, scene, secondary, standing
+from farshore.node.standings import Fed, Standing
+from farshore.node.turn_wishes import link_id
+from tests.unit.node.standing import change, copy_of, link, node_of, primary, scene, secondary, standing
 
 
 def _codes(plan: Plan) -> list[str]:
@@ -60,7 +61,8 @@ def test_a_switchover_to_the_primary_and_without_one_is_refused() -> None:
 
 def test_a_switchover_that_was_cut_off_goes_on_or_is_taken_back() -> None:
     begun = change("switchover", "b", "a")
-    a, b = secondary("a", "b", change=begun), secondary("b", change=begun)
+    given_up = Fed(link=link_id(begun.turn, copy_of("a")).hex(), epoch=1, peer=node_of("b"), peer_name="b")
+    a, b = secondary("a", "b", change=begun, fed_by=given_up), secondary("b", change=begun)
     on = role_plans.switchover(scene(a, b), b)
     back = role_plans.switchover(scene(a, b), a)
     assert (on.refusals, back.refusals) == ((), ())
@@ -69,6 +71,14 @@ def test_a_switchover_that_was_cut_off_goes_on_or_is_taken_back() -> None:
     assert on.id != back.id
     alone = role_plans.switchover(scene(b, silent="a"), b)
     assert _codes(alone) == ["unreachable"]
+
+
+def test_a_note_of_a_change_that_never_began_promotes_nobody() -> None:
+    noted = change("switchover", "b", "a")
+    a, b = secondary("a", "c"), secondary("b", "c", change=noted)  # c was the primary since, and is lost
+    seen = scene(a, b, silent="c")
+    assert role_plans.under_way(seen, b) is None
+    assert _codes(role_plans.switchover(seen, b)) == ["wrong-state"]
 
 
 def test_a_change_of_a_copy_that_runs_as_primary_is_no_reason_to_go_on() -> None:

@@ -32,6 +32,7 @@ TO = LinkTo(
     far_copy="cd" * 16,
     options=LinkOptions(),
     consent=POSITION,
+    known=True,
 )
 TURN = TurnWish(
     group=b"g" * 16,
