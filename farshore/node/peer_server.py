@@ -23,6 +23,7 @@ from farshore.node import (
     hosting,
     links,
     pointing,
+    rejoining,
     split_brain,
     taking,
     topology,
@@ -150,6 +151,7 @@ async def _preview_copy(node: Node, peer: Peer, args: Mapping[str, Any], source:
 
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
+    rejoining.peer_is_back(node, peer)
     return {}
 
 

@@ -15,10 +15,11 @@ from typing import Final
 
 from farshore.errors import FarshoreError
 from farshore.model.options import AckLevel, Mode, Role
-from farshore.node import gathering, joining, role_steps
+from farshore.node import gathering, joining, role_steps, status
 from farshore.node.copies import StoredCopy
 from farshore.node.joining import REJOIN
 from farshore.node.node import Node
+from farshore.node.peers import Peer
 from farshore.node.standings import Scene, Standing
 from farshore.node.switchover import begun, changing_roles
 
@@ -33,6 +34,13 @@ def told(node: Node, key: str, kind: str) -> None:
     """An event of a copy's engine; returns at once."""
     if kind == FENCED:
         node.background.start(_rejoin(node, key), "a former primary")
+
+
+def peer_is_back(node: Node, peer: Peer) -> None:
+    """A node that a copy here fed, and that may hold a promoted one, answers again; returns at once."""
+    for stored in node.copies.all():
+        if any(each.spec.peer == peer.id for each in stored.config.links) or unfinished(stored):
+            told(node, stored.key, FENCED)
 
 
 def may_rejoin(scene: Scene, own: Standing) -> Standing | None:
@@ -72,6 +80,8 @@ async def _rejoin(node: Node, key: str) -> None:
 async def _once(node: Node, stored: StoredCopy) -> bool:
     """Whether there is nothing more to do. Raises FarshoreError."""
     group = stored.config.group_name
+    if not unfinished(stored) and not (await status.entry(node, stored)).get("fenced"):
+        return True
     async with changing_roles(node, group):
         scene = await gathering.scene(node, group)
         own = scene.copy(stored.key)

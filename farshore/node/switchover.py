@@ -57,7 +57,7 @@ async def switchover(node: Node, wish: Wish) -> dict[str, Any]:
         command = f"farshore switchover {wish.group} {scene.called(goal)}"
         under_way = role_plans.under_way(scene, goal)
         plan.require()
-        if under_way is None or wish.accept != under_way.plan:
+        if under_way is None or (under_way.goal, under_way.plan) != (goal.copy, wish.accept):
             plan.accepted(wish.accept, command)
         node.journal.add("switchover-begun", plan.title, group=wish.group, plan=plan.id)
         change = _change(scene, goal, wish.accept, under_way)

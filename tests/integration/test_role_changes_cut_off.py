@@ -151,6 +151,7 @@ def test_a_switchover_that_is_cut_off_is_taken_back(tmp_path: Path, monkeypatch:
             assert "no copy takes writes" in entry["why"]
             assert f"farshore switchover orders b --accept {plan}" in entry["next"]
             assert "or back: farshore switchover orders a" in entry["next"]
+            await refused("stale-plan", switchover.switchover(nodes.a, Wish("orders", "a", plan)))
             back = await _plan(nodes, "a", switchover.switchover, "a")
             await switchover.switchover(nodes.a, Wish("orders", "a", back))
             assert _primaries(nodes) == ["a"]

@@ -5,7 +5,7 @@ import pytest
 from farshore.errors import FarshoreError
 from tests.cluster import Host
 from tests.outage.writing import anywhere, writing
-from tests.roles.conftest import MakeRoles, Roles
+from tests.roles.conftest import MIB, MakeRoles, Roles
 from tests.waiting import wait_until
 
 
@@ -55,6 +55,24 @@ def test_a_lost_primary_is_replaced_and_brought_back_by_failback(roles: MakeRole
     made.protected(a)
     made.equal()
     assert [host.json(group)["change"] for host in (a, b)] == [None, None]
+
+
+def test_a_copy_that_was_never_whole_is_not_promoted_and_nothing_is_moved(roles: MakeRoles) -> None:
+    cluster = roles.cluster
+    a, b = cluster.a, cluster.b
+    cluster.group("part", {"data": "16MiB"})
+    made = Roles(cluster, "part", [a], 16 * MIB)
+    _write(made, a, 7, 300)
+    cluster.link("part", b, max_rate="64KiB/s")
+    b.engine("part")
+    a.until("part", lambda seen: seen.links[0].state == "resyncing", "the first copy to begin")
+    _lose(a, "part")
+    refused = b.farshore("failover", "part", "--dry-run")
+    assert refused.returncode == 4, refused.stderr
+    assert "not-promotable" in refused.stderr
+    assert b.group("part").role == "secondary"
+    _back(a, "part")
+    assert a.group("part").role == "primary"
 
 
 def test_a_primary_that_runs_is_not_failed_over(roles: MakeRoles) -> None:
