@@ -121,3 +121,12 @@ class Resync(Body):
     link: str | None = None
     kind: ResyncKind = Field(default=ResyncKind.UPDATE, strict=False)
     once: bool = False
+
+
+class RoleMove(Body):
+    node: str | None = None
+    """NODE or NODE/COPY."""
+    accept: str | None = Field(default=None, max_length=64)
+    """The plan's id; without it the plan is shown and nothing done."""
+    timeout: float = Field(default=30.0, ge=1, le=3600)
+    """Seconds to drain for."""

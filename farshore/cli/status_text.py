@@ -50,7 +50,8 @@ def as_json(document: Mapping[str, Any]) -> str:
 def render(document: Mapping[str, Any], *, colour: bool) -> str:
     """All groups. Raises KeyError or TypeError for a document that is none of status."""
     lines = [f"node {document['node']['name']}"]
-    for group, name in zip(document["groups"], titles(document), strict=True):
+    named = list(zip(document["groups"], titles(document), strict=True))
+    for group, name in sorted(named, key=lambda each: each[0]["health"] != "diverged"):  # the worst first
         lines += ["", *_group(group, name, colour)]
     if not document["groups"]:
         lines += ["", "no groups yet; next: farshore group create NAME --volume PATH"]
@@ -97,6 +98,9 @@ def _group(group: Mapping[str, Any], name: str, colour: bool) -> list[str]:
     lines = [head]
     if group.get("since"):
         lines.append(f"  since  {group['since']}")
+    if group.get("fenced"):
+        by = f" by {group['fenced_by']}" if group.get("fenced_by") else ""
+        lines.append(f"  fence  {paint('refused', colour)}: writes are fenced off{by}")
     lines += [f"  {word:<5}  {group[word]}" for word in ("why", "next") if group.get(word)]
     volumes = [
         (each["name"], _size(each.get("size")), _opened_as(each, colour)) for each in group.get("volumes", ())

@@ -173,6 +173,12 @@ class Group:
     sequence: int | None = None
     volumes: tuple[Volume, ...] = ()
     links: tuple[Link, ...] = ()
+    fenced: str | None = None
+    """Why a primary takes no writes any more: another copy was promoted."""
+    fenced_by: str | None = None
+    """Its node."""
+    change: dict[str, Any] | None = None
+    """A change of roles that is not done, or can be taken back: `kind`, `plan`, `to`, `from`, `next`."""
 
     def link(self, name: str) -> Link | None:
         """The link of that name."""

@@ -15,6 +15,7 @@ from typing import Any
 from farshore import config
 from farshore.client import answers, transport
 from farshore.client.documents import read
+from farshore.client.role_moves import RoleMoves
 from farshore.errors import CODES, FarshoreError
 
 _UNAFFECTED = "engines run on without their node: writes and replication are not affected"
@@ -24,7 +25,7 @@ _ATTACHING = 60.0  # seconds that the processes of a group's devices may take to
 _RESHAPING = 120.0  # seconds that engines here and at the peers may take to end and to start
 
 
-class Node:
+class Node(RoleMoves):
     """The node that `state`, `api` or the environment mean. `timeout`: seconds for each request."""
 
     def __init__(self, state: str | None = None, api: str | None = None, *, timeout: float = 60.0) -> None:

@@ -72,7 +72,7 @@ def of_link(group: str, link: LinkFacts) -> Verdict:
             return Verdict(
                 Health.DIVERGED,
                 f"{name}: {link.why or link.reason}",
-                f"farshore status {group}, then decide which copy to keep",
+                f"farshore split-brain show {group}, then decide which copy to keep",
             )
         case LinkState.FAILED:
             return Verdict(Health.FAILED, f"{name}: {link.why or link.reason}", f"farshore status {group}")
@@ -100,7 +100,9 @@ def of_group(group: str, fault: str, fenced: str, links: list[LinkFacts]) -> Ver
     if fault:
         return Verdict(Health.FAILED, fault, "replace or free the disk, then restart the engine")
     if fenced:
-        return Verdict(Health.DIVERGED, fenced, f"farshore status {group}, then decide which copy to keep")
+        return Verdict(
+            Health.DIVERGED, fenced, f"farshore split-brain show {group}, then decide which copy to keep"
+        )
     if not links:
         return Verdict(Health.UNPROTECTED, "the group has no link", f"farshore link create {group} NODE")
     verdicts = [of_link(group, link) for link in links]

@@ -121,6 +121,8 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
         **_clocks(feeder.session.liveness),
         "stopped_at": stopped.sequence if stopped is not None else None,
         "stopped_time": moment(record.stopped_time),
+        "peer_copy": record.peer_copy.hex() if record.peer_copy is not None else None,
+        "alone_since": place(record.alone_since),
         "peer_head": place(feeder.session.peer_head),
         "diverged_from": _parted(feeder, unacknowledged),
     }
@@ -253,6 +255,7 @@ def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
         "durable": secondary.durable,
         "fault": secondary.fault or None,
         "held_by": None,
+        "connected": connected,
         "usable": secondary.consistent,
         "usable_as_of": moment(_own_as_of(secondary)),
         **_promotion(secondary),

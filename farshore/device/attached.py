@@ -181,6 +181,11 @@ class AttachedVolume:
         config = self.config
         if config.identity and export.description != config.identity:
             found = export.description or "nothing"
+            if found.split()[:3] == config.identity.split()[:3]:
+                return (
+                    "another copy was the primary since this volume was attached, which holds what was"
+                    " written there: detach it, and attach it again"
+                )
             return f"another volume answers: it says {found!r}, and {config.identity!r} was attached"
         if export.size != config.size:
             return f"the export has {export.size} bytes, and the volume that was attached has {config.size}"

@@ -21,6 +21,7 @@ def addresses_of(config: CopyConfig, volumes: Mapping[int, Volume]) -> dict[Addr
     """What is to be exported where, by address. Raises FarshoreError `usage` for an unknown volume."""
     names = {each.id: each.name for each in config.volumes}
     offered: dict[Address, list[Exported]] = {}
+    turn = config.turn.id if config.turn is not None else b""
     for intent in config.exports:
         if intent.volume not in names:
             raise FarshoreError("usage", f"an export names volume {intent.volume}, which the copy lacks")
@@ -29,7 +30,7 @@ def addresses_of(config: CopyConfig, volumes: Mapping[int, Volume]) -> dict[Addr
             names[intent.volume],
             volumes[intent.volume],
             intent.read_only,
-            identity_of(config.group, intent.volume),
+            identity_of(config.group, intent.volume, turn),
         )
         if intent.unix is not None:
             offered.setdefault(("unix", intent.unix), []).append(export)

@@ -16,17 +16,13 @@ from farshore.model.options import (
     DEFAULT_HOT_EXTENTS,
     DEFAULT_REGION,
     MOST_HOT_EXTENTS,
-    AckLevel,
-    Apply,
     LinkOptions,
     LinkSpec,
-    Mode,
-    OnFull,
-    OnOutage,
-    ResyncKind,
     Role,
+    options_from_json,
 )
 from farshore.model.positions import Position
+from farshore.model.role_change import ChangeIntent, change_from_json, position_from_json
 from farshore.model.volumes import MAX_REQUEST, VolumeSpec
 
 CONFIG_VERSION = 1
@@ -170,6 +166,11 @@ class CopyConfig:
     """Of a primary: who fed it before it was promoted, and is answered so."""
     turn: TurnIntent | None = None
     """The last change of role that was decided; `role` is what it leads to."""
+    change: ChangeIntent | None = None
+    """What this turn is a part of, while that is not done."""
+    whole: bool = False
+    """Of a primary that was promoted: it had been fed in order until its feeder was lost, by one process that
+    lived on, so that it held all that a sync feeder had acknowledged (rule D6)."""
     exports: tuple[ExportIntent, ...] = ()
     export_clients: tuple[ExportClient, ...] = ()
     next_volume: int = 0
@@ -248,6 +249,8 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             reroutes=tuple(_reroute(each) for each in document.get("reroutes", ())),
             upstream=_upstream(document.get("upstream")),
             turn=_turn(document.get("turn")),
+            change=change_from_json(document.get("change")),
+            whole=bool(document.get("whole", False)),
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
             export_clients=tuple(ExportClient(**each) for each in document.get("export_clients", ())),
             next_volume=int(document.get("next_volume", 0)),
@@ -259,22 +262,6 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
     except (KeyError, TypeError, ValueError) as error:
         raise FarshoreError("state-damaged", f"copy.json is malformed: {error!r}") from error
     return config
-
-
-def options_from_json(value: dict[str, Any]) -> LinkOptions:
-    """Link options from their JSON form; raises ValueError or TypeError on anything unknown."""
-    given = dict(value)
-    for name, kind in (
-        ("mode", Mode),
-        ("ack", AckLevel),
-        ("on_outage", OnOutage),
-        ("first", ResyncKind),
-        ("on_full", OnFull),
-        ("apply", Apply),
-    ):
-        if name in given:
-            given[name] = kind(given[name])
-    return LinkOptions(**given)
 
 
 def _link(value: dict[str, Any]) -> LinkIntent:
@@ -293,7 +280,7 @@ def _link(value: dict[str, Any]) -> LinkIntent:
         asked_by=str(value.get("asked_by", "")),
         left_for=str(value.get("left_for", "")),
         peer_copy=bytes.fromhex(value.get("peer_copy", "")).hex(),
-        consent=_position(value.get("consent")),
+        consent=position_from_json(value.get("consent")),
     )
 
 
@@ -328,13 +315,6 @@ def _turn(value: dict[str, Any] | None) -> TurnIntent | None:
     if len(number) != 16 or not set(accepts) <= set(RISKS):
         raise ValueError("a turn has an id of 16 bytes and accepts known risks only")
     return TurnIntent(number, accepts)
-
-
-def _position(value: list[Any] | None) -> Position | None:
-    if value is None:
-        return None
-    generation, sequence = value
-    return Position(bytes.fromhex(generation), int(sequence))
 
 
 def _hex(value: Any) -> Any:

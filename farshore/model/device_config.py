@@ -51,9 +51,14 @@ class DeviceConfig:
     the process lives, which then reads it when it is told to `reload`."""
 
 
-def identity_of(group: bytes, volume: int) -> str:
-    """The description of an export of the volume with this id, in the group with this id."""
-    return f"farshore {group.hex()} {volume:x}"
+def identity_of(group: bytes, volume: int, turn: bytes = b"") -> str:
+    """The description of an export of the volume with this id, in the group with this id.
+
+    `turn` is the one by which the copy became the primary, if it was not so from the beginning: what caches
+    know of a volume is worth nothing once another copy was written in between, and a device that was attached
+    before then takes the export for another volume.
+    """
+    return f"farshore {group.hex()} {volume:x}" + (f" {turn.hex()}" if turn else "")
 
 
 def to_json(config: DeviceConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from farshore.model.positions import Position
 
@@ -175,3 +176,19 @@ class Timing:
     durable_every: float = 1.0
     start_grace: float = 10.0
     """How long a new boot waits for the peers of async links before writes flow (rule D5)."""
+
+
+def options_from_json(value: dict[str, Any]) -> LinkOptions:
+    """Link options from their JSON form; raises ValueError or TypeError on anything unknown."""
+    given = dict(value)
+    for name, kind in (
+        ("mode", Mode),
+        ("ack", AckLevel),
+        ("on_outage", OnOutage),
+        ("first", ResyncKind),
+        ("on_full", OnFull),
+        ("apply", Apply),
+    ):
+        if name in given:
+            given[name] = kind(given[name])
+    return LinkOptions(**given)

@@ -46,7 +46,7 @@ def network_changed(node: Node) -> None:
 
 def engine_is_up(node: Node, stored: StoredCopy) -> None:
     """A secondary that runs again can be fed again."""
-    upstream = stored.config.upstream
+    upstream = stored.upstream
     feeder = node.peers.by_id(upstream.peer) if upstream is not None else None
     if feeder is not None:
         tell_peers(node, (feeder,))

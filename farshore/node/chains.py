@@ -46,7 +46,7 @@ async def above(
 
     Raises FarshoreError `ring` for a chain of more than `most`.
     """
-    upstream = stored.config.upstream
+    upstream = stored.upstream
     if upstream is None:
         return ()
     if most <= 0:
@@ -73,7 +73,7 @@ async def above(
 
 async def let_go(node: Node, stored: StoredCopy, feeder: Peer) -> bool:
     """Whether the node that our copy takes for its feeder says that it has no such link (any more)."""
-    upstream = stored.config.upstream
+    upstream = stored.upstream
     assert upstream is not None
     which = {"group": stored.config.group.hex(), "link": upstream.link.hex()}
     try:
@@ -81,6 +81,29 @@ async def let_go(node: Node, stored: StoredCopy, feeder: Peer) -> bool:
     except FarshoreError as error:
         return error.code.name == "not-found"
     return False
+
+
+async def stands_in(node: Node, peer: Peer, stored: StoredCopy) -> bool:
+    """Whether a node that holds another copy of the group may have this one follow it in place of its feeder:
+    that one says that it feeds it no more, or neither its node nor its engine is heard any more."""
+    upstream = stored.upstream
+    if upstream is None:
+        return False
+    feeder = node.peers.by_id(upstream.peer)
+    if feeder is not None and await let_go(node, stored, feeder):
+        return True
+    try:
+        if feeder is not None:
+            await ask(node.identity, feeder, "ping", {}, _LEAST_SECONDS)
+            return False
+    except FarshoreError as error:
+        _log.info("%s, which feeds %s, is not heard: %s", feeder, stored.config.group_name, error)
+    try:
+        entry = (await stored.engine.ask("status", seconds=_LEAST_SECONDS))["group"]
+    except (FarshoreError, KeyError) as error:
+        _log.info("whether %s is still fed is not known: %s", stored.config.group_name, error)
+        return False
+    return entry.get("connected") is False
 
 
 async def tell(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +160,7 @@ def refuse_ring(group: str, chain: Sequence[Feeding], far: Peer) -> None:
 
 async def require_fed_by(node: Node, peer: Peer, stored: StoredCopy) -> None:
     """Raises FarshoreError `wrong-feeder` unless that node feeds this copy, directly or through others."""
-    upstream = stored.config.upstream
+    upstream = stored.upstream
     if upstream is not None and upstream.peer == peer.id:
         return
     if any(each.node == peer.id for each in await above(node, stored)):

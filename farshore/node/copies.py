@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import CopyConfig, from_json, to_json
+from farshore.model.copy_config import CopyConfig, UpstreamIntent, from_json, to_json
 from farshore.model.options import Role
 from farshore.node import documents
 from farshore.node.engines import EngineClient
@@ -34,6 +34,11 @@ class StoredCopy:
     @property
     def key(self) -> str:
         return self.config.copy.hex()
+
+    @property
+    def upstream(self) -> UpstreamIntent | None:
+        """Whom the copy follows; None for a primary, though one that was promoted remembers who fed it."""
+        return self.config.upstream if self.config.role is Role.SECONDARY else None
 
     @property
     def called(self) -> str:
@@ -83,6 +88,11 @@ class CopyStore:
 
     def following(self, group: bytes, link: bytes) -> StoredCopy | None:
         """The copy that this link may feed (rule B8)."""
+        found = self.answering(group, link)
+        return None if found is None or found.upstream is None else found
+
+    def answering(self, group: bytes, link: bytes) -> StoredCopy | None:
+        """The copy that answers whoever knocks with this link: it follows it, or was promoted and says so."""
         for each in self._copies.values():
             upstream = each.config.upstream
             if each.config.group == group and upstream is not None and upstream.link == link:

@@ -14,6 +14,7 @@ import resource
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from farshore.errors import FarshoreError
@@ -23,6 +24,7 @@ from farshore.node import (
     devices,
     feeds,
     log_levels,
+    rejoining,
     reshaping,
     run_directory,
     settings,
@@ -261,7 +263,10 @@ def _engine_is_up(node: Node, stored: StoredCopy, adopted: bool) -> None:
     kind, verb = ("engine-adopted", "was found running") if adopted else ("engine-started", "was started")
     node.journal.add(kind, f"the engine of {name} {verb}", group=name, copy=stored.key, pid=pid)
     if pid is not None:
-        node.background.start(feeds.follow(node.journal, stored, pid), f"events of {name}")
+        told = partial(rejoining.told, node, stored.key)
+        node.background.start(feeds.follow(node.journal, stored, pid, told), f"events of {name}")
+        if adopted or rejoining.unfinished(stored):
+            rejoining.told(node, stored.key, rejoining.FENCED)  # an earlier node may have heard of it
     announce.engine_is_up(node, stored)
 
 

@@ -194,7 +194,7 @@ def _config(
         socket=str(export.unix),
         export=volume.name,
         size=volume.size,
-        identity=identity_of(config.group, volume.id),
+        identity=identity_of(config.group, volume.id, config.turn.id if config.turn is not None else b""),
         mount=str(node.paths.device_mount(number)),
         control=str(node.paths.device_socket(number)),
         way=wish.way,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -17,8 +17,14 @@ _LEAST_SECONDS = 0.2
 _log = logging.getLogger(__name__)
 
 
-async def follow(journal: Journal, stored: StoredCopy, pid: int) -> None:
-    """Takes the events of the engine with this pid until it does not answer any more."""
+def _nobody(_kind: str) -> None:
+    """Nobody is to be told."""
+
+
+async def follow(
+    journal: Journal, stored: StoredCopy, pid: int, told: Callable[[str], None] = _nobody
+) -> None:
+    """Takes the events of the engine with this pid until it does not answer any more; `told` of each kind."""
     while True:
         since = journal.taken(stored.key, pid) + 1  # an engine takes it as the first id that is wanted
         asked = monotonic()
@@ -29,6 +35,7 @@ async def follow(journal: Journal, stored: StoredCopy, pid: int) -> None:
             events = answer["events"]
             for event in events:
                 journal.merge(stored.key, pid, _of_group(event, stored.config.group_name))
+                told(str(event["kind"]))
         except FarshoreError as error:
             _log.debug("the events of %s end: %s", stored.config.group_name, error)
             return

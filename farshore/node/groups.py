@@ -76,7 +76,7 @@ def primary(node: Node, name: str) -> StoredCopy:
     """The group's primary copy on this node. Raises FarshoreError `not-found` or `wrong-role`."""
     stored = node.copies.of_group(name)[0]
     if stored.config.role is not Role.PRIMARY:
-        upstream = stored.config.upstream
+        upstream = stored.upstream
         where = upstream.peer_name if upstream is not None and upstream.peer_name else "the other node"
         raise FarshoreError(
             "wrong-role",
@@ -143,7 +143,7 @@ def document(stored: StoredCopy) -> dict[str, Any]:
         "on_start": config.on_start,
         "volumes": [{**volume, "uri": uri(config, volume["id"])} for volume in values["volumes"]],
         "links": [link.spec.name for link in config.links],
-        "upstream": values["upstream"],
+        "upstream": values["upstream"] if stored.upstream is not None else None,
     }
 
 
@@ -217,7 +217,7 @@ async def _refuse_needed(node: Node, stored: StoredCopy) -> None:
             means="nothing was changed",
             next_step=f"farshore link delete {config.group_name} {config.links[0].spec.name}",
         )
-    feeder = node.peers.by_id(config.upstream.peer) if config.upstream is not None else None
+    feeder = node.peers.by_id(stored.upstream.peer) if stored.upstream is not None else None
     if feeder is not None and not await chains.let_go(node, stored, feeder):
         raise FarshoreError(
             "wrong-role",

@@ -16,7 +16,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from farshore.errors import FarshoreError, ProtocolError
-from farshore.model.copy_config import CopyConfig, HopIntent, LinkIntent, options_from_json
+from farshore.model.copy_config import CopyConfig, HopIntent, LinkIntent
+from farshore.model.options import options_from_json
 from farshore.node import chains, groups, intent, links, names, placement, reroutes, status, taking
 from farshore.node.copies import StoredCopy
 from farshore.node.links import LinkWish

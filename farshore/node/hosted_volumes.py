@@ -73,7 +73,7 @@ def _the_copy(node: Node, peer: Peer, wish: Shaping) -> StoredCopy:
             means="nothing was changed on either node",
             next_step=f"farshore link delete {wish.group_name} {wish.copy_name}, then make it again",
         )
-    upstream = stored.config.upstream
+    upstream = stored.upstream
     if upstream is None or upstream.peer != peer.id or stored.config.group_name != wish.group_name:
         raise FarshoreError("wrong-feeder", f"the copy is not fed by {peer.name}")
     if stored.config.links:

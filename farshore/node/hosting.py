@@ -45,7 +45,7 @@ async def place(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, An
     async with node.changing(wish.group_name):
         known = _known(node, wish, peer)
         stored = await (_create(node, wish, peer) if known is None else _adopt(node, wish, peer, known))
-    upstream = stored.config.upstream
+    upstream = stored.upstream
     epoch = upstream.epoch if upstream is not None else wish.epoch
     node.journal.add(
         "copy-placed",
@@ -74,7 +74,7 @@ async def remove(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, A
         stored = node.copies.following(group, link)
         if stored is None:
             return {"removed": False}
-        upstream = stored.config.upstream
+        upstream = stored.upstream
         # Two copies of one node may have fed it in turn, by the same link: then the epoch tells (rule B8).
         if upstream is None or upstream.peer != peer.id or 0 < epoch < upstream.epoch:
             raise FarshoreError("wrong-feeder", f"the copy is not fed by {peer.name} by that link any more")

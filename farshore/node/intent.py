@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import options_from_json
 from farshore.model.options import (
     DEFAULT_REGION,
     MAX_REGION,
@@ -21,6 +20,7 @@ from farshore.model.options import (
     LinkOptions,
     OnFull,
     OnOutage,
+    options_from_json,
 )
 from farshore.model.volumes import VolumeSpec
 from farshore.node import names

@@ -124,7 +124,7 @@ class Listener:
             _log.info("connection from %s ended: %s", source, str(error) or "too slow")
 
     async def _hand_over(self, connection: socket.socket, greeting: Preface, data: bytes) -> None:
-        stored = self._node.copies.following(greeting.group, greeting.link)
+        stored = self._node.copies.answering(greeting.group, greeting.link)
         if stored is None:
             if self._node.copies.unreadable:  # it may be one of these, and is not gone
                 raise FarshoreError("state-damaged", "no readable copy here follows that link")

@@ -17,13 +17,17 @@ from farshore.node import (
     addresses,
     announce,
     chains,
+    gathering,
     hops,
     hosted_volumes,
     hosting,
     links,
     pointing,
+    rejoining,
+    split_brain,
     taking,
     topology,
+    turns,
 )
 from farshore.node.conversation import WELCOME, Conversation
 from farshore.node.node import Node
@@ -64,7 +68,7 @@ async def _describe(node: Node, peer: Peer, args: Mapping[str, Any], source: str
     held = [
         {"group": stored.config.group.hex(), "name": stored.config.group_name, "copy": stored.key}
         for stored in node.copies.all()
-        if stored.config.upstream is not None and stored.config.upstream.peer == peer.id
+        if stored.upstream is not None and stored.upstream.peer == peer.id
     ]
     return {**node.about(), "version": __version__, "time": time.time(), "copies": held}
 
@@ -125,8 +129,29 @@ async def _leave_link(node: Node, peer: Peer, args: Mapping[str, Any], source: s
     return await taking.serve_leave(node, peer, args)
 
 
+async def _copies_stand(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await gathering.serve(node, args)
+
+
+async def _turn_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await turns.serve_turn(node, peer, args)
+
+
+async def _feed_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await turns.serve_feed(node, peer, args)
+
+
+async def _note_change(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await turns.serve_note(node, peer, args)
+
+
+async def _preview_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await split_brain.serve_preview(node, peer, args)
+
+
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
+    rejoining.peer_is_back(node, peer)
     return {}
 
 
@@ -155,6 +180,11 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "show-hops": _show_hops,
     "take-link": _take_link,
     "leave-link": _leave_link,
+    "copies-stand": _copies_stand,
+    "turn-copy": _turn_copy,
+    "feed-copy": _feed_copy,
+    "note-change": _note_change,
+    "preview-copy": _preview_copy,
     "peer-back": _peer_back,
     "topology": _topology,
     "set-address": _set_address,

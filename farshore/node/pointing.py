@@ -1,10 +1,12 @@
 """A copy here is pointed at another feeder, at a peer's request (rule B8).
 
 Only the node that feeds the copy, or one above that node as it was told when the copy was placed or pointed
-there, may do that, and only under a higher epoch. The new feeder has to be a node that this one is paired
-with. The intent is durable before the engine hears of it; the engine ends the session of the old feeder and
-meets nobody under the new epoch before its own record is durable. The volumes are not touched: what the copy
-lacks is for the new feeder and the copy to find out when they meet.
+there, may do that, and only under a higher epoch; where the feeder is gone, or says that it feeds the copy
+no more, a node with another copy of the group may have it follow that one (`chains.stands_in`). The new
+feeder has to be a node that this one is paired with. The intent is durable before the engine hears of it;
+the engine ends the session of the old feeder and meets nobody under the new epoch before its own record is
+durable. The volumes are not touched: what the copy lacks is for the new feeder and the copy to find out
+when they meet.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.copy_config import UpstreamIntent
-from farshore.node import placement, reroutes
+from farshore.node import chains, placement, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
@@ -71,7 +73,7 @@ async def whose(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, An
         group, link = placement.identifier(args["group"]), placement.identifier(args["link"])
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"a malformed question for a copy: {error!r}") from error
-    stored, upstream = _followed(node, peer, group, link)
+    stored, upstream = await _followed(node, peer, group, link)
     return {
         "copy": stored.key,
         "copy_name": stored.config.copy_name,
@@ -90,15 +92,20 @@ async def whose(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, An
 async def point(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any]:
     """`point-copy`. Raises FarshoreError; the copy follows whom it followed then."""
     wish = pointing_from_json(args)
-    stored, _ = _followed(node, peer, wish.group, wish.link)
-    group = stored.config.group_name
+    await _followed(node, peer, wish.group, wish.link)
+    return await move(node, wish, peer.name)
+
+
+async def move(node: Node, wish: Pointing, asked_by: str) -> dict[str, Any]:
+    """`point`, for whoever may. Raises FarshoreError; the copy follows whom it followed then."""
+    group = _following(node, wish.group, wish.link)[0].config.group_name
     async with node.changing(group):
-        stored, upstream = _followed(node, peer, wish.group, wish.link)
+        stored, upstream = _following(node, wish.group, wish.link)
         feeder = _new_feeder(node, wish, upstream, group)
         fresh = UpstreamIntent(wish.link, wish.epoch, feeder.id, feeder.name, upstream.wire, wish.above)
         stored = node.put(replace(stored, config=replace(stored.config, upstream=fresh)))
         await _have_it_followed(node, stored)
-    text = f"the copy of {group} here follows {feeder.name} from now on, at the wish of {peer.name}"
+    text = f"the copy of {group} here follows {feeder.name} from now on, at the wish of {asked_by}"
     node.journal.add("copy-pointed", text, group=group, peer=feeder.name, epoch=wish.epoch)
     _tell_below(node, stored)
     return {"copy": stored.key, "epoch": wish.epoch}
@@ -112,9 +119,9 @@ async def chain_changed(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict
         above = placement.fingerprints(args["above"])
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"a malformed word of a chain: {error!r}") from error
-    stored, _ = _followed(node, peer, group, link)
+    stored, _ = await _followed(node, peer, group, link)
     async with node.changing(stored.config.group_name):
-        stored, upstream = _followed(node, peer, group, link)
+        stored, upstream = await _followed(node, peer, group, link)
         if upstream.peer != peer.id:
             raise FarshoreError("wrong-feeder", f"the copy is not fed by {peer.name}")
         if upstream.above == above or node.identity.fingerprint in above:
@@ -125,27 +132,33 @@ async def chain_changed(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict
     return {}
 
 
-def _followed(node: Node, peer: Peer, group: bytes, link: bytes) -> tuple[StoredCopy, UpstreamIntent]:
+async def _followed(node: Node, peer: Peer, group: bytes, link: bytes) -> tuple[StoredCopy, UpstreamIntent]:
     """The copy that follows the link, where this peer has a say in it.
 
     Raises FarshoreError `not-found` or `wrong-feeder`.
     """
+    stored, upstream = _following(node, group, link)
+    if peer.id in (upstream.peer, *upstream.above) or await chains.stands_in(node, peer, stored):
+        return stored, upstream
+    raise FarshoreError(
+        "wrong-feeder",
+        f"the copy of {stored.config.group_name} at {node.name} is fed by"
+        f" {upstream.peer_name or 'another node'}, and {peer.name} does not feed that",
+        means="nothing was changed on any node",
+        next_step=f"run the command on {upstream.peer_name or 'the node that feeds it'}",
+    )
+
+
+def _following(node: Node, group: bytes, link: bytes) -> tuple[StoredCopy, UpstreamIntent]:
+    """Raises FarshoreError `not-found`."""
     stored = node.copies.following(group, link)
-    upstream = stored.config.upstream if stored is not None else None
+    upstream = stored.upstream if stored is not None else None
     if stored is None or upstream is None:
         raise FarshoreError(
             "not-found",
             f"no copy at {node.name} follows that link",
             means="nothing was changed there",
             next_step="make a new link to that node; --first digest compares what is there already",
-        )
-    if peer.id not in (upstream.peer, *upstream.above):
-        raise FarshoreError(
-            "wrong-feeder",
-            f"the copy of {stored.config.group_name} at {node.name} is fed by"
-            f" {upstream.peer_name or 'another node'}, and {peer.name} does not feed that",
-            means="nothing was changed on any node",
-            next_step=f"run the command on {upstream.peer_name or 'the node that feeds it'}",
         )
     return stored, upstream
 
@@ -190,7 +203,7 @@ async def _have_it_followed(node: Node, stored: StoredCopy) -> None:
 
 def _tell_below(node: Node, stored: StoredCopy) -> None:
     """Has the nodes that this copy feeds know who is above them now. Their copies work without knowing."""
-    upstream = stored.config.upstream
+    upstream = stored.upstream
     if upstream is None:
         return
     above = [upstream.peer, *upstream.above][: placement.MOST_ABOVE]

@@ -15,7 +15,7 @@ from typing import Any
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, LinkIntent
 from farshore.model.options import Health, LinkState, Reason, Role, Writes
-from farshore.node import device_states, reroutes
+from farshore.node import device_states, reroutes, role_changes
 from farshore.node.copies import StoredCopy
 from farshore.node.groups import uri
 from farshore.node.node import Node
@@ -98,7 +98,8 @@ def _completed(stored: StoredCopy, found: dict[str, Any]) -> dict[str, Any]:
         if link.spec.name not in by_name:
             shown.append(by_name.setdefault(link.spec.name, _silent_link(link, None)))
         by_name[link.spec.name] |= _rerouted(config, link)
-    return reroutes.show(config, {**found, "links": shown, "hops": _hops(config)})
+    shown_so_far = {**found, "links": shown, "hops": _hops(config)}
+    return role_changes.show(stored, reroutes.show(config, shown_so_far))
 
 
 def _rerouted(config: CopyConfig, link: LinkIntent) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def _silent(node: Node, stored: StoredCopy, error: FarshoreError) -> dict[str, A
         "links": [_silent_link(link, standing) | _rerouted(config, link) for link in config.links],
         "hops": _hops(config),
     }
-    return reroutes.show(config, shown)
+    return role_changes.show(stored, reroutes.show(config, shown))
 
 
 def _silent_link(link: LinkIntent, standing: tuple[LinkState, Reason] | None) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from farshore.errors import FarshoreError, ProtocolError
-from farshore.model.copy_config import LinkIntent, options_from_json
-from farshore.model.options import LinkOptions, LinkSpec, ResyncKind, Role
+from farshore.model.copy_config import LinkIntent
+from farshore.model.options import LinkOptions, LinkSpec, ResyncKind, Role, options_from_json
 from farshore.node import chains, groups, intent, links, names, placement
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node

@@ -81,7 +81,7 @@ async def _copy(node: Node, stored: StoredCopy) -> dict[str, Any]:
                 "left_for": reroutes.replaced_by(config, link) or None,
             }
         )
-    upstream = config.upstream
+    upstream = stored.upstream
     return {
         "group": config.group.hex(),
         "node": node.name,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import ExportIntent
+from farshore.model.copy_config import ExportIntent, TurnIntent
 from tests.device.attaching import Attached, open_direct
 from tests.device.conftest import SIZE, MakeDevice
 from tests.integration.conftest import Sites
@@ -147,7 +147,7 @@ def test_a_device_can_be_made_and_taken_off_while_there_is_no_engine(
     assert device.detach() == 0
 
 
-@pytest.mark.parametrize("change", ["another volume", "another size", "read only"])
+@pytest.mark.parametrize("change", ["another volume", "another size", "read only", "promoted anew"])
 def test_nothing_is_sent_to_what_is_not_the_volume(
     change: str, engine: Engine, sites: Sites, attach: MakeDevice
 ) -> None:
@@ -168,7 +168,8 @@ def test_nothing_is_sent_to_what_is_not_the_volume(
         _write(path, 3)
     assert not any(sites.image("a", "data").read_bytes()[2 * _PAGE :])
     other.terminate()
-    engine.write_intent(replace(engine.config, exports=(ExportIntent(1, unix=device.config.socket),)))
+    exports = (ExportIntent(1, unix=device.config.socket),)
+    engine.write_intent(replace(engine.config, exports=exports, turn=None))
     engine.start()
     device.wait_for("attached")
     assert _write(path, 4) == _PAGE
@@ -181,6 +182,9 @@ def _other_engine(change: str, engine: Engine, sites: Sites) -> Engine:
         engine.write_intent(replace(engine.config, exports=exports))
         return engine
     config = engine.config
+    if change == "promoted anew":
+        engine.write_intent(replace(config, turn=TurnIntent(b"t" * 16)))
+        return engine
     size = SIZE if change == "another volume" else SIZE // 2
     volumes = sites.volumes("other", {"data": size})
     other = replace(

@@ -2,9 +2,11 @@
 
 It holds the copy's lock, writes down what it was asked in DIR/asked (one JSON object per line) and writes
 "adopted" into a socket that it is handed. Once paused, its links stay so. It takes no link named `refused`,
-or as DIR/refuses says. A volume named `broken` makes it fail to start as an engine does; one named `mute`
-makes it hold the lock and never answer. With one named `late` it takes a socket, says nothing until the node
-has given up waiting, and serves the socket on.
+or as DIR/refuses says. Whatever it is, it holds everything up to sequence 7, and its links replicate; as a
+primary it is fenced as long as DIR/fenced names its last turn, and it does not start as one while there is
+DIR/unfit. A volume named `broken` makes it fail to start as an engine does; one named `mute` makes it hold
+the lock and never answer. With one named `late` it takes a socket, says nothing until the node has given up
+waiting, and serves the socket on.
 """
 
 import contextlib
@@ -39,6 +41,10 @@ class StandIn:
         names = [volume["name"] for volume in self.config["volumes"]]
         if "broken" in names:
             error = FarshoreError("faulted", "the disk is broken", next_step="mend it")
+            (self.directory / "failure.json").write_text(json.dumps(error.as_dict()))
+            raise SystemExit(1)
+        if (self.directory / "unfit").exists() and self.config["role"] == "primary":
+            error = FarshoreError("not-promotable", "it lost power", next_step="promote another one")
             (self.directory / "failure.json").write_text(json.dumps(error.as_dict()))
             raise SystemExit(1)
         (self.directory / "failure.json").unlink(missing_ok=True)
@@ -98,7 +104,7 @@ class StandIn:
                 {"name": link["spec"]["name"], "state": standing[0], "reason": standing[1]}
                 for link in config["links"]
             ]
-            return {"group": {**names, "health": "protected", "links": links}}
+            return {"group": {**names, "health": "protected", "links": links, **self.standing()}}
         if request.op == "reload":
             fresh = json.loads((self.directory / "copy.json").read_text())
             refuses = self.directory / "refuses"
@@ -123,11 +129,31 @@ class StandIn:
                     {"name": "b", "position": position, "time": "2026-01-01T00:00:00Z", "drained": True}
                 ]
             }
+        if request.op == "drain":
+            durable = [{"name": link["spec"]["name"], "durable": 7} for link in config["links"]]
+            return {"position": {"generation": "00" * 16, "sequence": 7}, "links": durable}
         if request.op == "resync":
             return {"links": [link["spec"]["name"] for link in config["links"]]}
         if request.op == "stop":
             self.stopping = True
         return {}
+
+    def standing(self) -> dict[str, Any]:
+        """What an engine says of its role."""
+        turn = (self.config.get("turn") or {}).get("id")
+        fenced, primary = self.directory / "fenced", self.config["role"] == "primary"
+        fence = fenced.exists() and fenced.read_text() == str(turn)
+        return {
+            "turn": turn,
+            "generation": "00" * 16,
+            "sequence": 7,
+            "durable": 7,
+            "writes": "flowing" if primary and not fence else "refused",
+            "fenced": "another one was promoted" if primary and fence else None,
+            "promotable": True,
+            "usable_as_of": "2026-01-01T00:00:00Z",
+            "connected": False,
+        }
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def test_what_need_not_be_said_has_a_value() -> None:
 
 def test_an_identity_names_group_and_volume() -> None:
     assert identity_of(bytes(15) + b"\xff", 26) == "farshore 000000000000000000000000000000ff 1a"
+    assert identity_of(bytes(16), 1, b"\x07" * 16) == f"farshore {'00' * 16} 1 {'07' * 16}"
 
 
 @pytest.mark.parametrize(

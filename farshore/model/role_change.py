@@ -1,0 +1,59 @@
+"""A change of roles that several copies are a part of, as each of them has it in its intent until it is
+done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from farshore.model.options import LinkOptions, options_from_json
+from farshore.model.positions import Position
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeIntent:
+    """A change of roles that begins or ends at this copy, until it is done, or committed; of no concern to
+    the engine. Every copy that it concerns and that could be told has it."""
+
+    kind: str
+    """`switchover`, `failover`, `failback`, `split-brain`, `rejoin`."""
+    plan: str
+    """Id of the plan that was accepted; empty where none was needed."""
+    turn: bytes
+    """The turn by which the goal becomes the primary, or by which a copy follows it."""
+    goal: str
+    """Id of the copy that is to be the primary, in hex."""
+    goal_name: str
+    """Its node's name."""
+    other: str
+    """Id of the copy that gives the role up, or is made equal to the goal; empty where it is not known."""
+    other_name: str
+    began: float
+    """Seconds since the epoch."""
+    options: LinkOptions = field(default_factory=LinkOptions)
+    """Of the link that feeds the other copy when this is done."""
+    drained: Position | None = None
+    """Up to there everything that was acknowledged is durable at the goal, and nothing was since."""
+
+
+def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
+    """The inverse of `asdict` with ids as hex; raises KeyError, TypeError or ValueError."""
+    if value is None:
+        return None
+    words = {name: str(value[name]) for name in ("kind", "plan", "goal", "goal_name", "other", "other_name")}
+    return ChangeIntent(
+        turn=bytes.fromhex(value["turn"]),
+        began=float(value["began"]),
+        options=options_from_json(dict(value["options"])),
+        drained=position_from_json(value.get("drained")),
+        **words,
+    )
+
+
+def position_from_json(value: list[Any] | None) -> Position | None:
+    """Of `[generation in hex, sequence]`; raises TypeError or ValueError."""
+    if value is None:
+        return None
+    generation, sequence = value
+    return Position(bytes.fromhex(generation), int(sequence))

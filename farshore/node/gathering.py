@@ -1,0 +1,155 @@
+"""Asks every node how its copies of a group stand, all side by side and for a short time only.
+
+Whoever names a group's id, 128 random bits, has a copy of it. Nodes that hold none, as far as those that
+answer know, are not missed when they are silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from farshore.errors import FarshoreError, ProtocolError
+from farshore.model.copy_config import CopyConfig, LinkIntent
+from farshore.node import placement, reroutes, standings, status
+from farshore.node.copies import StoredCopy
+from farshore.node.node import Node
+from farshore.node.peer_client import ask
+from farshore.node.peers import Peer
+from farshore.node.placement import VolumeShape
+from farshore.node.standings import Fed, LinkStanding, Scene, Silent, Standing
+
+ASK_SECONDS: Final = 6.0
+_MOST: Final = 64
+"""Copies of a group at one node."""
+_SAID: Final = (
+    "turn",
+    "generation",
+    "sequence",
+    "durable",
+    "writes",
+    "fault",
+    "fenced",
+    "promotable",
+    "promotable_why",
+    "promotable_risk",
+    "usable_position",
+    "usable_as_of",
+    "newest_write_at",
+    "connected",
+)
+_SAID_OF_LINK: Final = ("state", "dirty_bytes", "peer_head", "peer_copy", "alone_since")
+
+
+async def scene(node: Node, group: str) -> Scene:
+    """All copies of a group of which one is here. Raises FarshoreError `not-found`."""
+    own = node.copies.of_group(group)
+    number = own[0].config.group
+    here, heard = await asyncio.gather(
+        asyncio.gather(*(standing(node, stored) for stored in own)),
+        asyncio.gather(*(_heard(node, peer, number) for peer in node.peers.all())),
+    )
+    copies = [*here, *[each for answer in heard if isinstance(answer, list) for each in answer]]
+    silent = [answer for answer in heard if isinstance(answer, Silent)]
+    return Scene(
+        group=group,
+        number=number.hex(),
+        here=node.identity.fingerprint,
+        copies=tuple(copies),
+        silent=tuple(each for each in silent if each.node in _named(copies)),
+    )
+
+
+async def serve(node: Node, args: Mapping[str, Any]) -> dict[str, Any]:
+    """`copies-stand`: how our copies of a group stand, for whoever names its id. Raises FarshoreError."""
+    try:
+        number = placement.identifier(args["group"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"a malformed question for copies: {error!r}") from error
+    own = [stored for stored in node.copies.all() if stored.config.group == number]
+    found = await asyncio.gather(*(standing(node, stored) for stored in own))
+    return {"copies": [each.to_json() for each in found]}
+
+
+async def standing(node: Node, stored: StoredCopy) -> Standing:
+    """One copy of this node."""
+    config, entry = stored.config, await status.entry(node, stored)
+    seen = node.supervisor.seen(stored.key)
+    acts = entry.get("role") if seen is not None and seen.running and not entry.get("code") else None
+    shown = {each.get("name"): each for each in entry.get("links") or ()}
+    return Standing(
+        node=node.identity.fingerprint,
+        node_name=node.name,
+        copy=stored.key,
+        copy_name=config.copy_name,
+        role=config.role.value,
+        acts=acts,
+        whole=config.whole,
+        fed_by=_fed(config),
+        links=tuple(_link(config, link, shown.get(link.spec.name, {})) for link in config.links),
+        volumes=tuple(VolumeShape(each.id, each.name, each.size) for each in config.volumes),
+        on_start=config.on_start,
+        ignored=tuple(each.id for each in config.volumes if each.outage == "ignore"),
+        attached=tuple(
+            each.config.volume for each in node.devices.all() if each.config.group == config.group_name
+        ),
+        paired=tuple(peer.id for peer in node.peers.all()),
+        change=config.change,
+        resync_open=None if acts is None else bool(entry.get("resync_open")),
+        **{key: entry.get(key) for key in _SAID},
+    )
+
+
+def _fed(config: CopyConfig) -> Fed | None:
+    upstream = config.upstream
+    if upstream is None:
+        return None
+    return Fed(
+        link=upstream.link.hex(),
+        epoch=upstream.epoch,
+        peer=upstream.peer,
+        peer_name=upstream.peer_name,
+        wire=upstream.wire,
+    )
+
+
+def _link(config: CopyConfig, link: LinkIntent, seen: Mapping[str, Any]) -> LinkStanding:
+    said: dict[str, Any] = {key: seen.get(key) for key in _SAID_OF_LINK}
+    parted = seen.get("diverged_from") or {}
+    options = link.spec.options
+    return LinkStanding(
+        id=link.spec.id.hex(),
+        name=link.spec.name,
+        peer=link.spec.peer,
+        peer_name=link.peer_name,
+        epoch=link.spec.epoch,
+        mode=options.mode.value,
+        ack=options.ack.value,
+        left_for=reroutes.replaced_by(config, link),
+        options=asdict(options),
+        own_bytes=parted.get("own_bytes"),
+        fork=parted.get("fork"),
+        **{**said, "peer_copy": said["peer_copy"] or link.peer_copy or None},
+    )
+
+
+async def _heard(node: Node, peer: Peer, number: bytes) -> list[Standing] | Silent:
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            answer = await ask(node.identity, peer, "copies-stand", {"group": number.hex()}, ASK_SECONDS)
+        said = list(answer["copies"])[:_MOST]
+        return [standings.from_json(each, peer.id, peer.name) for each in said]
+    except TimeoutError:
+        return Silent(peer.id, peer.name, f"no answer within {ASK_SECONDS:g} s")
+    except FarshoreError as error:
+        return Silent(peer.id, peer.name, error.what)
+    except (KeyError, TypeError) as error:
+        return Silent(peer.id, peer.name, f"its answer is malformed: {error!r}")
+
+
+def _named(copies: list[Standing]) -> set[str]:
+    """Nodes of which some copy says that they feed it or are fed by it."""
+    named = {copy.fed_by.peer for copy in copies if copy.fed_by is not None}
+    return named | {link.peer for copy in copies for link in copy.links}

@@ -1,0 +1,108 @@
+"""A copy that was a primary, or contradicts one, is made to follow another copy, with a plan's consent (D6,
+D7).
+
+Order: (1) the loser becomes a secondary of the copy that is kept, durably: from then on it takes no writes,
+and tells nobody but that one what it may hold that others lack; (2) the kept one gets, or raises, the link
+to it, with consent to overwrite exactly the head at which the loser's history now ends. Cut off between the
+two the loser waits, and the same command goes on. What differs, and only that, is then copied by the link's
+resync.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from farshore.errors import FarshoreError
+from farshore.model.options import LinkOptions
+from farshore.model.role_change import ChangeIntent
+from farshore.node import role_steps
+from farshore.node.node import Node
+from farshore.node.standings import LinkStanding, Scene, Standing
+from farshore.node.turn_wishes import FeedWish, Following, LinkTo, link_id
+
+REJOIN: Final = "rejoin"
+"""The kind of change by which a former primary follows a promoted copy by itself."""
+
+
+async def join(node: Node, scene: Scene, loser: Standing, keep: Standing, change: ChangeIntent) -> Standing:
+    """Has `loser` follow `keep`; how it stands then. Raises FarshoreError."""
+    link = keep.link_to(loser)
+    number = link_id(change.turn, loser.copy) if link is None else bytes.fromhex(link.id)
+    options = _options(link, loser.link_to(keep), change)
+    known, epoch = loser.fed_by, 0 if link is None else link.epoch
+    follows_now = not loser.primary and known is not None and bytes.fromhex(known.link) == number
+    if known is not None and follows_now and known.peer == keep.node and loser.alive:
+        epoch = known.epoch
+    else:
+        epoch = max(epoch, known.epoch if known is not None else 0) + 1
+        follows = Following(link=number, epoch=epoch, feeder=keep.node, wire=options.wire)
+        loser = await role_steps.turned(
+            node,
+            loser,
+            role_steps.demotion(
+                scene, loser, change.turn, follows, gone=_gone(scene, loser, keep), change=change
+            ),
+        )
+    if loser.head is None:
+        raise FarshoreError(
+            "wrong-state",
+            f"where the copy at {scene.called(loser)} stands is not known: its engine does not answer",
+            means="it takes no writes any more, and is not copied over before that is known",
+            next_step=f"farshore status {scene.group}, at {loser.node_name}",
+        )
+    to = LinkTo(
+        link=number,
+        epoch=epoch,
+        name=loser.node_name if link is None else link.name,
+        far=loser.node,
+        far_name=loser.node_name,
+        far_copy=loser.copy,
+        options=options,
+        consent=loser.head,
+    )
+    group, copy = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
+    noted = None if change.kind == REJOIN else change  # which leaves a failover to be committed as it is
+    await role_steps.fed(node, keep, FeedWish(group=group, copy=copy, link=to, change=noted))
+    return loser
+
+
+async def bring_along(
+    node: Node, scene: Scene, keep: Standing, loser: Standing, change: ChangeIntent
+) -> list[str]:
+    """Has the copies that the loser fed follow the kept one as well; the names of those that do not."""
+    untold = []
+    for copy, link in role_steps.siblings(scene, keep, loser):
+        known = next((each for each in keep.links if each.id == link.link.hex()), None)
+        followed = copy.fed_by is not None and copy.fed_by.peer == keep.node
+        if followed and known is not None and known.epoch == link.epoch and not known.left_for:
+            continue
+        number, primary = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
+        wish = FeedWish(group=number, copy=primary, link=replace(link, consent=copy.head), change=change)
+        try:
+            await role_steps.pointed(node, scene, copy, keep, link)
+            await role_steps.fed(node, keep, wish)
+        except FarshoreError as error:
+            text = f"{scene.called(copy)} does not follow {scene.called(keep)}: {error.what}"
+            node.journal.add("copy-not-pointed", text, group=scene.group, peer=copy.node_name)
+            untold.append(scene.called(copy))
+    return untold
+
+
+def _options(link: LinkStanding | None, back: LinkStanding | None, change: ChangeIntent) -> LinkOptions:
+    """As the link was by which the loser fed the other, where that is known; the wire stays a link's own."""
+    if back is not None:
+        options = role_steps.options_of(back)
+        return options if link is None else replace(options, wire=role_steps.options_of(link).wire)
+    return change.options if link is None else role_steps.options_of(link)
+
+
+def _gone(scene: Scene, loser: Standing, keep: Standing) -> tuple[bytes, ...]:
+    """The loser's links that lead to the kept copy, or that this one feeds by now."""
+    taken = {each.id for each in keep.links if not each.left_for}
+    back = loser.link_to(keep)
+    return tuple(
+        bytes.fromhex(each.id)
+        for each in loser.links
+        if each.id in taken or (back is not None and each.id == back.id)
+    )

@@ -1,0 +1,99 @@
+"""Why a change of roles is refused: each with a code of the catalogue and the next command. Pure."""
+
+from __future__ import annotations
+
+from farshore.model.copy_config import DOUBTFUL
+from farshore.model.options import LinkState, Writes
+from farshore.node.plan import Refusal
+from farshore.node.standings import LinkStanding, Scene, Standing
+
+
+def no_switchover(
+    scene: Scene, goal: Standing, primary: Standing | None, link: LinkStanding | None
+) -> list[Refusal]:
+    """Why the role cannot move without a loss; empty where it can."""
+    there, group = scene.called(goal), scene.group
+    if primary is None or goal.primary:
+        return [no_one_primary(scene, goal)]
+    here = scene.called(primary)
+    if not primary.alive:
+        what = f"the engine of the primary at {here} does not answer"
+        return [Refusal("wrong-state", what, f"farshore failover {group} {there}, at {there}")]
+    found = []
+    if primary.fenced or primary.fault:
+        what = f"the primary at {here} takes no writes: {primary.fenced or primary.fault}"
+        found.append(Refusal("wrong-state", what, f"farshore status {group}"))
+    if link is None or goal.fed_by is None or goal.fed_by.peer != primary.node:
+        fed = goal.fed_by.peer_name if goal.fed_by is not None else "nobody"
+        what = f"{there} is fed by {fed}, and not by the primary itself"
+        step = f"farshore link reroute {group} {goal.copy_name} --via {here}, at {here}"
+        return [*found, Refusal("wrong-feeder", what, step)]
+    if link.state != LinkState.REPLICATING.value:
+        what = f"{there} lacks writes of {here}: link {link.name} is {link.state or 'not known'}"
+        found.append(Refusal("wrong-state", what, f"farshore wait {group} --for replicating, at {here}"))
+    elif goal.promotable is False:
+        what = f"the copy at {there} cannot be promoted: {goal.promotable_why}"
+        found.append(Refusal("not-promotable", what, f"farshore status {group}"))
+    if primary.node not in goal.paired:
+        found.append(unpaired(goal, primary))
+    if set(primary.volumes) != set(goal.volumes):
+        what = f"{here} and {there} have other volumes"
+        found.append(Refusal("size-mismatch", what, f"farshore group show {group}, on both nodes"))
+    if primary.attached:
+        found.append(attached(scene, primary))
+    return found
+
+
+def no_failover(scene: Scene, goal: Standing, old: Standing | None) -> list[Refusal]:
+    there, group = scene.called(goal), scene.group
+    if goal.primary:
+        what = f"the copy at {there} is a primary already"
+        return [Refusal("wrong-state", what, f"farshore status {group}")]
+    if len(scene.primaries) > 1:
+        return [no_one_primary(scene, goal)]
+    if old is not None and old.alive and not old.fault:
+        what = f"the primary at {scene.called(old)} runs, writes are {old.writes or Writes.FLOWING.value}"
+        return [Refusal("wrong-state", what, f"farshore switchover {group} {there}")]
+    if not goal.alive:
+        what = f"the engine of the copy at {there} does not answer"
+        return [Refusal("wrong-state", what, f"farshore status {group}, at {there}")]
+    if goal.promotable is False and not doubtful(goal):
+        what = f"the copy at {there} cannot be promoted: {goal.promotable_why}"
+        best = scene.most_advanced
+        step = f"farshore failover {group} {scene.called(best)}" if best else f"farshore status {group}"
+        return [Refusal("not-promotable", what, step)]
+    if goal.connected and old is None:
+        fed = goal.fed_by.peer_name if goal.fed_by is not None else "its feeder"
+        what = f"the engine of {fed} still feeds {there}; only its node does not answer"
+        return [Refusal("wrong-state", what, f"farshore doctor {fed}; then farshore switchover {group}")]
+    return []
+
+
+def no_one_primary(scene: Scene, goal: Standing) -> Refusal:
+    group = scene.group
+    if scene.primary is not None and scene.primary.copy == goal.copy:
+        what = f"the copy at {scene.called(goal)} is the primary already"
+        return Refusal("wrong-state", what, f"farshore status {group}")
+    if len(scene.primaries) > 1:
+        names = " and ".join(scene.called(each) for each in scene.primaries)
+        return Refusal(
+            "diverged", f"{group} has two primaries, {names}", f"farshore split-brain show {group}"
+        )
+    silent = ", ".join(each.name for each in scene.silent)
+    what = f"no primary of {group} is known" + (f"; silent: {silent}" if silent else "")
+    return Refusal("wrong-state", what, f"farshore failover {group} {scene.called(goal)}")
+
+
+def unpaired(one: Standing, other: Standing) -> Refusal:
+    what = f"{one.node_name} is not paired with {other.node_name}"
+    return Refusal("wrong-state", what, "pair the two: farshore node invite on one, farshore node join")
+
+
+def attached(scene: Scene, copy: Standing) -> Refusal:
+    what = f"volumes of {scene.group} are attached as devices at {copy.node_name}: {', '.join(copy.attached)}"
+    return Refusal("in-use", what, f"farshore device detach {scene.group}, at {copy.node_name}")
+
+
+def doubtful(copy: Standing) -> bool:
+    """Rule B3: nothing stands against a promotion but that it may hold its newest writes in part."""
+    return copy.promotable_risk == DOUBTFUL

@@ -1,0 +1,1 @@
+"""Roles that move between real nodes: by a plan, without one, and back."""

@@ -1,0 +1,240 @@
+"""Plans say what is done and lost, refuse what may not be, and are bound to what they rest on."""
+
+from dataclasses import replace
+
+import pytest
+
+from farshore.errors import FarshoreError
+from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
+from farshore.node import role_plans
+from farshore.node.plan import Plan
+from farshore.node.standings import Fed, Standing
+from farshore.node.turn_wishes import link_id
+from tests.unit.node.standing import change, copy_of, link, node_of, primary, scene, secondary, standing
+
+
+def _codes(plan: Plan) -> list[str]:
+    return [each.code for each in plan.refusals]
+
+
+# -- switchover ---------------------------------------------------------------------------------
+
+
+def test_a_switchover_loses_nothing_and_names_the_others_that_move() -> None:
+    a, b, c = primary(far="bc"), secondary("b"), secondary("c")
+    plan = role_plans.switchover(scene(a, b, c), b)
+    assert (plan.refusals, plan.lost, plan.goal) == ((), (), "b")
+    assert any("c is fed by b in place of a" in each for each in plan.steps)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "code"),
+    [
+        (primary(acts=None), secondary(), "wrong-state"),
+        (primary(fenced="promoted"), secondary(), "wrong-state"),
+        (primary(fault="the disk is broken"), secondary(), "wrong-state"),
+        (primary(links=(link("b", state="resyncing"),)), secondary(), "wrong-state"),
+        (primary(links=(link("b", state="queuing"),)), secondary(), "wrong-state"),
+        (primary(), secondary(promotable=False, promotable_why="it is blank"), "not-promotable"),
+        (primary(), secondary(paired=()), "wrong-state"),
+        (primary(), secondary(volumes=()), "size-mismatch"),
+        (primary(attached=("data",)), secondary(), "in-use"),
+        (primary(), secondary(feeder="c"), "wrong-feeder"),
+        (primary(), primary("b", ""), "diverged"),
+    ],
+)
+def test_a_switchover_that_could_lose_something_is_refused(a: Standing, b: Standing, code: str) -> None:
+    plan = role_plans.switchover(scene(a, b), b)
+    assert code in _codes(plan)
+    with pytest.raises(FarshoreError) as caught:
+        plan.require()
+    assert caught.value.next_step
+
+
+def test_a_switchover_to_the_primary_and_without_one_is_refused() -> None:
+    a, b = primary(), secondary()
+    assert _codes(role_plans.switchover(scene(a, b), a)) == ["wrong-state"]
+    plan = role_plans.switchover(scene(b, silent="a"), b)
+    assert _codes(plan) == ["wrong-state"]
+    assert plan.refusals[0].next_step == "farshore failover orders b"
+
+
+def test_a_switchover_that_was_cut_off_goes_on_or_is_taken_back() -> None:
+    begun = change("switchover", "b", "a")
+    given_up = Fed(link=link_id(begun.turn, copy_of("a")).hex(), epoch=1, peer=node_of("b"), peer_name="b")
+    a, b = secondary("a", "b", change=begun, fed_by=given_up), secondary("b", change=begun)
+    on = role_plans.switchover(scene(a, b), b)
+    back = role_plans.switchover(scene(a, b), a)
+    assert (on.refusals, back.refusals) == ((), ())
+    assert "goes on" in on.title
+    assert "taken back" in back.title
+    assert on.id != back.id
+    alone = role_plans.switchover(scene(b, silent="a"), b)
+    assert _codes(alone) == ["unreachable"]
+
+
+def test_a_note_of_a_change_that_never_began_promotes_nobody() -> None:
+    noted = change("switchover", "b", "a")
+    a, b = secondary("a", "c"), secondary("b", "c", change=noted)  # c was the primary since, and is lost
+    seen = scene(a, b, silent="c")
+    assert role_plans.under_way(seen, b) is None
+    assert _codes(role_plans.switchover(seen, b)) == ["wrong-state"]
+
+
+def test_a_change_of_a_copy_that_runs_as_primary_is_no_reason_to_go_on() -> None:
+    begun = change("switchover", "b", "a")
+    a, b = primary(), secondary(change=begun)  # it was noted at b, and a was never told
+    assert role_plans.under_way(scene(a, b), b) is None
+    assert role_plans.switchover(scene(a, b), b).refusals == ()
+
+
+# -- failover -----------------------------------------------------------------------------------
+
+
+def test_a_failover_says_what_is_lost_as_of_the_last_contact() -> None:
+    plan = role_plans.failover(scene(secondary(), silent="a"), secondary())
+    assert plan.refusals == ()
+    assert plan.lost[0].startswith(
+        "at least, as of the last contact: what was acknowledged at a after 2026-01"
+    )
+    assert any("does not answer" in each for each in plan.warnings)
+
+
+def test_a_failover_recommends_the_most_advanced_copy_and_names_what_another_one_lacks() -> None:
+    b, c = secondary(sequence=90), secondary("c", sequence=100)
+    seen = scene(b, c, silent="a")
+    assert seen.most_advanced == c
+    lost = role_plans.failover(seen, b).lost
+    assert any("10 writes that c holds and b lacks" in each for each in lost)
+    assert not any("writes that b holds" in each for each in role_plans.failover(seen, c).lost)
+
+
+@pytest.mark.parametrize(
+    ("b", "code"),
+    [
+        (secondary(promotable=False, promotable_why="a resync has overwritten part of it"), "not-promotable"),
+        (secondary(acts=None), "wrong-state"),
+        (secondary(connected=True), "wrong-state"),
+        (primary("b", ""), "wrong-state"),
+    ],
+)
+def test_a_copy_that_cannot_be_the_primary_is_not_promoted(b: Standing, code: str) -> None:
+    assert _codes(role_plans.failover(scene(b, silent="a"), b)) == [code]
+
+
+def test_a_primary_that_runs_is_not_replaced_and_one_whose_engine_is_gone_is() -> None:
+    b = secondary()
+    assert _codes(role_plans.failover(scene(primary(), b), b)) == ["wrong-state"]
+    plan = role_plans.failover(scene(primary(acts=None), b), b)
+    assert plan.refusals == ()
+    assert "is to be a secondary, durably" in plan.steps[0]
+    assert role_plans.failover(scene(primary(fault="EIO"), b), b).refusals == ()
+
+
+def test_a_copy_that_is_no_prefix_perhaps_is_promoted_by_a_plan_that_says_so_only() -> None:
+    doubted = secondary(promotable=False, promotable_why="its machine lost power", promotable_risk=DOUBTFUL)
+    plan = role_plans.failover(scene(doubted, silent="a"), doubted)
+    assert (plan.refusals, plan.accepts) == ((), (DOUBTFUL,))
+    assert any("its machine lost power" in each for each in plan.lost)
+    open_ = secondary(promotable=False, promotable_why="a resync is open", promotable_risk=UNPROTECTED)
+    assert _codes(role_plans.failover(scene(open_, silent="a"), open_)) == ["not-promotable"]
+
+
+# -- two copies that were written ---------------------------------------------------------------
+
+
+FENCED = primary(fenced="the copy at the peer is the primary", sequence=105)
+PROMOTED = primary(
+    "b",
+    "",
+    fed_by=secondary().fed_by,
+    change=change("failover", "b", "a"),
+    links=(link("a", state="logging"),),
+)
+
+
+def test_failback_overwrites_what_was_written_at_the_one_that_comes_back_by_a_plan_only() -> None:
+    plan = role_plans.failback(scene(FENCED, PROMOTED), FENCED)
+    assert (plan.refusals, plan.accepts) == ((), (UNPROTECTED,))
+    assert "what was written at a" in plan.lost[0]
+    follows = secondary("a", "b", fed_by=replace(secondary("a", "b").fed_by, link=link("a").id))  # type: ignore[type-var]
+    plan = role_plans.failback(scene(follows, PROMOTED), follows)
+    assert (plan.refusals, plan.lost, plan.accepts) == ((), (), ())
+    stranger = secondary("a", "d")
+    assert _codes(role_plans.failback(scene(stranger, PROMOTED), stranger)) == ["wrong-feeder"]
+    assert _codes(role_plans.failback(scene(FENCED, PROMOTED), PROMOTED)) == ["wrong-state"]
+
+
+def test_what_was_written_at_the_loser_is_named_with_its_size_and_since_when() -> None:
+    parted = link("b", state="diverged", own_bytes=3 << 20, fork={"time": "2026-01-02T03:04:05.000Z"})
+    plan = role_plans.resolve(scene(replace(FENCED, links=(parted,)), PROMOTED), PROMOTED)
+    assert "since 2026-01-02T03:04:05.000Z" in plan.lost[0]
+    assert "3 MiB" in plan.lost[0]
+    kept = role_plans.resolve(scene(FENCED, PROMOTED), FENCED)
+    assert kept.refusals == ()
+    assert kept.steps[-1] == "the copy at a takes writes again"
+
+
+def test_nothing_is_resolved_where_nothing_contradicts() -> None:
+    a, b = primary(), secondary()
+    assert _codes(role_plans.resolve(scene(a, b), a)) == ["wrong-state"]
+    assert _codes(role_plans.resolve(scene(a, b), b)) == ["wrong-role"]
+
+
+def test_a_failover_is_reverted_to_a_former_primary_that_is_still_one() -> None:
+    plan = role_plans.revert(scene(FENCED, PROMOTED), PROMOTED)
+    assert (plan.refusals, plan.accepts) == ((), (UNPROTECTED,))
+    assert _codes(role_plans.revert(scene(PROMOTED, silent="a"), PROMOTED)) == ["wrong-state"]
+    rejoined = role_plans.revert(scene(secondary("a", "b"), PROMOTED), PROMOTED)
+    assert rejoined.refusals[0].next_step == "farshore switchover orders a"
+
+
+# -- what a plan is bound to --------------------------------------------------------------------
+
+
+def test_a_plan_outlives_writes_and_nothing_else() -> None:
+    a, b = primary(), secondary()
+    plan = role_plans.switchover(scene(a, b), b)
+    later = scene(replace(a, sequence=900, durable=899), replace(b, sequence=880))
+    assert role_plans.switchover(later, b).id == plan.id
+    assert role_plans.switchover(scene(b, a, here="a"), b).id == plan.id
+    for other in (
+        scene(replace(a, generation="66" * 16), b),
+        scene(replace(a, links=(link("b", epoch=2),)), b),
+        scene(replace(a, links=(link("b", state="logging"),)), b),
+        scene(a, b, secondary("c")),
+        scene(a, b, silent="c"),
+        scene(replace(a, turn="55" * 16), b),
+    ):
+        assert role_plans.switchover(other, b).id != plan.id
+    with pytest.raises(FarshoreError, match="another state"):
+        plan.accepted("0" * 12, "farshore switchover orders b")
+
+
+def test_without_a_primary_that_writes_a_plan_is_bound_to_where_copies_stand() -> None:
+    b = secondary()
+    before = role_plans.failover(scene(b, silent="a"), b)
+    moved = replace(b, sequence=101)
+    assert role_plans.failover(scene(moved, silent="a"), moved).id != before.id
+
+
+def test_a_node_with_several_copies_has_to_be_asked_for_one_of_them() -> None:
+    b = secondary()
+    other = secondary("b", copy="cd" * 16, copy_name="second")
+    seen = scene(primary(), b, other)
+    with pytest.raises(FarshoreError, match="several copies"):
+        role_plans.goal_of(seen, "b")
+    assert role_plans.goal_of(seen, "b/second") == other
+    assert seen.called(other) == "b/second"
+    for text, code in (("x", "not-found"), ("c", "unreachable")):
+        with pytest.raises(FarshoreError) as caught:
+            role_plans.goal_of(scene(b, silent="c"), text)
+        assert caught.value.code.name == code
+
+
+def test_a_switchover_needs_the_nodes_of_the_others_paired_and_says_who_is_left() -> None:
+    a, b = primary(far="bc"), secondary("b", paired=(node_of("a"),))
+    plan = role_plans.switchover(scene(a, b, secondary("c")), b)
+    assert plan.refusals == ()
+    assert any("not paired with c" in each for each in plan.warnings)
+    assert standing("c", "secondary").position == 100
