@@ -178,7 +178,10 @@ class Cluster:
                 continue
             if site.faulted:
                 self.world.reach(f"faulted {site.role}")
-                site.die(site.power_failed or self.world.chance(0.5))
+                if isinstance(site, PrimarySite) and self.world.chance(0.7):
+                    site.repair()
+                else:
+                    site.die(site.power_failed or self.world.chance(0.5))
         self._tend_links()
         if self.primary.running and self.options.cuts:
             self._operate(self.primary, self.primary.core.cut, "now", 7)

@@ -6,17 +6,18 @@ come, the fault. What arrives within a session is the business of `stream`.
 
 from __future__ import annotations
 
-import errno as errnos
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from farshore.core import fed_until, leaving, starting
 from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.durability import Durability
+from farshore.core.fault_texts import RECORDS, named
 from farshore.core.fed_until import FedUntil
 from farshore.core.geometry import Geometry
 from farshore.core.journaling import JournalImage, Journaling, JournalLimits
 from farshore.core.liveness import Liveness
+from farshore.core.lookups import Lookups
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.core.relaying import Relay
 from farshore.core.scoreboard import BoardImage
@@ -66,6 +67,7 @@ class Secondary:
         self.journal = Journaling(self, setup.limits)
         self.journal.said = self._say_durable
         self.relay = Relay(self)
+        self.lookups = Lookups(self)
         self.session: Stream | None = None
         self.started = False
         self.stopped = False
@@ -130,7 +132,7 @@ class Secondary:
     def consistent(self) -> bool:
         """True while the image is one state that the primary once had."""
         header = self.keeper.header
-        whole = header.resync is None and not self.replaying
+        whole = header.resync is None and not self.replaying and not self.fault
         return whole and not header.history.blank and not self.standing.doubtful
 
     def age(self, sequence: int) -> float | None:
@@ -292,6 +294,8 @@ class Secondary:
         """A message of the stream."""
         session = self._current(channel)
         if session is not None:
+            if isinstance(message, m.ReadQuery):
+                self.lookups.take(session, message)
             session.received(message)
             if isinstance(message, m.Heartbeat):
                 fed_until.hear(self, message)
@@ -348,6 +352,7 @@ class Secondary:
 
     def _settle(self, ticket: int, *result: object) -> list[Action]:
         self.outbox.settle(ticket, *result)
+        self.lookups.go_on()
         return self.outbox.take()
 
     def clock(self, now: float, wall: float) -> None:
@@ -387,11 +392,11 @@ class Secondary:
                 standing.make_durable(lambda: None)
         return self.outbox.take()
 
-    def fail(self, errno: int) -> None:
+    def fail(self, errno: int, what: str = RECORDS) -> None:
         """Rule C3: a disk failed; this copy takes nothing more and says so."""
         if self.fault:
             return
-        self.fault = f"disk error {errnos.errorcode.get(errno, errno)}"
+        self.fault = named(what, errno)
         self.outbox.note("faulted", why=self.fault, sequence=self.applied)
         self.end_session("io-error", self.fault)
         self.relay.fail(self.fault)

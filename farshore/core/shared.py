@@ -46,6 +46,10 @@ def nobody() -> tuple[bytes, ...]:
     return ()
 
 
+def unheeded(_span: tuple[int, int, int], _errno: int) -> None:
+    """A secondary keeps no record of what it cannot read."""
+
+
 @dataclass(slots=True)
 class Shared:
     """One per copy; the callables are the copy's."""
@@ -78,6 +82,8 @@ class Shared:
     """Whether this copy may feed anybody now (rule B6)."""
     chain: Callable[[], tuple[bytes, ...]] = nobody
     """The copies upstream of this one, the nearest first."""
+    unreadable: Callable[[tuple[int, int, int], int], None] = unheeded
+    """The local disk refused to read this (volume, offset, length), with an errno."""
 
     def position(self) -> Position:
         """Our newest position."""
