@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 from farshore.core.actions import Action
 from farshore.core.activity import extent_of
-from farshore.core.fault_texts import doubts_volumes, fault_id, named, paused_for
+from farshore.core.fault_texts import RECORDS, VOLUMES, doubts_volumes, fault_id, named, paused_for
 from farshore.core.link import LinkEvent
+from farshore.model.volumes import Operation
 
 if TYPE_CHECKING:
     from farshore.core.primary import Primary
@@ -37,7 +38,20 @@ class Faulting:
         self._asked = 0.0
         self._told: list[Callable[[], None]] = []
 
-    def strike(self, errno: int, what: str) -> None:
+    def write_failed(self, operations: list[Operation], errno: int) -> None:
+        """A local write failed; it stays marked for all, and every link stops there."""
+        primary = self._primary
+        text = named("a local write failed", errno)
+        for feeder in primary.feeders.values():
+            feeder.board.dirty.mark_operations(operations)
+            feeder.fail(text)
+        primary.outbox.note("write-error", why=text, sequence=primary.path.sequence)
+
+    def lost_writes(self, errno: int) -> None:
+        """The volumes could not be made durable: any write since the last sync may be gone."""
+        self.strike(errno, VOLUMES)
+
+    def strike(self, errno: int, what: str = RECORDS) -> None:
         """A disk of ours lied or died; nothing is acknowledged any more."""
         primary = self._primary
         text, known = named(what, errno), primary.keeper.header.fault

@@ -305,6 +305,8 @@ class Feeder:
                     self.send(replace(echo, age=fed_until.age(self)))
             case m.Welcome():
                 self.session.welcome(message)
+            case m.ReadReply():
+                self.shared.read_elsewhere(self.id, message)
             case m.Refusal(code=code, text=text):
                 refusals.take(self, code, text)
             case m.Ready(session=session) if session == self.session.nonce:

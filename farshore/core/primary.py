@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from farshore.core import cutting
 from farshore.core.actions import Action
 from farshore.core.activity import ActivityLog
-from farshore.core.fault_texts import RECORDS, VOLUMES, fault_id
+from farshore.core.fault_texts import fault_id
 from farshore.core.faulting import Faulting
 from farshore.core.feeder import Feeder
 from farshore.core.geometry import Geometry
@@ -31,7 +31,6 @@ from farshore.core.shutdown import Shutdown
 from farshore.core.standstill import Standstill
 from farshore.core.write_path import Batch, Destinations, WritePath
 from farshore.model.header import Header
-from farshore.model.messages import Message, ReadReply
 from farshore.model.options import LinkSpec, Timing, Writes
 from farshore.model.positions import History
 from farshore.model.volumes import Operation
@@ -74,16 +73,16 @@ class Primary(Links):
             raise ValueError(f"at least {MIN_RESERVE} sequences are reserved at a time")
         self.setup = setup
         outbox = Outbox()
-        keeper = HeaderKeeper(outbox, setup.header, self._fault)
-        super().__init__(outbox, keeper, setup.geometry, self._fault)
+        self.faulting = Faulting(self)
+        keeper = HeaderKeeper(outbox, setup.header, self.faulting.strike)
+        super().__init__(outbox, keeper, setup.geometry, self.faulting.strike)
         self.sync = GroupSync(self.outbox)
         self.activity = ActivityLog(setup.hot_capacity, setup.geometry.extent_shift)
         self.path: WritePath = WritePath(self.outbox, self.activity, self.sync)
         self.path.fanout = self
-        self.faulting = Faulting(self)
-        self.path.on_fault = self._fault
-        self.path.on_sync_fault = lambda errno: self._fault(errno, VOLUMES)
-        self.path.on_write_error = self._write_failed
+        self.path.on_fault = self.faulting.strike
+        self.path.on_sync_fault = self.faulting.lost_writes
+        self.path.on_write_error = self.faulting.write_failed
         self.rescue = Rescue(self)
         self.mending = Mending(self)
         self.fenced = setup.header.fenced
@@ -167,6 +166,7 @@ class Primary(Links):
             self.age,
             self.setup.ignored,
             unreadable=self.rescue.remember,
+            read_elsewhere=self.rescue.heard,
         )
 
     def _begin(self) -> None:
@@ -316,12 +316,6 @@ class Primary(Links):
         if self._shutdown is not None or not self.opened or self.path.waiting:
             self._maintain()
 
-    def received(self, link: bytes, message: Message) -> list[Action]:
-        if type(message) is ReadReply:
-            self.rescue.heard(link, message)
-            return self.outbox.take()
-        return super().received(link, message)
-
     def tick(self) -> list[Action]:
         """Timers; to be called ten times a second or so."""
         self.faulting.tick()
@@ -388,22 +382,10 @@ class Primary(Links):
 
     # -- trouble ----------------------------------------------------------------------------
 
-    def _fault(self, errno: int, what: str = RECORDS) -> None:
-        """Rule C3: a disk of ours lied or died; nothing is acknowledged any more."""
-        self.faulting.strike(errno, what)
-
     def give_up_stop(self) -> None:
         """A fault has come in the way of a clean stop, which ends here."""
         if self._shutdown is not None:
             self._shutdown.complete = True
-
-    def _write_failed(self, operations: list[Operation], errno: int) -> None:
-        """Rule C3: a local write failed; it stays marked for all, and every link stops there."""
-        text = f"a local write failed: {errnos.errorcode.get(errno, errno)}"
-        for feeder in self.feeders.values():
-            feeder.board.dirty.mark_operations(operations)
-            feeder.fail(text)
-        self.outbox.note("write-error", why=text, sequence=self.path.sequence)
 
     def _fence(self, why: str, for_good: bool) -> None:
         """Rule D6: a newer copy exists. For good: no restart forgets it, and nobody is fed any more."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from farshore.core import fed_until, leaving, starting
+from farshore.core import fed_until, leaving, objections, starting
 from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.durability import Durability
 from farshore.core.fault_texts import RECORDS, named
@@ -80,7 +80,7 @@ class Secondary:
         """When the newest frame that came was made, by the primary's clock; nanoseconds since the epoch."""
         self.fed = FedUntil()
         self.stopping = False
-        self._pointing: int | None = None
+        self.pointing: int | None = None
         """The epoch of a new upstream that is not durable yet."""
 
     # -- start and stop ---------------------------------------------------------------------
@@ -152,7 +152,7 @@ class Secondary:
 
     def accepted(self, channel: bytes, hello: m.Hello) -> list[Action]:
         """A channel whose peer proved its identity says what it is."""
-        refusal = self._objection(hello)
+        refusal = objections.to(self, hello)
         if refusal is not None:
             code, text = refusal
             self.outbox.emit(Send(channel, m.Refusal(code, text)))
@@ -207,44 +207,13 @@ class Secondary:
             return self.outbox.take()
 
         def durable() -> None:
-            if self._pointing == epoch:  # else it was pointed elsewhere once more meanwhile
-                self._pointing = None
+            if self.pointing == epoch:  # else it was pointed elsewhere once more meanwhile
+                self.pointing = None
 
         self.end_session("wrong-feeder", "this copy was pointed at another feeder")
-        self._pointing = epoch
+        self.pointing = epoch
         self.keeper.put(pointed(self.keeper.header, Upstream(link, epoch)), durable)
         return self.outbox.take()
-
-    def _objection(self, hello: m.Hello) -> tuple[str, str] | None:
-        header = self.keeper.header
-        upstream: Upstream | None = header.upstream
-        if hello.protocol != m.PROTOCOL:
-            return "protocol", f"protocol {hello.protocol} is not known here, {m.PROTOCOL} is"
-        if self._pointing is not None and not self.fault:
-            return "session-live", "the copy is being pointed at another feeder"
-        # Whom it follows is said before what ails it: rules D5 and D6 hang on that.
-        if hello.group != header.group or upstream is None or upstream.link != hello.link:
-            return "wrong-feeder", "this copy follows another link"
-        if hello.epoch != upstream.epoch or upstream.copy not in (None, hello.copy):
-            return "wrong-feeder", "this copy was pointed at another feeder"
-        if hello.peer_copy not in (None, header.copy):
-            return "identity-changed", "the feeder expects another copy than this one"
-        if header.copy in (hello.copy, *hello.chain):
-            return "ring", "this copy is upstream of the one that would feed it"
-        if self.fault:
-            return "faulted", self.fault
-        if self.journal.stuck:
-            return "disk-full", "no space is left for the copy's volumes"
-        if not self.started or self.stopping:
-            return "session-live", "the copy is starting or stopping"
-        if dict(hello.volumes) != self.geometry.sizes:
-            return "size-mismatch", "the volumes have other sizes here"
-        other = self.session
-        live = other is not None and not other.liveness.silent(self.outbox.now)
-        if other is not None and live and other.instance != hello.instance:
-            self.outbox.note("second-feeder-refused", instance=hello.instance.hex())
-            return "session-live", "another instance of the feeder holds the session"
-        return None
 
     def end_session(self, code: str, text: str) -> None:
         """End the session, if there is one; with a code the feeder is told why."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from farshore.core.ledger import Ledger
 from farshore.core.outbox import HeaderKeeper, Outbox
 from farshore.core.write_path import Gate
+from farshore.model.messages import ReadReply
 from farshore.model.options import Timing
 from farshore.model.positions import History, Position
 from farshore.model.volumes import Operation
@@ -44,6 +45,10 @@ def always() -> bool:
 def nobody() -> tuple[bytes, ...]:
     """A primary follows nobody."""
     return ()
+
+
+def unasked(_link: bytes, _reply: ReadReply) -> None:
+    """A secondary asks no peer what it cannot read."""
 
 
 def unheeded(_span: tuple[int, int, int], _errno: int) -> None:
@@ -84,6 +89,8 @@ class Shared:
     """The copies upstream of this one, the nearest first."""
     unreadable: Callable[[tuple[int, int, int], int], None] = unheeded
     """The local disk refused to read this (volume, offset, length), with an errno."""
+    read_elsewhere: Callable[[bytes, ReadReply], None] = unasked
+    """A peer has answered what was asked of it for a read."""
 
     def position(self) -> Position:
         """Our newest position."""

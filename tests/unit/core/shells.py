@@ -207,7 +207,7 @@ class Near(Shell):
         self.queues: dict[bytes, QueueDisk] = {spec.id: QueueDisk() for spec in setup.links}
         self.core: Primary = Primary(setup)
 
-    def start(self, boot: str, on_start: str, *, repaired: bool) -> None:
+    def start(self, boot: str, on_start: str, *, repaired: bool = True) -> None:
         """A new process on what is durable; the operator takes a fault for `repaired`."""
         setup = replace(
             self._setup,

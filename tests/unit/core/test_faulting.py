@@ -109,7 +109,7 @@ def test_c3_a_sync_that_fails_after_a_record_could_not_be_written_counts_as_well
     pair.write(0)
     pair.near.hold.add(a.SyncVolumes)
     pair.flush()
-    pair.near.core._fault(EIO)
+    pair.near.core.faulting.strike(EIO)
     pair.turn(2)
     assert not doubts_volumes(pair.near.header.fault)
     pair.near.errors[a.SyncVolumes] = [EIO]
