@@ -46,11 +46,29 @@ __attribute__((constructor)) static void begin(void)
 		rules = found;
 }
 
+/* A name that ends in $ is the end of a path. */
+static int concerns(const char *name, const char *path)
+{
+	long named = 0, size = 0;
+	while (name[named])
+		named++;
+	while (path[size])
+		size++;
+	if (!named || name[named - 1] != '$')
+		return strstr(path, name) != NULL;
+	if (--named > size)
+		return 0;
+	for (long index = 0; index < named; index++)
+		if (name[index] != path[size - named + index])
+			return 0;
+	return 1;
+}
+
 /* The error that this call is to have, or PASS. */
 static int64_t verdict(int64_t operation, const char *path, int64_t offset, int64_t length)
 {
 	for (struct rule *rule = rules; rules && rule < rules + RULES; rule++) {
-		if (!(rule->operations & operation) || !rule->left || !strstr(path, rule->name))
+		if (!(rule->operations & operation) || !rule->left || !concerns(rule->name, path))
 			continue;
 		if (length && (offset >= rule->end || offset + length <= rule->first))
 			continue;

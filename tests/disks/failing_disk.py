@@ -33,7 +33,8 @@ class On(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What fails. `path` is any part of the file's path; `error` 0 loses writes without a word."""
+    """What fails. `path` is any part of the file's path, or with a $ behind it the end; `error` 0 loses
+    writes without a word."""
 
     path: str
     on: On
