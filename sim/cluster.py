@@ -252,11 +252,10 @@ class Cluster:
         try:
             site.turn(do, *arguments)
         except FarshoreError as error:
-            if error.code.name not in ("plan-needed", "wrong-state"):
+            if error.code.name not in ("plan-needed", "wrong-state", "faulted"):
                 raise
-            self.world.reach(
-                "refused without a plan" if error.code.name == "plan-needed" else "refused a cut"
-            )
+            known = {"plan-needed": "refused without a plan", "faulted": "refused while faulted"}
+            self.world.reach(known.get(error.code.name, "refused a cut"))
             return False
         return True
 

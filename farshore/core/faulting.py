@@ -44,7 +44,7 @@ class Faulting:
         text = named("a local write failed", errno)
         for feeder in primary.feeders.values():
             feeder.board.dirty.mark_operations(operations)
-            feeder.fail(text)
+            feeder.fail(text, LinkEvent.LOCAL_ERROR)
         primary.outbox.note("write-error", why=text, sequence=primary.path.sequence)
 
     def lost_writes(self, errno: int) -> None:
@@ -98,7 +98,7 @@ class Faulting:
             feeder = primary.shown(spec)
             feeder.board.suspect_extents(primary.suspects())
             feeder.why = header.fault
-            feeder.enter(LinkEvent.LOCAL_ERROR)
+            feeder.enter(LinkEvent.FAULT)
         primary.outbox.note("faulted", why=header.fault, sequence=primary.path.sequence)
 
     def tick(self) -> None:

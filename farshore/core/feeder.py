@@ -454,11 +454,11 @@ class Feeder:
         self.session.ended()
         self.retired = True
 
-    def fail(self, why: str) -> None:
+    def fail(self, why: str, event: LinkEvent = LinkEvent.FAULT) -> None:
         """A local disk failed: stop at the present sequence (rule C3)."""
         if self.state not in (LinkState.DIVERGED, LinkState.FAILED):
             self.close("", why)
-            self.stop(LinkEvent.LOCAL_ERROR, why)
+            self.stop(event, why)
             self.session.retry.slow(self.shared.outbox.now)
 
     # -- time -------------------------------------------------------------------------------

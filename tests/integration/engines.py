@@ -108,6 +108,15 @@ class Engine:
         self._processes.kill(self._process.pid)
         self._process.wait()
 
+    def ended(self, seconds: float) -> bool:
+        """Whether the process is gone, or goes before it answers; at most so long is waited for either."""
+        assert self._process is not None
+        process = self._process
+        wait_until(
+            lambda: process.poll() is not None or self.listening(), seconds, what="an end or an answer"
+        )
+        return process.poll() is not None
+
     def terminate(self) -> int:
         """SIGTERM; returns the exit code."""
         assert self._process is not None
