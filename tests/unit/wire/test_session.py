@@ -18,8 +18,6 @@ from farshore.model.messages import (
     Heartbeat,
     Hello,
     Message,
-    ReadQuery,
-    ReadReply,
     Ready,
     Refusal,
     Resume,
@@ -164,17 +162,6 @@ GOLDEN: list[tuple[Message, int, str]] = [
         + "09" * 16,
     ),
     (DigestReply(SESSION, 9, b"\0\1"), 10, SESSION_HEX + "0900000000000000" + "02000000" + "0001"),
-    (
-        ReadQuery(SESSION, 9, 2, 65536, 4),
-        20,
-        SESSION_HEX + "".join(n.to_bytes(8, "little").hex() for n in (9, 2, 65536, 4)),
-    ),
-    (
-        ReadReply(SESSION, 9, 0, b"abcd"),
-        21,
-        SESSION_HEX + "0900000000000000" + "00" * 8 + "0400000000000000" + b"abcd".hex(),
-    ),
-    (ReadReply(SESSION, 9, 5, b""), 21, SESSION_HEX + "0900000000000000" + "05" + "00" * 15),
     (ResyncEnd(SESSION, id_of(7), HISTORY, HEAD), 11, SESSION_HEX + "07" * 16 + HISTORY_HEX + POSITION_HEX),
     (ResyncDone(SESSION, id_of(7)), 12, SESSION_HEX + "07" * 16),
     (
