@@ -102,6 +102,7 @@ SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
     "a hop is as old as its own lag": chained_storm("cut"),
     "a copy that is fed is as of now": chained_storm("cut hold"),
     "a faulted primary starts by itself": directed(read_scenes.a_faulted_primary_is_started_again),
+    "writes go on during a repair": directed(read_scenes.a_region_is_repaired_under_load),
     "a peer's volumes are read before its journal is in them": directed(
         read_scenes.a_region_cannot_be_read, apply=Apply.JOURNAL
     ),

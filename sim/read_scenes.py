@@ -10,6 +10,7 @@ from typing import Any
 from farshore.core.fault_texts import fault_id
 from farshore.core.lookups import Lookups
 from farshore.core.primary import Primary
+from farshore.core.write_path import WritePath
 from farshore.model.options import LinkState, ResyncKind
 from sim.disk import Strike
 from sim.scene import REGION, REGIONS, Scene
@@ -112,7 +113,12 @@ def _reads_do_not_wait_for_the_journal(_: Any) -> Any:
     return go_on
 
 
+def _writes_go_on_during_a_repair(_: Any) -> Any:
+    return lambda _path, _operation: False
+
+
 VARIANTS = {
+    "writes go on during a repair": Variant("C3", WritePath, "_barred", _writes_go_on_during_a_repair),
     "a faulted primary starts by itself": Variant(
         "C3", Primary, "start", _a_faulted_primary_starts_by_itself
     ),
