@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from farshore.model.options import Apply, Mode, OnOutage
-from sim import bounds_scenes, chain_scenes, feeder_scenes, scenes
+from sim import bounds_scenes, chain_scenes, feeder_scenes, read_scenes, scenes
 from sim.chain_scenes import chained
 from sim.cluster import Cluster
 from sim.run import any_life
@@ -101,6 +101,11 @@ SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
     ),
     "a hop is as old as its own lag": chained_storm("cut"),
     "a copy that is fed is as of now": chained_storm("cut hold"),
+    "a faulted primary starts by itself": directed(read_scenes.a_faulted_primary_is_started_again),
+    "writes go on during a repair": directed(read_scenes.a_region_is_repaired_under_load),
+    "a peer's volumes are read before its journal is in them": directed(
+        read_scenes.a_region_cannot_be_read, apply=Apply.JOURNAL
+    ),
     "a cut counts during a resync": storm("cut resync kill", cuts=True),
     "messages of other sessions count": storm("replay cut resync hold"),
 }

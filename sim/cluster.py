@@ -178,7 +178,10 @@ class Cluster:
                 continue
             if site.faulted:
                 self.world.reach(f"faulted {site.role}")
-                site.die(site.power_failed or self.world.chance(0.5))
+                if isinstance(site, PrimarySite) and self.world.chance(0.7):
+                    site.repair()
+                else:
+                    site.die(site.power_failed or self.world.chance(0.5))
         self._tend_links()
         if self.primary.running and self.options.cuts:
             self._operate(self.primary, self.primary.core.cut, "now", 7)
@@ -249,11 +252,10 @@ class Cluster:
         try:
             site.turn(do, *arguments)
         except FarshoreError as error:
-            if error.code.name not in ("plan-needed", "wrong-state"):
+            if error.code.name not in ("plan-needed", "wrong-state", "faulted"):
                 raise
-            self.world.reach(
-                "refused without a plan" if error.code.name == "plan-needed" else "refused a cut"
-            )
+            known = {"plan-needed": "refused without a plan", "faulted": "refused while faulted"}
+            self.world.reach(known.get(error.code.name, "refused a cut"))
             return False
         return True
 

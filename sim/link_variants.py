@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from farshore.core import objections
 from farshore.core.durability import Durability
 from farshore.core.feeder import Feeder
 from farshore.core.filling import Filling
@@ -64,9 +65,9 @@ def _without_objection(code: str) -> Callable[[Any], Any]:
     """A follower that does not mind what the code says."""
 
     def make(objection: Any) -> Any:
-        def object_to_the_rest(self: Secondary, hello: m.Hello) -> tuple[str, str] | None:
-            found: tuple[str, str] | None = objection(self, hello)
-            ready = self.started and not self.stopping and not self.fault
+        def object_to_the_rest(copy: Secondary, hello: m.Hello) -> tuple[str, str] | None:
+            found: tuple[str, str] | None = objection(copy, hello)
+            ready = copy.started and not copy.stopping and not copy.fault
             return None if ready and found is not None and found[0] == code else found
 
         return object_to_the_rest
@@ -108,9 +109,9 @@ VARIANTS: Final[dict[str, Variant]] = {
         "B5", Feeder, "stop", _a_stop_is_where_the_peer_was_durable
     ),
     "a second instance of a feeder is let in": Variant(
-        "B8", Secondary, "_objection", _without_objection("session-live")
+        "B8", objections, "to", _without_objection("session-live")
     ),
-    "a former feeder is let in": Variant("B8", Secondary, "_objection", _without_objection("wrong-feeder")),
+    "a former feeder is let in": Variant("B8", objections, "to", _without_objection("wrong-feeder")),
     "order does not come back in a resync": Variant("E4", Filling, "_stream_again", _nothing),
     "writes are never held for a read": Variant("E4", ResyncCursor, "hold_needed", _never),
     "a resync makes its link sync": Variant("E4", Feeder, "_gate_facts", _a_resync_makes_its_link_sync),

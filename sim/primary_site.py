@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from farshore.core import actions as a
+from farshore.core.fault_texts import fault_id
 from farshore.core.geometry import Geometry
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.queueing import QueueImage
@@ -20,7 +21,7 @@ from farshore.core.write_path import Batch
 from farshore.model.header import Header
 from farshore.model.options import LinkSpec, Role, Timing
 from farshore.model.positions import Position
-from farshore.model.volumes import FLUSH
+from farshore.model.volumes import FLUSH, WRITE
 from farshore.store.activity_log import ActivityLogFile
 from farshore.store.header import HeaderFile
 from farshore.store.queue_files import Kept
@@ -31,6 +32,7 @@ from sim.link_queue import LinkQueues, left, shelf
 from sim.outgoing import LINKS, Outgoing, create_boards
 from sim.site import HEADER, STATE, TICK, Place, Site
 from sim.steps import Step
+from sim.world import BrokenRule
 
 _ACTIVITY: Final = f"{STATE}/activity"
 
@@ -83,6 +85,10 @@ class PrimarySite(Site):
         self.app: Application | None = None
         self.stopping = False
         self.core: Primary
+        self.repaired = ""
+        """The fault that the operator takes for repaired."""
+        self._stays = False
+        """The process found a fault that nobody has repaired."""
         self.queues: LinkQueues
         self.activity: ActivityLogFile
         self.logged: frozenset[tuple[int, int]] | None = frozenset()
@@ -95,6 +101,8 @@ class PrimarySite(Site):
             a.SyncVolumes: lambda action: self.sync_volumes(action, self.core.synced),
             a.WriteHeader: lambda action: self.write_header(action, self.core.header_written),
             a.WriteActivity: self._write_activity,
+            a.AnswerRead: self._answer_read,
+            a.MendRegion: self._mend,
             a.Note: self.noted,
             **self.outgoing.carry,
         }
@@ -132,7 +140,9 @@ class PrimarySite(Site):
             self.die(False)
         if not self.life.alive:
             return False
-        if not self.header_file.header.clean:
+        header = self.header_file.header
+        self._stays = bool(header.fault) and self.repaired != fault_id(header)
+        if not header.clean and not self._stays:
             self.distrust_cache()
         self.logged = self.activity.read()
         random = self.world.random
@@ -152,6 +162,7 @@ class PrimarySite(Site):
             reserve=plan.reserve,
             queues=queues,
             ignored=plan.ignored,
+            repaired=self.repaired,
         )
         self.witness.starting(self, setup)
         self.core = Primary(setup)
@@ -160,7 +171,10 @@ class PrimarySite(Site):
         self._carry |= self.queues.table
         self.was_up = True
         self.turn(self.core.start)
-        self.witness.started(self)
+        if self.core.keeper.header.fault:
+            self.world.reach("a primary stays faulted")
+        else:
+            self.witness.started(self)
         self.world.after(TICK, self.life, self._tick)
         return True
 
@@ -169,13 +183,23 @@ class PrimarySite(Site):
         links = tuple(spec if each.id == spec.id else each for each in self.plan.links)
         self.plan = replace(self.plan, links=links)
 
+    def repair(self) -> None:
+        """The operator's `repair`: as soon as the fault is recorded, a new process takes it for repaired."""
+        self.turn(self.core.faulting.repair)
+
+    def noted(self, action: a.Note) -> None:
+        super().noted(action)
+        if action.kind == "repairable":
+            self.repaired = str(action.fields["id"])
+            self.world.after(0.0, self.life, self.die, False)
+
     def stop(self) -> list[a.Action]:
         self.stopping = True
         return self.core.stop()
 
     @property
     def faulted(self) -> bool:
-        return bool(self.core.path.fault) and not self.stopping and not self.core.fenced
+        return bool(self.core.keeper.header.fault) and not self.stopping and not self.core.fenced
 
     def _tick(self) -> None:
         self.world.after(TICK, self.life, self._tick)
@@ -221,7 +245,30 @@ class PrimarySite(Site):
         self.turn(self.core.submit, batch)
         buffer[:] = b"\xee" * len(buffer)
 
+    def read(self, span: tuple[int, int, int], then: Callable[[bytes | int], None]) -> None:
+        """A read of the application; `then` gets the content, or an errno."""
+        try:
+            then(self.volumes.read(*span))
+        except OSError as error:
+            self.turn(self.core.rescue.read_failed, then, [span], error.errno or 5)
+
+    def _answer_read(self, action: a.AnswerRead) -> None:
+        then = action.token
+        assert callable(then)
+        then(
+            action.errno or b"".join(bytes(each[1]) for each in sorted(action.found, key=lambda one: one[0]))
+        )
+
+    def _mend(self, action: a.MendRegion) -> None:
+        def run() -> None:
+            self.volumes.change(action.volume, WRITE, action.offset, len(action.data), action.data)
+
+        done = self.core.mending.mended
+        self.steps.begin("mend", Step(run, lambda errno: self.turn(done, action.ticket, errno)))
+
     def _reply(self, action: a.Reply) -> None:
+        if self._stays and not action.errno:
+            raise BrokenRule("C3", "a faulted copy acknowledges something before it was repaired")
         if self.app is not None:
             for request in action.tokens:
                 assert isinstance(request, Request)

@@ -72,6 +72,7 @@ class SecondarySite(Site):
             a.ApplyFrame: self._apply_frame,
             a.ApplyFill: self._apply_fill,
             a.CompareDigests: self._compare,
+            a.ReadRange: self._look_up,
             a.Note: self._noted,
         }
         self.journal = JournalShell(self)
@@ -334,6 +335,17 @@ class SecondarySite(Site):
         done = self.core.durable_written
         self.steps.begin("position", Step(run, lambda errno: self.turn(done, action.ticket, errno)))
 
+    def _look_up(self, action: a.ReadRange) -> None:
+        def read() -> None:
+            data, failed = b"", 0
+            try:
+                data = self.volumes.read(action.volume, action.offset, action.length)
+            except OSError as error:
+                failed = error.errno or 5
+            self.turn(self.core.lookups.looked_up, action.ticket, data, failed)
+
+        self.world.after(self.world.between(0.0, 0.003), self.life, read)
+
     # -- as seen from above -----------------------------------------------------------------------
 
     def node_of(self, volume: int) -> Node:
@@ -347,7 +359,6 @@ class SecondarySite(Site):
         query = action.query
         offsets = range(query.offset, query.offset + query.length, query.region)
         differing = bytearray(len(offsets))
-        errors: list[int] = []
 
         def compare(first: int, stop: int) -> None:
             for index in range(first, stop):
@@ -355,14 +366,14 @@ class SecondarySite(Site):
                 length = min(query.region, query.offset + query.length - offset)
                 try:
                     data = self.volumes.read(query.volume, offset, length)
-                except OSError as error:
-                    errors.append(error.errno or 5)
-                    return
+                except OSError:
+                    differing[index] = True  # what cannot be read is copied anew
+                    continue
                 differing[index] = xxh3_128_digest(data) != query.digests[index * 16 : index * 16 + 16]
 
         def second() -> None:
             compare(len(offsets) // 2, len(offsets))
-            self.turn(self.core.compared, action.ticket, bytes(differing), *errors[:1] or [0])
+            self.turn(self.core.compared, action.ticket, bytes(differing), 0)
 
         def first() -> None:
             compare(0, len(offsets) // 2)

@@ -219,6 +219,16 @@ class Truth:
         if power_lost:
             promise.applied = dict(promise.durable)
 
+    def check_read(self, span: tuple[int, int, int], content: bytes, floors: Floors) -> None:
+        """What a read was answered is of `floors`, acknowledged when it began, or later (rule C3)."""
+        volume, offset, length = span
+        for at in range(0, length, SECTOR):
+            place = volume, (offset + at) // SECTOR
+            try:
+                self._held(self._ever[place], place, content[at : at + SECTOR], floors.get(place, 0))
+            except ValueError as error:
+                raise BrokenRule("C3", f"a read was answered wrongly: {error}") from error
+
     def peer_lacks(self, request: Request, images: dict[int, bytearray]) -> bool:
         """Whether a peer with these images lacks this request's changes."""
         for place in sectors(request.operation):

@@ -31,7 +31,7 @@ from farshore.core.unlogged import Unlogged
 from farshore.core.write_path import WritePath
 from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH
-from sim import journal_variants, link_variants, relay_variants
+from sim import journal_variants, link_variants, read_scenes, relay_variants
 from sim.variant import Variant
 
 
@@ -334,7 +334,7 @@ VARIANTS: Final[dict[str, Variant]] = {
         "A2", BoardKeeper, "cool", _extents_cool_without_a_local_sync
     ),
     "extents cool without marks": Variant("A2", Scoreboard, "mark_queued", _nothing),
-    "suspects are forgotten at start": Variant("A3", Primary, "_suspects", lambda _: lambda _self: ()),
+    "suspects are forgotten at start": Variant("A3", Primary, "suspects", lambda _: lambda _self: ()),
     "suspects are resolved before a local sync": Variant(
         "A3", WritePath, "sync_now", _suspects_are_resolved_before_a_local_sync
     ),
@@ -385,6 +385,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     **journal_variants.VARIANTS,
     **relay_variants.VARIANTS,
     **link_variants.VARIANTS,
+    **read_scenes.VARIANTS,
     "a cut counts during a resync": Variant("H", cutting, "note", _a_cut_counts_during_a_resync),
     "messages of other sessions count": Variant("B7", Stream, "received", _messages_of_other_sessions_count),
 }

@@ -117,6 +117,11 @@ class Pause(Body):
     """Seconds to drain for."""
 
 
+class Repair(Body):
+    accept: str | None = None
+    """The id of a plan."""
+
+
 class Resync(Body):
     link: str | None = None
     kind: ResyncKind = Field(default=ResyncKind.UPDATE, strict=False)

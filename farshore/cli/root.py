@@ -34,6 +34,7 @@ _COMMANDS = {
     "status": "status:status",
     "pause": "pause:pause",
     "resync": "resync:resync",
+    "repair": "repair:repair",
     "wait": "wait:wait",
     "switchover": "roles:switchover",
     "failover": "roles:failover",

@@ -22,6 +22,7 @@ _UNAFFECTED = "engines run on without their node: writes and replication are not
 _LONGEST_ASKING = 10.0
 _LONGEST_WAIT = 30.0  # seconds that a node lets one request for events wait
 _ATTACHING = 60.0  # seconds that the processes of a group's devices may take to start or to end
+_REPAIR_SECONDS = 600.0  # seconds that a disk and a peer may take for what could not be read
 _RESHAPING = 120.0  # seconds that engines here and at the peers may take to end and to start
 
 
@@ -265,6 +266,14 @@ class Node(RoleMoves):
         """Starts a resync and returns; `kind` is update, full or digest."""
         body = {"link": link, "kind": kind, "once": once}
         return read(answers.Started, self.call("POST", _path("groups", group, "resync"), body))
+
+    def repair_plan(self, group: str) -> Mapping[str, Any]:
+        """What `repair` would do, for each copy of the group there; changes nothing."""
+        return self.call("GET", _path("groups", group, "repair"))
+
+    def repair(self, group: str, accept: str | None = None) -> Mapping[str, Any]:
+        """Brings a group's copies there back after a disk error; `accept` is the id of a plan."""
+        return self.call("POST", _path("groups", group, "repair"), {"accept": accept}, extra=_REPAIR_SECONDS)
 
     def events(self, since: int = 0, *, wait: float = 0.0) -> answers.Events:
         """Events after id `since`; with none there, waits up to `wait` seconds (at most 30) for one."""

@@ -194,6 +194,37 @@ class ReadRegion:
 
 
 @dataclass(slots=True)
+class AnswerRead:
+    """Primary: answer the read of `read_failed` with its own bytes and, in place of what the disk refused,
+    these pieces of ((volume, offset, length), content); with the errno where it is not 0."""
+
+    token: object
+    found: Sequence[tuple[tuple[int, int, int], Buffer]]
+    errno: int
+
+
+@dataclass(slots=True)
+class MendRegion:
+    """Primary: write a region anew that could not be read. No write of the application to it is under way.
+    Report `mended(ticket, errno)`."""
+
+    ticket: int
+    volume: int
+    offset: int
+    data: Buffer
+
+
+@dataclass(slots=True)
+class ReadRange:
+    """Secondary: read a range of a volume, off the loop. Report `looked_up(ticket, data, errno)`."""
+
+    ticket: int
+    volume: int
+    offset: int
+    length: int
+
+
+@dataclass(slots=True)
 class ApplyFrame:
     """Secondary: write the records of the frame in hand, in order, then record `applied` in the
     position file (unsynced, with the boot id). Report `applied_frame(errno)` before anything else."""
@@ -220,7 +251,7 @@ class WriteDurable:
 
 @dataclass(slots=True)
 class CompareDigests:
-    """Secondary: digest the query's regions, off the loop, compare.
+    """Secondary: digest the query's regions, off the loop, compare; what the disk cannot read (EIO) differs.
     Report `compared(ticket, differing, errno)`."""
 
     ticket: int
@@ -316,6 +347,9 @@ Action: TypeAlias = (
     | Close
     | Send
     | ReadRegion
+    | AnswerRead
+    | MendRegion
+    | ReadRange
     | ApplyFrame
     | ApplyFill
     | WriteDurable

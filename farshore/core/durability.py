@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from farshore.core.actions import WriteDurable
+from farshore.core.fault_texts import VOLUMES
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.model.positions import History, Position
 
@@ -27,10 +28,10 @@ def gathered(most: int, queue: int) -> int:
 
 
 class Durability:
-    """See the module. `fault` is told of the errno of whatever failed."""
+    """See the module. `fault` is told of the errno of whatever failed, and what that was."""
 
     def __init__(
-        self, outbox: Outbox, keeper: HeaderKeeper, sync: GroupSync, fault: Callable[[int], None]
+        self, outbox: Outbox, keeper: HeaderKeeper, sync: GroupSync, fault: Callable[[int, str], None]
     ) -> None:
         self._outbox = outbox
         self._keeper = keeper
@@ -83,7 +84,7 @@ class Durability:
 
         def synced(errno: int) -> None:
             if errno:
-                self._fault(errno)
+                self._fault(errno, VOLUMES)
             else:
                 then()
 
@@ -94,7 +95,7 @@ class Durability:
 
         def recorded(errno: int) -> None:
             if errno:
-                self._fault(errno)
+                self._fault(errno, "the position cannot be recorded")
             else:
                 then()
 

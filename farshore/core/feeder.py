@@ -305,6 +305,8 @@ class Feeder:
                     self.send(replace(echo, age=fed_until.age(self)))
             case m.Welcome():
                 self.session.welcome(message)
+            case m.ReadReply():
+                self.shared.read_elsewhere(self.id, message)
             case m.Refusal(code=code, text=text):
                 refusals.take(self, code, text)
             case m.Ready(session=session) if session == self.session.nonce:
@@ -452,11 +454,11 @@ class Feeder:
         self.session.ended()
         self.retired = True
 
-    def fail(self, why: str) -> None:
+    def fail(self, why: str, event: LinkEvent = LinkEvent.FAULT) -> None:
         """A local disk failed: stop at the present sequence (rule C3)."""
         if self.state not in (LinkState.DIVERGED, LinkState.FAILED):
             self.close("", why)
-            self.stop(LinkEvent.LOCAL_ERROR, why)
+            self.stop(event, why)
             self.session.retry.slow(self.shared.outbox.now)
 
     # -- time -------------------------------------------------------------------------------

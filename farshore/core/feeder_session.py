@@ -55,6 +55,8 @@ class FeederSession:
         """Where the peer's history ended when it was met last."""
         self.parted: Position | None = None
         """Where its history had parted from ours, if it had."""
+        self.faulted = ""
+        """Rule C3: what the peer said of its own disk when it refused, or ended, the last session."""
         self.liveness = Liveness(shared.timing, shared.outbox.now)
         self.retry = Retry(shared.timing)
 
@@ -131,7 +133,7 @@ class FeederSession:
             return
         feeder = self._feeder
         self.nonce = peer.session
-        self.doubtful = peer.doubtful
+        self.doubtful, self.faulted = peer.doubtful, ""
         self.liveness.answered()
         self.met = True
         self.retry.succeeded()

@@ -159,6 +159,7 @@ class Filling:
     def _read_done(self, ticket: int, read: tuple[int, int, int], data: bytes | None, errno: int) -> None:
         feeder, (_, offset, end) = self._feeder, read
         if errno:
+            feeder.shared.unreadable((read[0], offset, end - offset), errno)
             feeder.local_read_failed(errno)
             return
         if data is None and self._rate:

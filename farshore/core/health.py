@@ -98,7 +98,7 @@ def _logging(group: str, link: LinkFacts) -> Verdict:
 def of_group(group: str, fault: str, fenced: str, links: list[LinkFacts]) -> Verdict:
     """The worst of its links; a fault of the copy itself outranks them."""
     if fault:
-        return Verdict(Health.FAILED, fault, "replace or free the disk, then restart the engine")
+        return Verdict(Health.FAILED, fault, f"see to the disk, then farshore repair {group}")
     if fenced:
         return Verdict(
             Health.DIVERGED, fenced, f"farshore split-brain show {group}, then decide which copy to keep"

@@ -82,7 +82,7 @@ class Journaled(Protocol):
         """End the session; with a code the feeder is told why."""
         ...
 
-    def fail(self, errno: int) -> None:
+    def fail(self, errno: int, what: str) -> None:
         """A disk failed (rule C3)."""
         ...
 
@@ -192,7 +192,7 @@ class Journaling:
 
         def synced(errno: int) -> None:
             if errno:
-                self._copy.fail(errno)
+                self._copy.fail(errno, "the journal cannot be made durable")
                 return
             standing = self._standing
             standing.durable = max(standing.durable, sequence)
@@ -275,7 +275,7 @@ class Journaling:
             self._copy.out_of_room()
             return
         if errno:
-            self._copy.fail(errno)
+            self._copy.fail(errno, "a volume cannot be written")
             return
         for _ in range(count):
             size = self._frames.popleft()[1]
@@ -364,7 +364,7 @@ class Journaling:
             self._copy.relay.no_room()
             self._copy.end_session("disk-full", "no space is left for the copy's journal")
         else:
-            self._copy.fail(errno)
+            self._copy.fail(errno, "the journal cannot be written")
 
     def activate(self, position: Position) -> None:
         """From now on frames go to the journal, which the header durably says."""

@@ -42,6 +42,8 @@ class LinkEvent(StrEnum):
     """The queue is full."""
     PEER_ERROR = "peer-error"
     LOCAL_ERROR = "local-error"
+    FAULT = "fault"
+    """The copy at this end answers nothing until it is repaired, and feeds nobody."""
     UPSTREAM = "upstream"
     """The copy at this end is being resynced itself (rule B6)."""
     LEAVE = "leave"
@@ -71,6 +73,7 @@ _STOPS = {
     LinkEvent.OVERFLOW: Standing(_LOGGING, Reason.QUEUE_FULL),
     LinkEvent.PEER_ERROR: Standing(_LOGGING, Reason.PEER_ERROR),
     LinkEvent.LOCAL_ERROR: Standing(_LOGGING, Reason.LOCAL_ERROR),
+    LinkEvent.FAULT: Standing(_FAILED, Reason.LOCAL_ERROR),
     LinkEvent.REFUSED: Standing(_LOGGING, Reason.REFUSED),
     LinkEvent.UPSTREAM: Standing(_LOGGING, Reason.UPSTREAM_RESYNCING),
     LinkEvent.LEAVE: Standing(_LOGGING, Reason.REROUTED),

@@ -12,6 +12,7 @@ from farshore.core.feeder_session import Phase
 from farshore.core.link import LinkEvent
 from farshore.core.outbox import after
 from farshore.core.queueing import position_of
+from farshore.errors import FarshoreError
 from farshore.model.options import LinkSpec, LinkState, Mode, ResyncKind
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def resync(feeder: Feeder, kind: ResyncKind, once: bool) -> None:
-    """Bring the peer up to date; `once` logs again at the completion cut."""
+    """Bring the peer up to date; `once` logs again at the completion cut. Raises FarshoreError `faulted`."""
+    fault = feeder.shared.keeper.header.fault
+    if fault:  # whether it may overwrite anything is asked when it has been repaired (rule C3)
+        raise FarshoreError("faulted", f"this copy has failed: {fault}", next_step="farshore repair")
     if feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
         feeder.enter(LinkEvent.RETRY)
     asked = after(

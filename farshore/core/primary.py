@@ -13,13 +13,18 @@ from dataclasses import dataclass, field, replace
 
 from farshore.core import cutting
 from farshore.core.actions import Action
-from farshore.core.activity import ActivityLog, extent_of
+from farshore.core.activity import ActivityLog
+from farshore.core.fault_texts import fault_id
+from farshore.core.faulting import Faulting
+from farshore.core.feeder import Feeder
 from farshore.core.geometry import Geometry
 from farshore.core.ledger import Entry
 from farshore.core.links import FRAME_HEAD, RECORD, Links
+from farshore.core.mending import Mending
 from farshore.core.opening import Opening
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.core.queueing import QueueImage
+from farshore.core.rescue import Rescue
 from farshore.core.scoreboard import BoardImage
 from farshore.core.shared import Shared
 from farshore.core.shutdown import Shutdown
@@ -56,6 +61,8 @@ class PrimarySetup:
     """Volumes with `outage=ignore` (rule A6)."""
     queues: Mapping[bytes, QueueImage] = field(default_factory=dict)
     """The disk queues that hold anything."""
+    repaired: str = ""
+    """The fault that the operator takes for repaired (see `faulting.fault_id`)."""
 
 
 class Primary(Links):
@@ -66,14 +73,18 @@ class Primary(Links):
             raise ValueError(f"at least {MIN_RESERVE} sequences are reserved at a time")
         self.setup = setup
         outbox = Outbox()
-        keeper = HeaderKeeper(outbox, setup.header, self._fault)
-        super().__init__(outbox, keeper, setup.geometry, self._fault)
+        self.faulting = Faulting(self)
+        keeper = HeaderKeeper(outbox, setup.header, self.faulting.strike)
+        super().__init__(outbox, keeper, setup.geometry, self.faulting.strike)
         self.sync = GroupSync(self.outbox)
         self.activity = ActivityLog(setup.hot_capacity, setup.geometry.extent_shift)
         self.path: WritePath = WritePath(self.outbox, self.activity, self.sync)
         self.path.fanout = self
-        self.path.on_fault = self._fault
-        self.path.on_write_error = self._write_failed
+        self.path.on_fault = self.faulting.strike
+        self.path.on_sync_fault = self.faulting.lost_writes
+        self.path.on_write_error = self.faulting.write_failed
+        self.rescue = Rescue(self)
+        self.mending = Mending(self)
         self.fenced = setup.header.fenced
         self.opened = False
         self._shutdown: Shutdown | None = None
@@ -89,6 +100,9 @@ class Primary(Links):
     def start(self) -> list[Action]:
         """Recover, mint a generation, make both durable, then meet the peers."""
         header, clean = self.setup.header, self.setup.header.clean
+        if header.fault and self.setup.repaired != fault_id(header):
+            self.faulting.stay()
+            return self.outbox.take()
         history = header.history.forked(self.setup.new_id())
         newest = history.stretches[-1]
         self.path.generation, self.path.sequence = newest.generation, newest.last
@@ -114,17 +128,22 @@ class Primary(Links):
     def _recovered(self) -> None:
         self.keeper.put(self.keeper.header, self._begin)
 
+    def shown(self, spec: LinkSpec) -> Feeder:
+        """A link as an earlier process left it."""
+        return self._restored(spec, self.setup.boards.get(spec.id), self.setup.header.clean)
+
     def _restore_link(self, spec: LinkSpec, clean: bool) -> None:
-        feeder = self._restored(spec, self.setup.boards.get(spec.id), clean)
+        feeder = self.shown(spec)
         if not clean:
-            feeder.board.suspect_extents(self._suspects())
+            feeder.board.suspect_extents(self.suspects())
         feeder.disk.restore(
             self.setup.queues.get(spec.id),
             self.setup.header.history.head,
             whole=clean and feeder.record.queue_whole,
         )
 
-    def _suspects(self) -> Iterable[tuple[int, int]]:
+    def suspects(self) -> Iterable[tuple[int, int]]:
+        """The extents that may differ anywhere after an end that was not clean."""
         if self.setup.hot is not None and not self.setup.header.fault:
             return sorted(self.setup.hot)
         geometry = self.geometry
@@ -146,6 +165,8 @@ class Primary(Links):
             lambda: not self.opened,
             self.age,
             self.setup.ignored,
+            unreadable=self.rescue.remember,
+            read_elsewhere=self.rescue.heard,
         )
 
     def _begin(self) -> None:
@@ -297,6 +318,9 @@ class Primary(Links):
 
     def tick(self) -> list[Action]:
         """Timers; to be called ten times a second or so."""
+        self.faulting.tick()
+        self.rescue.tick()
+        self.mending.go_on()
         if self.path.ceiling and self._shutdown is None:
             self._tick_links()
         self._maintain()
@@ -358,31 +382,10 @@ class Primary(Links):
 
     # -- trouble ----------------------------------------------------------------------------
 
-    def _fault(self, errno: int) -> None:
-        """Rule C3: a disk of ours lied or died; nothing is acknowledged any more."""
-        text = f"disk error {errnos.errorcode.get(errno, errno)}"
+    def give_up_stop(self) -> None:
+        """A fault has come in the way of a clean stop, which ends here."""
         if self._shutdown is not None:
-            self.keeper.header = replace(self.keeper.header, clean=False, fault=text)
             self._shutdown.complete = True
-        if self.path.fault:
-            return
-        self.path.fail(errno or errnos.EIO)
-        self.activity.abandon_cooling()
-        self.keeper.put(replace(self.keeper.header, fault=text, clean=False))
-        for feeder in self.feeders.values():
-            feeder.fail(text)
-            # Also after a restart only the operator starts it again.
-            feeder.remember(paused=True, paused_for=text)
-            feeder.board.suspect_extents(sorted(map(extent_of, self.activity.hot)))
-        self.outbox.note("faulted", why=text, sequence=self.path.sequence)
-
-    def _write_failed(self, operations: list[Operation], errno: int) -> None:
-        """Rule C3: a local write failed; it stays marked for all, and every link stops there."""
-        text = f"a local write failed: {errnos.errorcode.get(errno, errno)}"
-        for feeder in self.feeders.values():
-            feeder.board.dirty.mark_operations(operations)
-            feeder.fail(text)
-        self.outbox.note("write-error", why=text, sequence=self.path.sequence)
 
     def _fence(self, why: str, for_good: bool) -> None:
         """Rule D6: a newer copy exists. For good: no restart forgets it, and nobody is fed any more."""

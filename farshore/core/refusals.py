@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farshore.core.link import LinkEvent
+from farshore.model.options import Apply
 
 if TYPE_CHECKING:
     from farshore.core.feeder import Feeder
@@ -18,8 +19,8 @@ _LEFT_US = ("wrong-feeder", "wrong-role")
 """Refusals by a copy that was pointed at another feeder (rule B8), or has become a primary."""
 
 _REMEDIES = {
-    "io-error": "replace or free the disk at the peer, then restart the engine there",
-    "faulted": "replace or free the disk at the peer, then restart the engine there",
+    "io-error": "see to the disk at the peer, then farshore repair the group there",
+    "faulted": "see to the disk at the peer, then farshore repair the group there",
     "disk-full": "free space at the peer; the link then goes on by itself",
     "size-mismatch": "give the peer's volumes the size of ours, or farshore link delete and create",
     "wrong-feeder": "farshore status at the peer shows which link that copy follows",
@@ -50,6 +51,10 @@ def take(feeder: Feeder, code: str, text: str) -> None:
         feeder.disk.abandon(text)  # whoever feeds it now has what lies in our queue
         feeder.stop(LinkEvent.REFUSED, text)
     elif code in ("io-error", "faulted", "disk-full"):
+        if code != "disk-full":
+            feeder.session.faulted = text
+        elif feeder.spec.options.apply is Apply.DIRECT:
+            feeder.session.doubtful = True  # the frame for which there was no room may be there in part
         feeder.stop(LinkEvent.PEER_ERROR, text)
         feeder.session.retry.slow(feeder.shared.outbox.now)
     else:

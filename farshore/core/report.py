@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from farshore.core.fault_texts import doubts_volumes, fault_id
 from farshore.core.feeder import Feeder
 from farshore.core.health import LinkFacts, of_group
 from farshore.core.lag import of_link
@@ -33,8 +34,9 @@ def of_primary(primary: Primary, group: str) -> dict[str, Any]:
     """The entry of one group whose primary is here, without names and paths of volumes."""
     feeders = list(primary.feeders.values())
     fault = "" if primary.fenced else primary.keeper.header.fault
+    trouble = fault or ("" if primary.fenced else primary.rescue.trouble)
     verdict = of_group(
-        group, fault, primary.fenced, [_facts(primary, each) for each in feeders if not each.spec.resting]
+        group, trouble, primary.fenced, [_facts(primary, each) for each in feeders if not each.spec.resting]
     )
     return {
         "role": Role.PRIMARY.value,
@@ -45,7 +47,10 @@ def of_primary(primary: Primary, group: str) -> dict[str, Any]:
         "next": verdict.next_step,
         "generation": primary.generation.hex(),
         "sequence": primary.sequence,
-        "fault": fault or None,
+        "fault": trouble or None,
+        "fault_id": fault_id(primary.keeper.header) or None,
+        "fault_doubts_volumes": doubts_volumes(fault),
+        "unreadable_bytes": len(primary.rescue.bad) * primary.geometry.region,
         "held_by": primary.held_by(),
         "turn": primary.keeper.header.turn.hex() or None,
         "fenced": primary.fenced or None,
@@ -165,8 +170,10 @@ def peer_usable(links: Links, feeder: Feeder) -> tuple[bool | None, str | None, 
         return False, None, "a resync has overwritten part of it and no undo is kept"
     if feeder.board.base is None:
         return False, None, "the first copy has not been completed"
+    if feeder.session.faulted:
+        return False, None, f"its disk failed: {feeder.session.faulted}"
     if feeder.session.doubtful:
-        return False, None, "its machine lost power: it may hold the newest writes in part"
+        return False, None, "it lost power, or its disk is full: it may hold the newest writes in part"
     if feeder.state is LinkState.REPLICATING:
         return True, moment(_as_of(links, feeder.acked.applied)), "every write is applied in order"
     return (
@@ -228,7 +235,7 @@ def _promotion(secondary: Secondary) -> dict[str, Any]:
     }
 
 
-def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
+def of_secondary(secondary: Secondary, feeder_name: str, group: str = "GROUP") -> dict[str, Any]:
     """The entry of one group of which a secondary is here."""
     connected = secondary.session is not None and secondary.session.ready
     resyncing = secondary.keeper.header.resync is not None
@@ -249,7 +256,7 @@ def of_secondary(secondary: Secondary, feeder_name: str) -> dict[str, Any]:
         "writes": Writes.REFUSED.value,
         "since": moment(secondary.since or None),
         "why": why,
-        "next": "",
+        "next": f"see to the disk, then farshore repair {group}" if secondary.fault else "",
         "generation": history.head.generation.hex() if history.head is not None else None,
         "sequence": secondary.applied,
         "durable": secondary.durable,

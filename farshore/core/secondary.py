@@ -6,17 +6,18 @@ come, the fault. What arrives within a session is the business of `stream`.
 
 from __future__ import annotations
 
-import errno as errnos
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from farshore.core import fed_until, leaving, starting
+from farshore.core import fed_until, leaving, objections, starting
 from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.durability import Durability
+from farshore.core.fault_texts import RECORDS, named
 from farshore.core.fed_until import FedUntil
 from farshore.core.geometry import Geometry
 from farshore.core.journaling import JournalImage, Journaling, JournalLimits
 from farshore.core.liveness import Liveness
+from farshore.core.lookups import Lookups
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.core.relaying import Relay
 from farshore.core.scoreboard import BoardImage
@@ -66,6 +67,7 @@ class Secondary:
         self.journal = Journaling(self, setup.limits)
         self.journal.said = self._say_durable
         self.relay = Relay(self)
+        self.lookups = Lookups(self)
         self.session: Stream | None = None
         self.started = False
         self.stopped = False
@@ -78,7 +80,7 @@ class Secondary:
         """When the newest frame that came was made, by the primary's clock; nanoseconds since the epoch."""
         self.fed = FedUntil()
         self.stopping = False
-        self._pointing: int | None = None
+        self.pointing: int | None = None
         """The epoch of a new upstream that is not durable yet."""
 
     # -- start and stop ---------------------------------------------------------------------
@@ -130,7 +132,7 @@ class Secondary:
     def consistent(self) -> bool:
         """True while the image is one state that the primary once had."""
         header = self.keeper.header
-        whole = header.resync is None and not self.replaying
+        whole = header.resync is None and not self.replaying and not self.fault
         return whole and not header.history.blank and not self.standing.doubtful
 
     def age(self, sequence: int) -> float | None:
@@ -150,7 +152,7 @@ class Secondary:
 
     def accepted(self, channel: bytes, hello: m.Hello) -> list[Action]:
         """A channel whose peer proved its identity says what it is."""
-        refusal = self._objection(hello)
+        refusal = objections.to(self, hello)
         if refusal is not None:
             code, text = refusal
             self.outbox.emit(Send(channel, m.Refusal(code, text)))
@@ -205,44 +207,13 @@ class Secondary:
             return self.outbox.take()
 
         def durable() -> None:
-            if self._pointing == epoch:  # else it was pointed elsewhere once more meanwhile
-                self._pointing = None
+            if self.pointing == epoch:  # else it was pointed elsewhere once more meanwhile
+                self.pointing = None
 
         self.end_session("wrong-feeder", "this copy was pointed at another feeder")
-        self._pointing = epoch
+        self.pointing = epoch
         self.keeper.put(pointed(self.keeper.header, Upstream(link, epoch)), durable)
         return self.outbox.take()
-
-    def _objection(self, hello: m.Hello) -> tuple[str, str] | None:
-        header = self.keeper.header
-        upstream: Upstream | None = header.upstream
-        if hello.protocol != m.PROTOCOL:
-            return "protocol", f"protocol {hello.protocol} is not known here, {m.PROTOCOL} is"
-        if self._pointing is not None and not self.fault:
-            return "session-live", "the copy is being pointed at another feeder"
-        # Whom it follows is said before what ails it: rules D5 and D6 hang on that.
-        if hello.group != header.group or upstream is None or upstream.link != hello.link:
-            return "wrong-feeder", "this copy follows another link"
-        if hello.epoch != upstream.epoch or upstream.copy not in (None, hello.copy):
-            return "wrong-feeder", "this copy was pointed at another feeder"
-        if hello.peer_copy not in (None, header.copy):
-            return "identity-changed", "the feeder expects another copy than this one"
-        if header.copy in (hello.copy, *hello.chain):
-            return "ring", "this copy is upstream of the one that would feed it"
-        if self.fault:
-            return "faulted", self.fault
-        if self.journal.stuck:
-            return "disk-full", "no space is left for the copy's volumes"
-        if not self.started or self.stopping:
-            return "session-live", "the copy is starting or stopping"
-        if dict(hello.volumes) != self.geometry.sizes:
-            return "size-mismatch", "the volumes have other sizes here"
-        other = self.session
-        live = other is not None and not other.liveness.silent(self.outbox.now)
-        if other is not None and live and other.instance != hello.instance:
-            self.outbox.note("second-feeder-refused", instance=hello.instance.hex())
-            return "session-live", "another instance of the feeder holds the session"
-        return None
 
     def end_session(self, code: str, text: str) -> None:
         """End the session, if there is one; with a code the feeder is told why."""
@@ -292,6 +263,8 @@ class Secondary:
         """A message of the stream."""
         session = self._current(channel)
         if session is not None:
+            if isinstance(message, m.ReadQuery):
+                self.lookups.take(session, message)
             session.received(message)
             if isinstance(message, m.Heartbeat):
                 fed_until.hear(self, message)
@@ -348,6 +321,7 @@ class Secondary:
 
     def _settle(self, ticket: int, *result: object) -> list[Action]:
         self.outbox.settle(ticket, *result)
+        self.lookups.go_on()
         return self.outbox.take()
 
     def clock(self, now: float, wall: float) -> None:
@@ -387,11 +361,11 @@ class Secondary:
                 standing.make_durable(lambda: None)
         return self.outbox.take()
 
-    def fail(self, errno: int) -> None:
+    def fail(self, errno: int, what: str = RECORDS) -> None:
         """Rule C3: a disk failed; this copy takes nothing more and says so."""
         if self.fault:
             return
-        self.fault = f"disk error {errnos.errorcode.get(errno, errno)}"
+        self.fault = named(what, errno)
         self.outbox.note("faulted", why=self.fault, sequence=self.applied)
         self.end_session("io-error", self.fault)
         self.relay.fail(self.fault)

@@ -10,6 +10,7 @@ from typing import Protocol
 from farshore.core.ledger import Ledger
 from farshore.core.outbox import HeaderKeeper, Outbox
 from farshore.core.write_path import Gate
+from farshore.model.messages import ReadReply
 from farshore.model.options import Timing
 from farshore.model.positions import History, Position
 from farshore.model.volumes import Operation
@@ -46,6 +47,14 @@ def nobody() -> tuple[bytes, ...]:
     return ()
 
 
+def unasked(_link: bytes, _reply: ReadReply) -> None:
+    """A secondary asks no peer what it cannot read."""
+
+
+def unheeded(_span: tuple[int, int, int], _errno: int) -> None:
+    """A secondary keeps no record of what it cannot read."""
+
+
 @dataclass(slots=True)
 class Shared:
     """One per copy; the callables are the copy's."""
@@ -78,6 +87,10 @@ class Shared:
     """Whether this copy may feed anybody now (rule B6)."""
     chain: Callable[[], tuple[bytes, ...]] = nobody
     """The copies upstream of this one, the nearest first."""
+    unreadable: Callable[[tuple[int, int, int], int], None] = unheeded
+    """The local disk refused to read this (volume, offset, length), with an errno."""
+    read_elsewhere: Callable[[bytes, ReadReply], None] = unasked
+    """A peer has answered what was asked of it for a read."""
 
     def position(self) -> Position:
         """Our newest position."""

@@ -77,7 +77,7 @@ def _replay(copy: Secondary, head: Position) -> None:
             copy.out_of_room()
             return
         if errno:
-            copy.fail(errno)
+            copy.fail(errno, "the journal cannot be applied")
             return
         standing.move_to(position, mark.sequence)
         short = position.sequence < head.sequence

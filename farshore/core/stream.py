@@ -17,7 +17,7 @@ from farshore.core import cutting
 from farshore.core.actions import ApplyFill, ApplyFrame, CompareDigests, Relayable, Send
 from farshore.core.durability import Durability
 from farshore.core.geometry import Geometry
-from farshore.core.journaling import Journaling
+from farshore.core.journaling import FULL, Journaling
 from farshore.core.liveness import Liveness
 from farshore.core.outbox import HeaderKeeper, Outbox
 from farshore.core.turning import with_history
@@ -53,7 +53,7 @@ class Follower(Protocol):
         """End the session; with a code the feeder is told why."""
         ...
 
-    def fail(self, errno: int) -> None:
+    def fail(self, errno: int, what: str) -> None:
         """A disk failed (rule C3)."""
         ...
 
@@ -166,8 +166,8 @@ class Stream:
     def _write_failed(self, errno: int) -> None:
         """A full disk ends the session and may be tried again once there is room; what was written in part
         is in doubt until then (B3). Any other error is a fault."""
-        if errno != errnos.ENOSPC:
-            self._copy.fail(errno or errnos.EIO)
+        if errno not in FULL:
+            self._copy.fail(errno or errnos.EIO, "a volume cannot be written")
             return
         header, applied = self._copy.keeper.header, self._copy.standing.applied
         doubtful = max(header.doubtful_until, applied + 1)
@@ -346,7 +346,7 @@ class Stream:
 
         def compared(differing: bytes, errno: int) -> None:
             if errno:
-                self._copy.fail(errno)
+                self._copy.fail(errno, "a volume cannot be read")
             elif not self._over:
                 self.send(m.DigestReply(self.nonce, query.ordinal, differing))
 

@@ -78,6 +78,7 @@ class WritePath:
         self.sync = sync
         self.fanout: Fanout
         self.on_fault: Callable[[int], None]
+        self.on_sync_fault: Callable[[int], None]
         self.on_write_error: Callable[[list[Operation], int], None]
         self.generation = b""
         self.sequence = 0
@@ -315,7 +316,7 @@ class WritePath:
 
         def synced(errno: int) -> None:
             if errno:
-                self.on_fault(errno)
+                self.on_sync_fault(errno)
                 return
             self.durable = max(self.durable, covered)
             then()

@@ -118,6 +118,7 @@ class RunningCopy:
                 if (image := left_on_disk(stored, intent.spec)) is not None
             },
             ignored=frozenset(each.id for each in config.volumes if each.outage == "ignore"),
+            repaired=config.repaired,
         )
         copy = PrimaryCopy(Primary(setup), shop)
         self._known_links(copy.links)

@@ -26,13 +26,29 @@ class Wait:
     """What the answer says of a link, from the note's fields."""
 
 
+def faulted(copy: RunningCopy) -> FarshoreError:
+    """What is answered to whoever asks something of a copy that has failed (rule C3)."""
+    group = copy.config.group_name
+    return FarshoreError(
+        "faulted",
+        f"{group} has failed: {copy.role.core.keeper.header.fault}",
+        means="It answers nothing until it is repaired; what was asked for may be forgotten.",
+        next_step=f"farshore repair {group}",
+    )
+
+
 def answer_when_told(copy: RunningCopy, call: Call, wait: Wait, ask: Callable[[], list[str]]) -> None:
     """`ask` asks the core and returns the names of the links. Raises FarshoreError when that is refused."""
+    if copy.role.core.keeper.header.fault:
+        raise faulted(copy)
     answers: dict[str, Any] = {}
     wanted: set[str] = set()
 
     def told(kind: str, fields: dict[str, object]) -> None:
-        if kind == wait.kind and fields["link"] not in answers:
+        if kind == "faulted":
+            end()
+            call.fail(faulted(copy))
+        elif kind == wait.kind and fields["link"] not in answers:
             answers[str(fields["link"])] = wait.entry(fields)
             finish_if_complete()
 

@@ -8,14 +8,17 @@ what is not is read by a thread. A client's answers are read only as far ahead a
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
 from farshore.engine.nbd_connection import Connection
 from farshore.engine.nbd_exports import link_of_context
 from farshore.engine.nbd_tokens import Answers
+from farshore.engine.nbd_wounded import Wounded, examine
 from farshore.engine.pool import Pool
 from farshore.model.messages import Buffer
 from farshore.store.volume import Volume
@@ -38,11 +41,29 @@ DirtyExtents: TypeAlias = Callable[[str, int, int, int], Iterable[tuple[int, boo
 _Runs: TypeAlias = list[tuple[int, int]]
 
 
+Failed: TypeAlias = Callable[[Wounded, Sequence[tuple[int, int, int]], int], None]
+"""Takes a read, what of it is missing as (volume, offset, length), and the errno; answered by `rescued`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescuer:
+    """Whom a failed read is handed to (rule C3)."""
+
+    region: int
+    """Bytes that are lost together."""
+    failed: Failed
+    faulted: Callable[[], bool]
+    """Whether nothing may be answered."""
+
+
 class Reads:
     """See the module."""
 
-    def __init__(self, answers: Answers, pool: Pool, dirty_extents: DirtyExtents) -> None:
+    def __init__(
+        self, answers: Answers, pool: Pool, dirty_extents: DirtyExtents, rescuer: Rescuer | None
+    ) -> None:
         self._answers = answers
+        self._rescuer = rescuer
         self._pool = pool
         self._dirty_extents = dirty_extents
         self.begun: list[Connection] = []
@@ -79,10 +100,13 @@ class Reads:
         _, _, _, offset, length, _, _ = request
         assert connection.export is not None
         volume = connection.export.volume
+        if self._rescuer is not None and self._rescuer.faulted():
+            self._answer_read(connection, request, OSError(errno.EIO, "the copy is faulted"))
+            return
         try:
             data = volume.read_nowait(offset, length)
         except OSError as error:
-            self._answer_read(connection, request, error)
+            self._failed(connection, request, error)
             return
         if data is not None:
             self._answer_read(connection, request, data)
@@ -91,10 +115,41 @@ class Reads:
 
         def done(result: Buffer | OSError) -> None:
             connection.reading -= length
-            self._answer_read(connection, request, result)
+            if isinstance(result, OSError):
+                self._failed(connection, request, result)
+            else:
+                self._answer_read(connection, request, result)
             self.resume(connection)
 
         self._pool.submit(object(), partial(volume.read, offset, length), done)
+
+    def _failed(self, connection: Connection, request: Request, error: OSError) -> None:
+        rescuer, volume = self._rescuer, connection.export.volume if connection.export is not None else None
+        if rescuer is None or volume is None:
+            self._answer_read(connection, request, error)
+            return
+        connection.reading += request[4]
+
+        def examined(found: Wounded | OSError) -> None:
+            if isinstance(found, OSError):
+                raise found  # `examine` keeps the errors of disks; this is none
+            if connection.export is not None and found.missing:
+                spans = [(connection.export.id, offset, length) for offset, length in found.missing]
+                rescuer.failed(found, spans, found.errno)
+            else:
+                self.rescued(found, [], 0)
+
+        job = partial(examine, volume, connection, request, rescuer.region)
+        self._pool.submit(object(), job, examined)
+
+    def rescued(
+        self, read: Wounded, found: Sequence[tuple[tuple[int, int, int], Buffer]], failed: int
+    ) -> None:
+        """What was missing has come from elsewhere, or not."""
+        read.connection.reading -= read.request[4]
+        result = OSError(failed, os.strerror(failed)) if failed else read.complete(found)
+        self._answer_read(read.connection, read.request, result)
+        self.resume(read.connection)
 
     def _answer_read(self, connection: Connection, request: Request, data: Buffer | OSError) -> None:
         command, _, cookie, offset, length, _, _ = request

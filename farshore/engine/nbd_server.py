@@ -22,7 +22,7 @@ from farshore.engine.arena import Arena
 from farshore.engine.listener import Listener
 from farshore.engine.nbd_connection import Connection
 from farshore.engine.nbd_exports import Catalogue, Exported
-from farshore.engine.nbd_reads import DirtyExtents, Reads
+from farshore.engine.nbd_reads import DirtyExtents, Reads, Rescuer
 from farshore.engine.nbd_tls import Certificates, Doorkeeper
 from farshore.engine.nbd_tokens import Answers
 from farshore.engine.pool import Pool
@@ -52,6 +52,8 @@ class Surroundings:
     """Called when a client is gone."""
     note: Callable[[str, dict[str, object]], None]
     """Takes an event, its kind and its fields."""
+    rescuer: Rescuer | None = None
+    """For reads that a disk refuses; without one their clients get the error."""
 
 
 class NbdServer:
@@ -72,7 +74,7 @@ class NbdServer:
         self.clients: set[Connection] = set()
         self._issue = issue
         self._link_names = link_names
-        self._reads = Reads(self.answers, around.pool, dirty_extents)
+        self.reads = Reads(self.answers, around.pool, dirty_extents, around.rescuer)
         self._listeners: dict[Address, tuple[Listener, Catalogue]] = {}
         self._door: Doorkeeper | None = None
         self._tls_refused: FarshoreError | None = None
@@ -183,11 +185,11 @@ class NbdServer:
         if request[0] == NBD_CMD_FLUSH:
             self.batch.flushes.append((connection, request[2], REQUEST_HEADER))
         else:
-            self._reads.request(connection, request)
+            self.reads.request(connection, request)
 
     def resume(self, connection: Connection) -> None:
         """The client has taken answers, and more of its reads wait."""
-        self.reactor.soon(partial(self._reads.resume, connection))
+        self.reactor.soon(partial(self.reads.resume, connection))
 
     def submit(self) -> None:
         """Hands over what has gathered, if anything has."""
@@ -203,8 +205,8 @@ class NbdServer:
             self.batch = Batch()
             self._issue(batch)
         self.arena.used = 0
-        if self._reads.begun:
-            self._reads.serve()
+        if self.reads.begun:
+            self.reads.serve()
 
     def forget(self, connection: Connection) -> None:
         """The connection has ended."""

@@ -19,6 +19,7 @@ from farshore.engine.link_answers import Wait, answer_when_told
 from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.primary_copy import PrimaryCopy
+from farshore.engine.repairing import answer_repair
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.options import ResyncKind
@@ -42,6 +43,7 @@ class Operations:
             "reload": self._reload,
             "pause": self._pause,
             "resync": self._resync,
+            "repair": self._repair,
             "cut": self._cut,
             "drain": self._drain,
             "resume": self._resume,
@@ -125,6 +127,14 @@ class Operations:
         )
         wait = Wait("resync-asked", _RECORD_SECONDS, late, lambda fields: fields["link"])
         answer_when_told(copy, call, wait, lambda: links.resync(link, kind, once))
+
+    def _repair(self, call: Call) -> None:
+        role = self._copy.role
+        if isinstance(role, SecondaryCopy):
+            # Its next start believes nothing but what was durable; that is all there is to do.
+            call.reply({"fault": role.core.fault, "id": "", "doubtful": False})
+        else:
+            answer_repair(self._copy, call, role.repair)
 
     def _cut(self, call: Call) -> None:
         name, number = _given(call, "name", str, ""), _given(call, "number", int, 0)

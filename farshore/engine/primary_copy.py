@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from farshore.core import actions as a
@@ -22,8 +23,11 @@ from farshore.engine.former_feeder import FormerFeeder
 from farshore.engine.frame_buffer import frame_buffer_of
 from farshore.engine.link_queues import LinkQueues
 from farshore.engine.local_writes import LocalWrites
+from farshore.engine.nbd_reads import Rescuer
 from farshore.engine.nbd_server import NbdServer, Surroundings
+from farshore.engine.nbd_wounded import Wounded
 from farshore.engine.outgoing_links import OutgoingLinks
+from farshore.engine.pool import errno_of
 from farshore.engine.workshop import Workshop
 from farshore.model.messages import Buffer
 from farshore.model.positions import Position
@@ -36,6 +40,7 @@ class PrimaryCopy:
     def __init__(self, core: Primary, shop: Workshop) -> None:
         self.core = core
         stored, self._group = shop.stored, core.setup.header.group
+        self._volumes, self._pool = stored.volumes, shop.durable_pool
         self.writes = LocalWrites(stored.volumes, shop.durable_pool)
         records = DurableRecords(stored, shop.durable_pool, self.writes)
         self.carrier = carrier = Carrier(core, records, shop.journal)
@@ -44,7 +49,7 @@ class PrimaryCopy:
         self._runners = self.links.runners
         self.former = FormerFeeder(shop, lambda: core.keeper.header)
         self.nbd = NbdServer(
-            Surroundings(shop.reactor, shop.read_pool, shop.tidy, shop.journal.note),
+            Surroundings(shop.reactor, shop.read_pool, shop.tidy, shop.journal.note, self._rescuer()),
             self._submit,
             self._dirty_extents,
             self._link_names,
@@ -53,6 +58,8 @@ class PrimaryCopy:
         carrier.table |= {
             a.Issue: self._issue,
             a.Reply: self._reply,
+            a.AnswerRead: self._answer_read,
+            a.MendRegion: self._mend,
             a.WriteActivity: lambda action: records.write_activity(action, written),
         }
         carrier.table |= self.links.table
@@ -105,6 +112,24 @@ class PrimaryCopy:
     def _reply(self, action: a.Reply) -> None:
         self.nbd.answers.take(action.tokens, action.errno)  # type: ignore[arg-type]
 
+    def _rescuer(self) -> Rescuer:
+        core, carrier = self.core, self.carrier
+        failed = carrier.reporting(core.rescue.read_failed)
+        return Rescuer(core.geometry.region, failed, lambda: bool(core.keeper.header.fault))
+
+    def _answer_read(self, action: a.AnswerRead) -> None:
+        assert isinstance(action.token, Wounded)
+        self.nbd.reads.rescued(action.token, action.found, action.errno)
+
+    def _mend(self, action: a.MendRegion) -> None:
+        volume, mended = self._volumes[action.volume], self.carrier.reporting(self.core.mending.mended)
+
+        def done(result: OSError | None) -> None:
+            self.writes.unsynced.add(action.volume)
+            mended(action.ticket, errno_of(result))
+
+        self._pool.submit(object(), partial(volume.write, action.data, action.offset), done)
+
     def _issue(self, action: a.Issue) -> None:
         operations, payloads = action.operations, action.payloads
         if action.links or action.queues:
@@ -152,6 +177,10 @@ class PrimaryCopy:
     def resume(self) -> None:
         """Lets writes flow again."""
         self.carrier.do(self.core.resume())
+
+    def repair(self) -> None:
+        """Begins to end what ails the copy; notes tell of it."""
+        self.carrier.do(self.core.faulting.repair())
 
     def report(self, group: str) -> dict[str, Any]:
         """The group's entry of a status document, as far as it is known here."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from farshore.core import actions as a
@@ -27,9 +28,10 @@ from farshore.engine.link_connection import LinkConnection
 from farshore.engine.local_writes import LocalWrites
 from farshore.engine.opening import Opening
 from farshore.engine.outgoing_links import OutgoingLinks
+from farshore.engine.pool import errno_of
 from farshore.engine.workshop import Workshop
 from farshore.errors import FarshoreError, ProtocolError
-from farshore.model.messages import Hello
+from farshore.model.messages import DigestQuery, Hello
 from farshore.wire import frame, session
 
 _WINDOW: Final = 256 << 10
@@ -71,6 +73,7 @@ class SecondaryCopy:
             a.ApplyFill: self._apply_fill,
             a.WriteDurable: lambda action: records.write_durable(action, durable_written),
             a.CompareDigests: self._compare,
+            a.ReadRange: self._look_up,
         }
         self._compared = carrier.reporting(core.compared)
         self.frames = FrameJournal(stored, carrier, shop.durable_pool, shop.reactor, self.writes)
@@ -277,16 +280,30 @@ class SecondaryCopy:
         query = action.query
 
         def done(found: bytes, code: int) -> None:
+            if code == errno.EIO:
+                self._shop.journal.note("read-error", _place(query))
+                found, code = bytes(len(query.digests)), 0  # what cannot be read is copied anew
             differing = b"" if code else _differing(found, query.digests)
             self._compared(action.ticket, differing, code)
 
         self.digests.request(query.volume, query.offset, query.length, query.region, done)
 
+    def _look_up(self, action: a.ReadRange) -> None:
+        looked_up = self.carrier.reporting(self.core.lookups.looked_up)
+
+        def done(result: bytes | OSError) -> None:
+            failed = errno_of(result)
+            looked_up(action.ticket, b"" if failed else result, failed)
+
+        volume = self._volumes[action.volume]
+        job = partial(volume.read, action.offset, action.length)
+        self._shop.read_pool.submit(object(), job, done)
+
     # -- the operator -----------------------------------------------------------------------
 
     def report(self, group: str) -> dict[str, Any]:
         """The group's entry of a status document, as far as it is known here."""
-        document = report.of_secondary(self.core, self.feeder_name)
+        document = report.of_secondary(self.core, self.feeder_name, group)
         now = sum(connection.channel.received_total for connection in self._connections.values())
         document["received_bytes_total"] = self._received_before + now
         self.links.complete(document["links"])
@@ -303,6 +320,10 @@ class SecondaryCopy:
             "journal_waiting_bytes": self.core.journal.waiting,
             **self.frames.buffers(),
         }
+
+
+def _place(query: DigestQuery) -> dict[str, object]:
+    return {"volume": query.volume, "offset": query.offset, "length": query.length, "why": "EIO"}
 
 
 def _differing(mine: bytes, theirs: bytes) -> bytes:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from farshore.core.fault_texts import VOLUMES, fault_id, named, paused_for
 from farshore.core.geometry import Geometry
 from farshore.core.residue import residue_of
 from farshore.errors import FarshoreError
@@ -33,11 +35,6 @@ from farshore.store.volume import Volume
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 BLANK_READ_LIMIT: Final = 64 << 20
 """Bytes of data that are read to find out whether a blank copy's volumes hold nothing but zeroes."""
-_LINKS_PAUSED: Final = (
-    "The engine did not start. Acknowledged writes may be missing here that the peers have: theirs may be"
-    " the better data. All links stay paused, also once it starts: a resync copies from here to the peers."
-)
-_ALL_COMPARED: Final = "The engine did not start. Everything will be compared with the peers when it does."
 
 
 def boot_id() -> str:
@@ -128,8 +125,11 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
     boot = boot_id()
     fresh = not layer.exists(f"{directory}/header")
     header = _create(layer, directory, config, boot) if fresh else _open_header(layer, directory, config)
-    if not fresh and (header.header.fault or not header.header.clean):
-        _settle(volumes, header)
+    standing = (
+        config.role is Role.PRIMARY and header.header.fault and config.repaired != fault_id(header.header)
+    )
+    if not fresh and not standing and (header.header.fault or not header.header.clean):
+        _settle(volumes, header, config.role)
     copy = StoredCopy(
         directory,
         layer,
@@ -200,27 +200,31 @@ def _open_journal(layer: FileLayer, directory: str, header: Header) -> Segments:
     return journal
 
 
-def _settle(volumes: dict[int, Volume], header: HeaderFile) -> None:
+def _settle(volumes: dict[int, Volume], header: HeaderFile, role: Role) -> None:
     """Rules C1 and C3, before anything of the volumes is read, compared or acknowledged. A failure is
-    recorded first: the start after this one then believes no scoreboard and no unsynced position, and
-    feeds nobody unasked."""
+    recorded first, since the kernel tells of it once: a primary then serves nobody until it is repaired, and
+    whoever follows it is fed only when the operator says so; a secondary believes no unsynced position.
+    Raises FarshoreError for a secondary."""
+    failed: list[tuple[Volume, OSError]] = []
     for volume in volumes.values():
         try:
             volume.settle()
         except OSError as error:
-            fault = f"disk error {errno.errorcode.get(error.errno or 0, 'EIO')} at the start"
-            # The kernel reports it once: the next start succeeds, and what was lost is not to be copied over
-            # a peer that has it. Paused, as after a fault while the engine runs: an operator decides.
-            paused = tuple(replace(link, paused=True, paused_for=fault) for link in header.header.links)
-            header.write(replace(header.header, fault=fault, clean=False, links=paused))
-            feeds = bool(paused)
-            raise FarshoreError(
-                "io-error",
-                f"{volume.path}: what was written before the stop cannot be made durable: {error.strerror}",
-                means=_LINKS_PAUSED if feeds else _ALL_COMPARED,
-                next_step="dmesg, and smartctl on the disk"
-                + ("; farshore resync only if the content here is the one to keep" if feeds else ""),
-            ) from error
+            failed.append((volume, error))
+    if not failed:
+        return
+    broken, reason = failed[0]
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    fault = f"{named(VOLUMES, reason.errno or errno.EIO)} ({broken.path}, at the start of {moment})"
+    paused = paused_for(header.header.links, fault)
+    header.write(replace(header.header, fault=fault, clean=False, links=paused))
+    if role is Role.SECONDARY:
+        raise FarshoreError(
+            "io-error",
+            f"{broken.path}: what was written before the stop cannot be made durable: {reason.strerror}",
+            means="The engine did not start. What was not durable here will be copied again when it does.",
+            next_step="dmesg, and smartctl on the disk",
+        )
 
 
 def _create(layer: FileLayer, directory: str, config: CopyConfig, boot: str) -> HeaderFile:

@@ -177,6 +177,8 @@ class CopyConfig:
     """No volume of this group ever had this id or a higher one; 0 where none has gone yet."""
     unsettled: bool = False
     """A peer may hold a copy with other volumes than these, and is to be told (of a primary)."""
+    repaired: str = ""
+    """The fault that the operator takes for repaired (rule C3), as the engine named it."""
     placed_blank: bool = False
     """The node looked at all of every volume when it placed the copy, and found nothing but zeroes."""
     log_level: str = "info"
@@ -255,6 +257,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             export_clients=tuple(ExportClient(**each) for each in document.get("export_clients", ())),
             next_volume=int(document.get("next_volume", 0)),
             unsettled=bool(document.get("unsettled", False)),
+            repaired=str(document.get("repaired", "")),
             placed_blank=bool(document.get("placed_blank", False)),
             log_level=str(document.get("log_level", "info")),
         )

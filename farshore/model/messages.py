@@ -159,6 +159,28 @@ class DigestReply:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadQuery:
+    """The feeder's own disk cannot give this range: what do the follower's volumes hold there, with every
+    frame that went before this message?"""
+
+    session: int
+    ordinal: int
+    volume: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReply:
+    """The content of the query with this ordinal, or the errno of the follower's disk and no data."""
+
+    session: int
+    ordinal: int
+    errno: int
+    data: Buffer
+
+
+@dataclass(frozen=True, slots=True)
 class ResyncEnd:
     """The completion cut: with `position` the follower is consistent and adopts `history`."""
 
@@ -218,6 +240,8 @@ Message: TypeAlias = (
     | Fill
     | DigestQuery
     | DigestReply
+    | ReadQuery
+    | ReadReply
     | ResyncEnd
     | ResyncDone
     | Ack

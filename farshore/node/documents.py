@@ -6,6 +6,7 @@ their owner alone. Each document carries `version`; one of a later version is re
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -26,16 +27,34 @@ def write_bytes(path: Path, content: bytes) -> None:
     fresh = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        before = path.read_bytes() if path.exists() else None
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
-        sync_directory(path.parent)
+        try:
+            sync_directory(path.parent)
+        except OSError:
+            _put_back(path, fresh, before)
+            raise
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stays is overwritten by the next attempt
+            fresh.unlink(missing_ok=True)
         raise as_farshore_error(error, path) from error
+
+
+def _put_back(path: Path, fresh: Path, before: bytes | None) -> None:
+    """The new document stands, and nobody knows for how long: a reader shall see the old one, as whoever
+    asked is told. Where even that fails it sees the new one."""
+    with contextlib.suppress(OSError):
+        if before is None:
+            path.unlink()
+        else:
+            fresh.write_bytes(before)
+            fresh.chmod(0o600)
+            fresh.replace(path)
 
 
 def write(path: Path, document: Mapping[str, Any]) -> None:

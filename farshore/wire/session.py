@@ -27,6 +27,8 @@ from farshore.model.messages import (
     Heartbeat,
     Hello,
     Message,
+    ReadQuery,
+    ReadReply,
     Ready,
     Refusal,
     Resume,
@@ -51,6 +53,7 @@ FRAME: Final = 0
 _PREFIX: Final = struct.Struct("<II")
 _FILL: Final = struct.Struct("<QQQHHIQQ")
 _QUERY: Final = struct.Struct("<QQQHHIQQ")
+_READ: Final = struct.Struct("<QQQQ")
 PREFIX_BYTES: Final = _PREFIX.size
 _CHECKSUM_BYTES: Final = U64.size
 _FILL_DATA: Final = 1
@@ -70,13 +73,14 @@ def frame_prefix(size: int) -> bytes:
 
 
 def encode(message: Message) -> list[Buffer]:
-    """The unit of a message, in pieces to be sent in order; a fill's data is the last, not copied.
+    """The unit of a message, in pieces to be sent in order; the data of a fill, or of a read, is the last,
+    not copied.
 
     Raises ValueError for a message that no peer would accept.
     """
     number, put = _ENCODERS[type(message)]
     body, data = put(message), None
-    if type(message) is Fill:
+    if isinstance(message, Fill | ReadReply):
         data = message.data
     length = _CHECKSUM_BYTES + len(body) + (0 if data is None else len(data))
     if length > _BOUNDS[number]:
@@ -279,6 +283,20 @@ def _take_query(body: memoryview) -> DigestQuery:
     return DigestQuery(session, ordinal, sequence, volume, offset, length, region, digests)
 
 
+def _put_read(m: ReadReply) -> bytes:
+    return _READ.pack(m.session, m.ordinal, m.errno, len(m.data))
+
+
+def _take_read(body: memoryview) -> ReadReply:
+    start = _CHECKSUM_BYTES + _READ.size
+    if len(body) < start:
+        raise ProtocolError("what was read ends within its fields")
+    session, ordinal, errno, length = _READ.unpack_from(body, _CHECKSUM_BYTES)
+    if len(body) - start != length or (errno and length):
+        raise ProtocolError("what was read is not as long as it says, or has data and an error")
+    return ReadReply(session, ordinal, errno, bytes(body[start:]))
+
+
 def _put_differing(m: DigestReply) -> bytes:
     return U64.pack(m.session) + U64.pack(m.ordinal) + fields.put_blob(m.differing)
 
@@ -346,6 +364,8 @@ _TABLE: Final[tuple[tuple[int, type[Message], _Put, _Take], ...]] = (
     (13, Ack, *_numbers(Ack, "session", "received", "applied", "durable", "fills_durable")),
     (14, SyncNow, *_numbers(SyncNow, "session")),
     (15, Heartbeat, *_numbers(Heartbeat, "clock", "echo", "wall", "age")),
+    (20, ReadQuery, *_numbers(ReadQuery, "session", "ordinal", "volume", "offset", "length")),
+    (21, ReadReply, _put_read, _take_read),
 )
 _ENCODERS: Final = {cls: (number, put) for number, cls, put, _ in _TABLE}
 _DECODERS: Final = {number: take for number, _, _, take in _TABLE}

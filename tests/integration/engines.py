@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ class Engine:
         self.config = config
         self._processes = processes
         self._process: subprocess.Popen[bytes] | None = None
+        self.environment: Mapping[str, str] | None = None
+        """What it is started with, in place of the test's own."""
         (directory / "peers").mkdir(parents=True)
         for peer in peers:
             shutil.copy(peer.certificate, directory / "peers" / f"{peer.fingerprint}.pem")
@@ -72,7 +74,9 @@ class Engine:
     def launch(self) -> subprocess.Popen[bytes]:
         """Starts the process and does not wait for it."""
         command = [sys.executable, "-m", "farshore.engine.process", str(self.directory)]
-        self._process = self._processes.start(command, output=self.directory / "engine.log")
+        self._process = self._processes.start(
+            command, output=self.directory / "engine.log", env=self.environment
+        )
         return self._process
 
     def start(self) -> None:
@@ -103,6 +107,15 @@ class Engine:
         assert self._process is not None
         self._processes.kill(self._process.pid)
         self._process.wait()
+
+    def ended(self, seconds: float) -> bool:
+        """Whether the process is gone, or goes before it answers; at most so long is waited for either."""
+        assert self._process is not None
+        process = self._process
+        wait_until(
+            lambda: process.poll() is not None or self.listening(), seconds, what="an end or an answer"
+        )
+        return process.poll() is not None
 
     def terminate(self) -> int:
         """SIGTERM; returns the exit code."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from farshore.model.options import Apply, Mode
-from sim import bounds_scenes, chain_scenes, feeder_scenes, scenes
+from sim import bounds_scenes, chain_scenes, feeder_scenes, read_scenes, scenes
 from sim.chain_scenes import chained
 from sim.run import run_seed
 from sim.scene import Scene, directed
@@ -21,6 +21,10 @@ SCENES = (
     scenes.a_local_sync_fails,
     scenes.a_local_write_fails,
     scenes.a_write_fails_at_the_peer,
+    read_scenes.a_region_cannot_be_read,
+    read_scenes.a_region_cannot_be_read_in_a_resync,
+    read_scenes.a_region_is_repaired_under_load,
+    read_scenes.a_faulted_primary_is_started_again,
     scenes.a_peer_is_rolled_back,
     scenes.a_peer_is_rolled_back_in_a_resync,
     scenes.a_resync_begins_while_the_journal_is_being_applied,

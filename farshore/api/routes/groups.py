@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from farshore.api import schema
 from farshore.api.routes.the_node import TheNode
-from farshore.node import commands, groups, reshaping
+from farshore.node import commands, groups, repair, reshaping
 from farshore.node.intent import GroupWish, VolumeWish
 
 router = APIRouter(prefix="/groups", tags=["groups"])
@@ -57,3 +57,13 @@ async def pause(node: TheNode, name: str, body: schema.Pause) -> dict[str, Any]:
 @router.post("/{name}/resync")
 async def resync(node: TheNode, name: str, body: schema.Resync) -> dict[str, Any]:
     return {"schema": 1, **await commands.resync(node, name, body.link, body.kind, once=body.once)}
+
+
+@router.get("/{name}/repair")
+async def repair_plan(node: TheNode, name: str) -> dict[str, Any]:
+    return {"schema": 1, **await repair.plan(node, name)}
+
+
+@router.post("/{name}/repair")
+async def repair_group(node: TheNode, name: str, body: schema.Repair) -> dict[str, Any]:
+    return {"schema": 1, **await repair.repair(node, name, body.accept)}

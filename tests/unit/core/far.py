@@ -80,6 +80,13 @@ class Far(Shell):
                 self.finish(action, record, lambda errno: core.durable_written(ticket, errno))
             case a.CompareDigests():
                 self.finish(action, lambda _: None, lambda errno: self._compare(action, errno))
+            case a.ReadRange(ticket=ticket, volume=volume, offset=offset, length=length):
+
+                def read(errno: int) -> list[a.Action]:
+                    data = bytes(self.disk.seen[volume][offset : offset + length])
+                    return core.lookups.looked_up(ticket, data, errno)
+
+                self.finish(action, lambda _: None, read)
             case a.Note():
                 self.notes.append(action)
             case a.AppendFrame():

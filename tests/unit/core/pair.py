@@ -271,9 +271,9 @@ class Pair:
             line.to_near.clear()
             self.fars[link].run(self.fars[link].core.disconnected(line.key, "reset"))
 
-    def start_near(self, boot: str, on_start: str = "wait") -> None:
-        """The primary's next process."""
-        self.near.start(boot, on_start)
+    def start_near(self, boot: str, on_start: str = "wait", *, repaired: bool = True) -> None:
+        """The primary's next process; the operator takes a fault for repaired."""
+        self.near.start(boot, on_start, repaired=repaired)
         self.alive = True
         self.near.core.clock(*self.clock("near"))
         self.near.run(self.near.core.start())

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from farshore.core import actions as a
+from farshore.core.fault_texts import fault_id
 from farshore.core.geometry import Geometry
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.scoreboard import BoardImage
@@ -201,11 +202,13 @@ class Near(Shell):
         self.boards: dict[bytes, BoardFile] = {}
         self.links: tuple[LinkSpec, ...] = setup.links
         self.replies: dict[object, int] = {}
+        self.reads: dict[object, bytes | int] = {}
+        """What reads that the disk refused were answered: content, or an errno."""
         self.queues: dict[bytes, QueueDisk] = {spec.id: QueueDisk() for spec in setup.links}
         self.core: Primary = Primary(setup)
 
-    def start(self, boot: str, on_start: str) -> None:
-        """A new process on what is durable."""
+    def start(self, boot: str, on_start: str, *, repaired: bool = True) -> None:
+        """A new process on what is durable; the operator takes a fault for `repaired`."""
         setup = replace(
             self._setup,
             header=self.header,
@@ -215,6 +218,7 @@ class Near(Shell):
             boot=boot,
             on_start=on_start,
             instance=new_id(),
+            repaired=fault_id(self.header) if repaired else "",
             queues={link: image for link, queue in self.queues.items() if (image := queue.image())},
         )
         self.core = Primary(setup)
@@ -250,6 +254,27 @@ class Near(Shell):
                 )
             case a.ReadRegion():
                 self.finish(action, lambda _: None, lambda errno: self._read(action, errno))
+            case a.MendRegion(ticket=ticket, volume=volume, offset=offset, data=data):
+                operation = (volume, WRITE, offset, len(data))
+                self.finish(
+                    action,
+                    lambda _: self.disk.write([operation], [data]),
+                    lambda errno: core.mending.mended(ticket, errno),
+                )
+            case a.AnswerRead(token=token, found=found, errno=errno):
+                self.reads[token] = errno or b"".join(bytes(each[1]) for each in sorted(found))
+            case a.QueueAppend() | a.QueueRead() | a.QueueSend():
+                self._carry_out_queue(action)
+            case a.QueueTrim() | a.QueueDrop() | a.QueueSync():
+                self._carry_out_queue(action)
+            case a.Note():
+                self.notes.append(action)
+            case _:
+                self._line(action)
+
+    def _carry_out_queue(self, action: a.Action) -> None:
+        core = self.core
+        match action:
             case a.QueueAppend(link=link):
                 self._append(link)
             case a.QueueRead(link=link):
@@ -270,10 +295,6 @@ class Near(Shell):
                     queue.safe = min(covered, len(queue.disk))
 
                 self.finish(action, safe, lambda errno: core.queue_synced(ticket, errno))
-            case a.Note():
-                self.notes.append(action)
-            case _:
-                self._line(action)
 
     def _write(
         self, ticket: int, operations: Sequence[Operation], payloads: Payloads, action: a.Action

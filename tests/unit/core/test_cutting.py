@@ -91,6 +91,6 @@ def test_none_is_made_while_writes_are_held_or_refused() -> None:
     pair.replicating()
     assert cut(pair)
     pair.near.errors[a.WriteHeader] = [EIO]
-    pair.near.core._fault(EIO)
+    pair.near.core.faulting.strike(EIO)
     with pytest.raises(FarshoreError, match="writes do not flow"):
         cut(pair)

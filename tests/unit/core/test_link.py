@@ -23,6 +23,7 @@ STOPS = {
     LinkEvent.OVERFLOW: (LOGGING, Reason.QUEUE_FULL),
     LinkEvent.PEER_ERROR: (LOGGING, Reason.PEER_ERROR),
     LinkEvent.LOCAL_ERROR: (LOGGING, Reason.LOCAL_ERROR),
+    LinkEvent.FAULT: (FAILED, Reason.LOCAL_ERROR),
     LinkEvent.REFUSED: (LOGGING, Reason.REFUSED),
     LinkEvent.UPSTREAM: (LOGGING, Reason.UPSTREAM_RESYNCING),
     LinkEvent.LEAVE: (LOGGING, Reason.REROUTED),

@@ -25,7 +25,7 @@ class Path:
         self.sync = GroupSync(self.outbox)
         self.path = WritePath(self.outbox, self.activity, self.sync)
         self.path.fanout = self
-        self.path.on_fault = self._fault
+        self.path.on_fault = self.path.on_sync_fault = self._fault
         self.path.on_write_error = lambda operations, errno: self.failed.extend(operations)
         self.path.generation, self.path.ceiling, self.path.held = GENERATION, ceiling, False
         self.failed: list[Operation] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from farshore.core.fault_texts import VOLUMES, fault_id
 from farshore.engine import stored_copy
 from farshore.engine.durable_records import DurableRecords
 from farshore.engine.local_writes import LocalWrites
@@ -105,7 +106,10 @@ def test_c3_after_an_unclean_stop_volumes_are_read_from_the_disk(config: CopyCon
 
 
 def test_c3_after_a_recorded_fault_as_well(config: CopyConfig, calls: Calls) -> None:
-    _opened(config, lambda header: replace(header, clean=True, fault="disk error EIO")).close()
+    copy = _opened(config, lambda header: replace(header, clean=True, fault="disk error EIO"))
+    copy.close()
+    assert _of_volumes(calls) == [], "nobody has repaired it"
+    _opened(replace(config, repaired=fault_id(copy.header.header))).close()
     assert ("let go", "v1") in calls
     assert ("let go", "v2") in calls
 
@@ -118,9 +122,11 @@ def test_a_clean_stop_and_a_new_copy_need_no_such_thing(config: CopyConfig, call
     assert _of_volumes(calls) == []
 
 
+@pytest.mark.parametrize("role", list(Role))
 def test_c3_a_failure_then_is_recorded_before_anybody_tries_again(
-    config: CopyConfig, monkeypatch: pytest.MonkeyPatch
+    config: CopyConfig, monkeypatch: pytest.MonkeyPatch, role: Role
 ) -> None:
+    config = replace(config, role=role)
     links = (LinkRecord(b"k" * 16, 1, peer_copy=b"p" * 16), LinkRecord(b"l" * 16, 1))
     _opened(config, lambda header: replace(header, clean=False, links=links)).close()
     sync = os.fdatasync
@@ -132,13 +138,14 @@ def test_c3_a_failure_then_is_recorded_before_anybody_tries_again(
 
     with monkeypatch.context() as failing:
         failing.setattr(os, "fdatasync", fails)
-        with pytest.raises(FarshoreError) as caught:
-            _opened(config)
-    assert caught.value.code.name == "io-error"
-    assert config.volumes[1].path in caught.value.what
-    assert "copies from here to the peers" in caught.value.means
+        if role is Role.SECONDARY:
+            with pytest.raises(FarshoreError, match=config.volumes[1].path) as caught:
+                _opened(config)
+            assert caught.value.code.name == "io-error"
+        else:
+            _opened(config).close()
     copy = _opened(config)
-    assert copy.header.header.fault == "disk error EIO at the start"
+    assert copy.header.header.fault.startswith(f"{VOLUMES}: EIO ({config.volumes[1].path}, at the start of")
     assert not copy.header.header.clean
     assert [link.paused for link in copy.header.header.links] == [True, True], "it feeds nobody unasked"
     copy.close()

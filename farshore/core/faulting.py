@@ -1,0 +1,129 @@
+"""A primary whose disk has failed (rule C3): what it records, what it refuses, and what ends that.
+
+A failed fsync of the volumes may have lost any write since the last one that succeeded, the kernel tells
+of it once, and what is read afterwards may be older than what was acknowledged. So a faulted primary answers
+nothing, neither in this process nor in the next ones, until a *repair* names this very fault. The start
+that carries it out takes everything for suspect. What the peers hold may be the better data then: their
+links stay paused. Where only the copy's own records could not be written the volumes are not in doubt, and
+the links go on.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from farshore.core.actions import Action
+from farshore.core.activity import extent_of
+from farshore.core.fault_texts import RECORDS, VOLUMES, doubts_volumes, fault_id, named, paused_for
+from farshore.core.link import LinkEvent
+from farshore.model.volumes import Operation
+
+if TYPE_CHECKING:
+    from farshore.core.primary import Primary
+
+RECORD_EVERY: Final = 5.0
+"""Seconds after which a fault that is not in the header yet is written there once more."""
+
+
+class Faulting:
+    """See the module."""
+
+    def __init__(self, primary: Primary) -> None:
+        self._primary = primary
+        self._recorded = False
+        """The header durably says what it says in memory."""
+        self._asked = 0.0
+        self._told: list[Callable[[], None]] = []
+
+    def write_failed(self, operations: list[Operation], errno: int) -> None:
+        """A local write failed; it stays marked for all, and every link stops there."""
+        primary = self._primary
+        text = named("a local write failed", errno)
+        for feeder in primary.feeders.values():
+            feeder.board.dirty.mark_operations(operations)
+            feeder.fail(text, LinkEvent.LOCAL_ERROR)
+        primary.outbox.note("write-error", why=text, sequence=primary.path.sequence)
+
+    def lost_writes(self, errno: int) -> None:
+        """The volumes could not be made durable: any write since the last sync may be gone."""
+        self.strike(errno, VOLUMES)
+
+    def strike(self, errno: int, what: str = RECORDS) -> None:
+        """A disk of ours lied or died; nothing is acknowledged any more."""
+        primary = self._primary
+        text, known = named(what, errno), primary.keeper.header.fault
+        if known and not (doubts_volumes(text) and not doubts_volumes(known)):
+            primary.give_up_stop()
+            return
+        if not primary.path.fault:
+            primary.path.fail(errno or errnos.EIO)
+        primary.activity.abandon_cooling()
+        self._recorded = False
+        header = primary.keeper.header
+        if doubts_volumes(text):
+            # In one with the fault: also after a repair only the operator starts them again.
+            header = replace(header, links=paused_for(header.links, text))
+        primary.keeper.header = replace(header, fault=text, clean=False)
+        for feeder in primary.feeders.values():
+            feeder.fail(text)
+            feeder.board.suspect_extents(sorted(map(extent_of, primary.activity.hot)))
+        self._record()
+        primary.outbox.note("faulted", why=text, sequence=primary.path.sequence)
+
+    def _record(self) -> None:
+        primary = self._primary
+        self._asked = primary.outbox.now
+
+        def recorded() -> None:
+            self._recorded = True
+            told, self._told = self._told, []
+            for then in told:
+                then()
+            primary.give_up_stop()
+
+        primary.keeper.put(primary.keeper.header, recorded)
+
+    def stay(self) -> None:
+        """An earlier process has failed, and no repair has named that: serve nobody, change nothing."""
+        primary, header = self._primary, self._primary.setup.header
+        head = header.history.head
+        if head is not None:
+            primary.path.generation, primary.path.sequence = head.generation, head.sequence
+        primary.path.fail(errnos.EIO)
+        self._recorded = True
+        for spec in primary.setup.links:
+            feeder = primary.shown(spec)
+            feeder.board.suspect_extents(primary.suspects())
+            feeder.why = header.fault
+            feeder.enter(LinkEvent.FAULT)
+        primary.outbox.note("faulted", why=header.fault, sequence=primary.path.sequence)
+
+    def tick(self) -> None:
+        """A fault that could not be recorded is recorded as soon as that works: whoever kills this process
+        must not make it forgotten."""
+        primary = self._primary
+        waited = primary.outbox.now - self._asked
+        due = not self._recorded and primary.keeper.idle and waited >= RECORD_EVERY
+        if due and primary.keeper.header.fault:
+            self._record()
+
+    def repair(self) -> list[Action]:
+        """What ails this copy is to end. Once that is durable, so that the records' disk is well, the event
+        `repairable` tells which fault the next start may take for repaired. Without a fault all regions that
+        could not be read are tried, and the event `mended` tells of the end."""
+        primary = self._primary
+        if not primary.keeper.header.fault:
+            primary.mending.begin()
+            return primary.outbox.take()
+
+        def told() -> None:
+            header = primary.keeper.header
+            doubtful = doubts_volumes(header.fault)
+            primary.outbox.note("repairable", fault=header.fault, id=fault_id(header), doubtful=doubtful)
+
+        self._told.append(told)
+        self._record()
+        return primary.outbox.take()
