@@ -19,7 +19,7 @@ help: ## Show this list
 setup: ## Build .venv, or bring it up to date
 	@scripts/setup
 
-demo: setup ## Two sites on this machine: write, cut the line, catch up, compare
+demo: setup ## Two sites: write, cut the line, catch up, lose a site, fail over and back, compare
 	@$(VENV)/bin/farshore demo
 
 test: setup ## Run all tests but the long ones (as root: installs Debian packages that they need)

@@ -18,6 +18,7 @@ import tarfile
 import threading
 import time
 from dataclasses import dataclass, field
+from errno import ESHUTDOWN
 from pathlib import Path
 
 from farshore.demo.nbd_client import NbdClient
@@ -75,6 +76,11 @@ class Shop:
             raise TimeoutError("the application's last order was not acknowledged")
         if self.failure is not None:
             raise self.failure
+
+    def move(self, uri: str) -> None:
+        """The volume is found there from now on. What is under way is tried again there once
+        where it was has ended."""
+        self._uri = uri
 
     def close(self) -> None:
         """Ends the thread. What is under way may stay unanswered."""
@@ -143,8 +149,11 @@ class Shop:
                     self._client = NbdClient(self._uri)
                 self._client.write_all(pieces)
                 self._client.flush()
-            except (ConnectionError, FileNotFoundError):
-                # The volume went away: its engine was killed. It comes back, as a disk after a reset does.
+            except OSError as error:
+                # The volume went away: its engine was killed, or its site gives the role to the other. It
+                # comes back, as a disk after a reset does.
+                if not isinstance(error, ConnectionError | FileNotFoundError) and error.errno != ESHUTDOWN:
+                    raise
                 if self._client is not None:
                     self._client.close()
                     self._client = None

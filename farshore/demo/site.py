@@ -39,11 +39,12 @@ class Site:
         self._told = told
         self._held: dict[int, int] = {}
         self._run: Path | None = None
+        self.listen = "127.0.0.1:0"
 
     def start(self) -> None:
-        """Starts the node on a free port of this machine's loopback."""
+        """Starts the node on a free port of the loopback, or on the one that it had before."""
         with uninterrupted():  # a node that nobody holds yet would outlive the demo
-            self.command("node", "start", "--listen", "127.0.0.1:0", "--name", self.name)
+            self.command("node", "start", "--listen", self.listen, "--name", self.name)
             self.hold()
         info = self.node.show()
         if info.api.startswith("unix:"):
@@ -112,6 +113,21 @@ class Site:
         """Kills one of this site's own processes, at once."""
         self.hold()
         signal.pidfd_send_signal(self._held[pid], signal.SIGKILL)
+
+    def lose(self) -> int:
+        """Kills every process of this site, at once; how many there were."""
+        self.hold()
+        killed = 0
+        for descriptor in self._held.values():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                killed += 1
+        return killed
+
+    def accepted(self, *words: str) -> dict[str, Any]:
+        """Runs a command that shows a plan first, and accepts what it has shown."""
+        shown = self.command(*words, "--dry-run")
+        return self.command(*words, "--accept", shown["plan"]["id"])
 
     def close(self) -> int:
         """Ends everything that this site started, by force where asking did not do; how many needed it."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from farshore.client.answers import Group
-from farshore.demo import shop
+from farshore.demo import bad_day, shop
 from farshore.demo.line import Line
 from farshore.demo.screen import Screen
 from farshore.demo.shop import Shop
@@ -91,6 +91,8 @@ class Story:
         self.line_is_back(application, dirty)
         self.asynchronous(application)
         self.killed_engine(application)
+        bad_day.take_over(self, application, GROUP)
+        bad_day.come_back(self, application, GROUP)
         self.the_other_shore(application)
 
     def close(self) -> None:
@@ -137,7 +139,7 @@ class Story:
         self.screen.step("A synchronous copy at site B, made while the application writes")
         began, sold = time.monotonic(), application.sales.sold
         self.a.command("link", "create", GROUP, "site-b", "--name", LINK, "--mode", "sync")
-        group = self._until(self.a, _protected, "the first copy", _STEP_S)
+        group = self.until(self.a, _protected, "the first copy", _STEP_S)
         took, during = time.monotonic() - began, application.sales.sold - sold
         self.screen.proof("the application writes during the first copy", f"{during} orders", during > 0)
         link = group.links[0]
@@ -147,7 +149,7 @@ class Story:
             link.wire == "tls",
         )
         application.rest()
-        self._until(self.a, _clean, "everything durable at site B", _STEP_S)
+        self.until(self.a, _clean, "everything durable at site B", _STEP_S)
         mine, theirs = (shop.digest(self._image(site)) for site in (self.a, self.b))
         self.screen.proof(
             f"after {format_duration(took)} both images are equal",
@@ -166,9 +168,9 @@ class Story:
         waits = len(application.sales.waits)
         self.line.cut()
         self.screen.say("cut: nothing passes any more, and nobody is told")
-        self._until(self.a, _logging, "the loss of the line", _LOSS_S)
+        self.until(self.a, _logging, "the loss of the line", _LOSS_S)
         sold = application.sales.sold
-        self._sell(application, 150)
+        self.sell(application, 150)
         group = self.a.group(GROUP)
         self.screen.proof(
             "without the line the application goes on",
@@ -181,7 +183,7 @@ class Story:
             "the line's loss held writes no longer than the limit", format_duration(longest), longest < 8
         )
         self._new_papers(application)
-        group = self._until(
+        group = self.until(
             self.a, lambda seen: _logging(seen) and bool(seen.links[0].dirty_bytes), "marks", 10
         )
         link, dirty = group.links[0], group.links[0].dirty_bytes or 0
@@ -199,7 +201,7 @@ class Story:
             raise RuntimeError("there is no line to heal")
         carried, began = self.line.carried, time.monotonic()
         self.line.heal()
-        self._until(self.a, lambda seen: _protected(seen) and _clean(seen), "the update", _STEP_S)
+        self.until(self.a, lambda seen: _protected(seen) and _clean(seen), "the update", _STEP_S)
         travelled, took = self.line.carried - carried, time.monotonic() - began
         self.screen.proof("the link catches up by itself", f"protected after {format_duration(took)}", True)
         self.screen.proof(
@@ -215,10 +217,10 @@ class Story:
         medians: dict[str, float] = {}
         for mode in ("sync", "async"):
             self.a.command("link", "set", GROUP, LINK, f"mode={mode}")
-            self._until(self.a, _in_mode(mode), f"mode {mode}", 10)
+            self.until(self.a, _in_mode(mode), f"mode {mode}", 10)
             first = len(application.sales.waits)
             application.open()
-            self._sell(application, 40)
+            self.sell(application, 40)
             application.rest()
             medians[mode] = statistics.median(application.sales.waits[first:])
         self.screen.proof(
@@ -226,25 +228,25 @@ class Story:
             f"an order takes {format_duration(medians['async'])}, sync {format_duration(medians['sync'])}",
             medians["async"] < medians["sync"] and medians["sync"] >= 2 * _DELAY_S,
         )
-        self._until(self.a, _clean, "the queue to drain", _STEP_S)
+        self.until(self.a, _clean, "the queue to drain", _STEP_S)
         self.a.command("link", "set", GROUP, LINK, "mode=sync")
-        self._until(self.a, _in_mode("sync"), "sync again", _STEP_S)
-        self._until(self.a, _protected, "protection by the sync link", _STEP_S)
+        self.until(self.a, _in_mode("sync"), "sync again", _STEP_S)
+        self.until(self.a, _protected, "protection by the sync link", _STEP_S)
 
     def killed_engine(self, application: Shop) -> None:
         """kill -9 of the engine that serves the application, in the middle of its writes."""
         self.screen.step("The engine of site A is killed")
         application.open()
-        self._sell(application, 20)
+        self.sell(application, 20)
         pid = self.a.engine(GROUP)
         if pid is None:
             raise FarshoreError("internal", "site-a: the group has no engine")
         sold, began = application.sales.sold, time.monotonic()
         self.a.kill(pid)
         self.screen.say(f"kill -9 {pid}")
-        self._sell(application, application.sales.sold - sold + 20)
+        self.sell(application, application.sales.sold - sold + 20)
         back = time.monotonic() - began
-        self._until(self.a, _protected, "protection after the kill", _STEP_S)
+        self.until(self.a, _protected, "protection after the kill", _STEP_S)
         fresh = self.a.engine(GROUP)
         self.screen.proof(
             "a killed engine comes back",
@@ -255,10 +257,10 @@ class Story:
 
     def the_other_shore(self, application: Shop) -> None:
         """Everything is stopped; what lies at site B is read without Farshore."""
-        self.screen.step("Site A is gone: what is on site B?")
-        self._sell(application, 20)
+        self.screen.step("Everything is stopped: what lies at site B?")
+        self.sell(application, 20)
         application.rest()
-        self._until(
+        self.until(
             self.a, lambda seen: _protected(seen) and _clean(seen), "the last orders at site B", _STEP_S
         )
         mine, theirs = self._image(self.a), self._image(self.b)
@@ -295,7 +297,7 @@ class Story:
         self.papers |= shop.make_tree(tree, seed=2, files=60, largest=96 << 10)
         application.put(shop.TREE_AT, shop.packed(tree))
 
-    def _sell(self, application: Shop, orders: int) -> None:
+    def sell(self, application: Shop, orders: int) -> None:
         """Until so many more orders are acknowledged."""
         goal, deadline = application.sales.sold + orders, time.monotonic() + _STEP_S
         while application.sales.sold < goal:
@@ -308,7 +310,9 @@ class Story:
             self.screen.progress(f"{application.sales.sold} orders sold")
             self._pulse.wait(0.02)
 
-    def _until(self, site: Site, seen: Callable[[Group], bool], what: str, timeout: float) -> Group:
+    def until(self, site: Site, seen: Callable[[Group], bool], what: str, timeout: float) -> Group:
+        """The group at a site, once its status shows what is waited for. Raises FarshoreError `timeout`."""
+
         def look(group: Group) -> bool:
             self.screen.progress(f"waiting for {what}: {brief(group)}")
             return seen(group)

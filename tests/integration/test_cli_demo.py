@@ -38,7 +38,7 @@ def test_every_claim_of_the_demo_holds(disk_path: Path) -> None:
     verdict = json.loads(output.splitlines()[-1])
     assert verdict["problem"] is None, output
     assert [proof for proof in verdict["proofs"] if not proof["held"]] == []
-    assert len(verdict["proofs"]) >= 15
+    assert len(verdict["proofs"]) >= 19
     assert (verdict["held"], demo.returncode) == (True, 0)
     assert list(disk_path.iterdir()) == []
     assert _processes_of(disk_path) == []
