@@ -56,6 +56,7 @@ _ENTRIES = (
     Code("wrong-feeder", EXIT_REFUSED, 409, errno.EPERM, "The copy follows another link or epoch"),
     Code("ring", EXIT_REFUSED, 409, errno.ELOOP, "The copy would follow itself"),
     Code("session-live", EXIT_REFUSED, 409, errno.EBUSY, "Another instance holds this link's session"),
+    Code("differences", EXIT_ERROR, 409, errno.EIO, "The copies differ where nothing was in flight"),
     Code("identity-changed", EXIT_DIVERGED, 409, errno.EIO, "The peer is not the copy that was known"),
     Code("protocol", EXIT_ERROR, 502, errno.EPROTO, "A message does not follow the protocol"),
     Code("plan-needed", EXIT_REFUSED, 409, errno.EPERM, "This could lose data and needs a plan"),

@@ -96,6 +96,7 @@ class Chain:
                 continue
             if not follower.tampered:
                 self._ages.of_peer(site, relay, feeder)
+                dirt.check_findings(feeder)
             clean = dirt.differing(site, follower.site, relay.geometry)
             if clean:
                 clean -= dirt.dirty_now(relay, feeder)

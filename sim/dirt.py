@@ -24,10 +24,20 @@ from farshore.model.volumes import Operation
 from sim.disk import SECTOR
 from sim.relay_site import RelaySite
 from sim.site import Site
+from sim.world import BrokenRule
 
 Region = tuple[int, int]
 """(volume, region)."""
 _SHOWN: Final = 8
+
+
+def check_findings(feeder: Feeder) -> None:
+    """Rule E7: nobody changes a copy behind its engine's back here, so that a verify finds nothing."""
+    if feeder.board.found.any():
+        found = {
+            (volume, region) for volume, bits in feeder.board.found.bits.items() for region in bits.search(1)
+        }
+        raise BrokenRule("E7", f"a verify reports what does not differ: {listed(found)}")
 
 
 def differing(feeder: Site, peer: Site, geometry: Geometry) -> set[Region]:

@@ -201,6 +201,11 @@ def _queue_disk(name: bytes) -> tuple[int, OnFull]:
     return disk, OnFull.BLOCK if disk and random.random() < 0.2 else OnFull.LOG
 
 
+def _verify_every(link: bytes) -> float:
+    """Drawn by itself, so that the rest of a seed's options is what it was."""
+    return Random(b"verify " + link).choice((0.0, 0.0, 0.3, 2.0))
+
+
 def _link(random: Random, number: int) -> LinkSpec:
     mode = random.choice((Mode.SYNC, Mode.SYNC, Mode.ASYNC))
     options = LinkOptions(
@@ -216,5 +221,5 @@ def _link(random: Random, number: int) -> LinkSpec:
         id=link,
         name=f"link{number}",
         peer=f"{number:064x}",
-        options=replace(options, queue_disk=queue_disk, on_full=on_full),
+        options=replace(options, queue_disk=queue_disk, on_full=on_full, verify_every=_verify_every(link)),
     )

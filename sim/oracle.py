@@ -332,6 +332,7 @@ class Oracle(Witness, RelayWitness):
                 continue
             if not follower.tampered:
                 self.stops.check(self.primary, feeder, follower.site)
+                dirt.check_findings(feeder)
                 self.ages.of_peer(self.primary, core, feeder)
             clean = dirt.differing(self.primary, follower.site, core.geometry)
             if clean:

@@ -22,6 +22,7 @@ from farshore.core.feeder import Feeder
 from farshore.core.gate import LinkGate
 from farshore.core.handshake import Course, Decision
 from farshore.core.outbox import GroupSync
+from farshore.core.pieces import Pieces
 from farshore.core.primary import Primary
 from farshore.core.queueing import LinkQueue
 from farshore.core.resync import ResyncCursor
@@ -31,7 +32,7 @@ from farshore.core.unlogged import Unlogged
 from farshore.core.write_path import WritePath
 from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH
-from sim import journal_variants, link_variants, read_scenes, relay_variants
+from sim import journal_variants, link_variants, read_scenes, relay_variants, verify_variants
 from sim.variant import Variant
 
 
@@ -349,7 +350,7 @@ VARIANTS: Final[dict[str, Variant]] = {
         "A4", Scoreboard, "or_back", _an_interrupted_resync_is_not_taken_back
     ),
     "regions read while written are sent": Variant(
-        "E5", ResyncCursor, "_void", _regions_read_while_written_are_sent
+        "E5", Pieces, "_void", _regions_read_while_written_are_sent
     ),
     "any base will do": Variant("A5", handshake, "at_or_after", _any_base_will_do),
     "the base is not moved": Variant("A5", Feeder, "settle_base", _nothing),
@@ -386,6 +387,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     **relay_variants.VARIANTS,
     **link_variants.VARIANTS,
     **read_scenes.VARIANTS,
+    **verify_variants.VARIANTS,
     "a cut counts during a resync": Variant("H", cutting, "note", _a_cut_counts_during_a_resync),
     "messages of other sessions count": Variant("B7", Stream, "received", _messages_of_other_sessions_count),
 }

@@ -135,3 +135,27 @@ class RoleMove(Body):
     """The plan's id; without it the plan is shown and nothing done."""
     timeout: float = Field(default=30.0, ge=1, le=3600)
     """Seconds to drain for."""
+
+
+class Verify(Body):
+    link: str | None = None
+    halt: bool = False
+    """Stop the link at the first difference."""
+    max_rate: int = Field(default=0, ge=0)
+    """Bytes per second that are compared at most; 0 is no bound."""
+
+
+class VerifyStop(Body):
+    link: str | None = None
+
+
+class VerifySchedule(Body):
+    link: str | None = None
+    every: float = Field(ge=0.0)
+    """Seconds; 0 for never by itself."""
+
+
+class VerifyRepair(Body):
+    link: str | None = None
+    accept: str | None = Field(default=None, max_length=64)
+    """The plan's id; without it the plan is shown and nothing done."""

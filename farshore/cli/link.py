@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from farshore.cli import output, polling, status_text
-from farshore.cli.options import DSCP, DURATION, RATE, SIZE, Unit, connect, json_option, target_options
+from farshore.cli.options import DSCP, DURATION, EVERY, RATE, SIZE, Unit, connect, json_option, target_options
 from farshore.model import units
 
 _ONE_OF: dict[str, tuple[str, ...]] = {
@@ -26,6 +26,7 @@ _WITH_UNIT: dict[str, Unit] = {
     "queue-disk": SIZE,
     "rpo": DURATION,
     "max-rate": RATE,
+    "verify-every": EVERY,
     "dscp": DSCP,
 }
 _HELP = {
@@ -41,6 +42,7 @@ _HELP = {
     "on-full": "What happens when the queues are full: log and copy later, or block writes; default log.",
     "rpo": "The lag that is still fine; default 30s.",
     "max-rate": "Most bytes per second, as in 10MiB/s or 100Mbit/s; 0 is no bound.",
+    "verify-every": "How often the peer's copy is compared with ours by itself; default 0, never.",
     "compress": "Compression on the line; default none. Holds from the next connection on.",
     "dscp": "Traffic class of the packets: 0 to 63, or a name such as af21 or cs1.",
 }
@@ -286,6 +288,6 @@ def _shown(key: str, value: object) -> str:
             return units.format_rate(value) if value else "no bound"
         if key in ("queue_memory", "queue_disk") or key.endswith("_bytes"):
             return units.format_size(value)
-        if key == "rpo" or key.endswith("_seconds"):
+        if key in ("rpo", "verify_every") or key.endswith("_seconds"):
             return units.format_duration(value)
     return str(value)

@@ -72,7 +72,13 @@ def _rate(text: str) -> int:
     return 0 if text in ("0", "none") else units.parse_rate(text)
 
 
+def _every(text: str) -> float:
+    return 0.0 if text in ("0", "never") else units.parse_duration(text)
+
+
 SIZE = Unit("size", units.parse_size)
 RATE = Unit("rate", _rate)
 DURATION = Unit("duration", units.parse_duration)
+EVERY = Unit("duration", _every)
+"""How often; 0 and `never` are no rhythm."""
 DSCP = Unit("dscp", units.parse_dscp)

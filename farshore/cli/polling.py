@@ -117,6 +117,7 @@ def _figures(group: Group) -> dict[str, object]:
                 "progress": link.progress,
                 "eta_seconds": link.eta_seconds,
                 "dirty_bytes": link.dirty_bytes,
+                "verify_progress": link.verify.progress if link.verify is not None else None,
             }
             for link in group.links
         ]
@@ -129,6 +130,8 @@ def _link(link: Link) -> str:
         text += f" {link.progress * 100:.0f} %"
         if link.eta_seconds is not None:
             text += f", {format_duration(link.eta_seconds)} left"
+    if link.verify is not None and link.verify.progress is not None:
+        text += f", verified {link.verify.progress * 100:.0f} %"
     if link.dirty_bytes:
         text += f", {format_size(link.dirty_bytes)} dirty"
     return text

@@ -40,6 +40,7 @@ _COMMANDS = {
     "failover": "roles:failover",
     "failback": "roles:failback",
     "split-brain": "split_brain:split_brain",
+    "verify": "verify:verify",
     "events": "events:events",
     "topology": "topology:topology",
     "check": "check:check",

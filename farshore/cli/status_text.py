@@ -117,7 +117,31 @@ def _group(group: Mapping[str, Any], name: str, colour: bool) -> list[str]:
         "QUEUE",
         "USABLE AT THE PEER",
     )
-    return lines + table(head_of_links, [_link(each, colour) for each in group.get("links", ())], "  ")
+    lines += table(head_of_links, [_link(each, colour) for each in group.get("links", ())], "  ")
+    return lines + [_verify(each, colour) for each in group.get("links", ()) if each.get("verify")]
+
+
+def _verify(link: Mapping[str, Any], colour: bool) -> str:
+    """The newest verify of a link, in words."""
+    verify = link["verify"]
+    state, found = verify["state"], verify["found_bytes"]
+    words = [f"  verify of {link['name']}: {state or 'not yet'}"]
+    if verify.get("progress") is not None and state in ("running", "waiting"):
+        words.append(f"{verify['progress'] * 100:.0f} %")
+    if verify.get("ended"):
+        words.append(f"at {verify['ended']}")
+    if found:
+        words.append(_red(f"{format_size(found)} differ at the peer", colour))
+    elif state == "finished":
+        words.append("the copies were equal")
+    words += [verify[word] for word in ("why",) if verify.get(word)]
+    if verify.get("next"):
+        words.append(f"next at {verify['next']}")
+    return ", ".join(words)
+
+
+def _red(text: str, colour: bool) -> str:
+    return f"\x1b[1;31m{text}\x1b[0m" if colour else text
 
 
 def _opened_as(volume: Mapping[str, Any], colour: bool) -> str:

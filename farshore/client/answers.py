@@ -120,6 +120,24 @@ class Sequences:
 
 
 @dataclass(frozen=True, slots=True)
+class Verify:
+    """The newest verify of a link. `state` is running, waiting, finished, halted, stopped, failed, or None
+    before the first one; `found_bytes` is what is known to differ at the peer now."""
+
+    state: str | None
+    found_bytes: int
+    why: str = ""
+    progress: float | None = None
+    begun: str | None = None
+    ended: str | None = None
+    at: dict[str, Any] | None = None
+    every_seconds: float | None = None
+    next: str | None = None
+    halt: bool | None = None
+    max_rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A link's state; `dirty_bytes` is 0 only when everything is durable at the peer (rule A1)."""
 
@@ -150,6 +168,8 @@ class Link:
     peer_usable_as_of: str | None = None
     peer_usable_why: str | None = None
     rtt_seconds: float | None = None
+    verify: Verify | None = None
+    """None where there never was one, nor is to be."""
     left_for: str | None = None
     """The node that feeds the far copy in place of this link, which rests since it was rerouted."""
     rerouting: str | None = None

@@ -15,7 +15,7 @@ from typing import Any
 from farshore import config
 from farshore.client import answers, transport
 from farshore.client.documents import read
-from farshore.client.role_moves import RoleMoves
+from farshore.client.role_moves import RoleMove, RoleMoves
 from farshore.errors import CODES, FarshoreError
 
 _UNAFFECTED = "engines run on without their node: writes and replication are not affected"
@@ -274,6 +274,30 @@ class Node(RoleMoves):
     def repair(self, group: str, accept: str | None = None) -> Mapping[str, Any]:
         """Brings a group's copies there back after a disk error; `accept` is the id of a plan."""
         return self.call("POST", _path("groups", group, "repair"), {"accept": accept}, extra=_REPAIR_SECONDS)
+
+    def verify(
+        self, group: str, *, link: str | None = None, halt: bool = False, max_rate: int = 0
+    ) -> answers.Started:
+        """Begins to compare peers' copies with this node's and returns; `max_rate` in bytes per second, 0 for
+        no bound; with `halt` the first difference stops its link."""
+        body = {"link": link, "halt": halt, "max_rate": max_rate}
+        return read(answers.Started, self.call("POST", _path("groups", group, "verify"), body))
+
+    def end_verify(self, group: str, *, link: str | None = None) -> answers.Started:
+        """Ends the verifies that are under way; the links of which there were any."""
+        return read(
+            answers.Started, self.call("POST", _path("groups", group, "verify", "stop"), {"link": link})
+        )
+
+    def schedule_verify(self, group: str, every: float, *, link: str | None = None) -> answers.Started:
+        """Has links verified each `every` seconds; 0 ends that."""
+        body = {"link": link, "every": every}
+        return read(answers.Started, self.call("POST", _path("groups", group, "verify", "schedule"), body))
+
+    def repair_found(self, group: str, *, link: str | None = None, accept: str | None = None) -> RoleMove:
+        """Shows the plan of a repair of what a verify has found, or carries it out if `accept` is its id."""
+        body = {"link": link, "accept": accept}
+        return read(RoleMove, self.call("POST", _path("groups", group, "verify", "repair"), body))
 
     def events(self, since: int = 0, *, wait: float = 0.0) -> answers.Events:
         """Events after id `since`; with none there, waits up to `wait` seconds (at most 30) for one."""

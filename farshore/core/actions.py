@@ -191,6 +191,8 @@ class ReadRegion:
     offset: int
     length: int
     digest: bool
+    awaited: bool = False
+    """Writes are held until it has been read."""
 
 
 @dataclass(slots=True)

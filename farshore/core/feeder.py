@@ -28,9 +28,10 @@ from farshore.core.queueing import LinkQueue, position_of
 from farshore.core.scoreboard import Scoreboard
 from farshore.core.shared import Shared
 from farshore.core.unlogged import Unlogged
+from farshore.core.verifying import ORDINALS, Verifying
 from farshore.core.write_path import NO_LIMIT
 from farshore.model import messages as m
-from farshore.model.header import LinkRecord
+from farshore.model.header import LinkRecord, VerifyState
 from farshore.model.options import (
     LinkOptions,
     LinkSpec,
@@ -76,16 +77,25 @@ class Feeder:
         self.session = FeederSession(self)
         self.unlogged = Unlogged(self, shared.ignored)
         self.gate = LinkGate(spec.id, shared.path, self._gate_facts, self._remember_alone)
+        self.verify = Verifying(self)
 
     def _first_reason(self) -> Reason:
         record = self.record
         if self.spec.resting:
             return Reason.REROUTED
         if record.paused:
-            return Reason.OPERATOR
+            return step(LinkState.LOGGING, self.paused_by[0]).reason
         return Reason.NEW if record.peer_copy is None else Reason.RESTARTED
 
     # -- facts ------------------------------------------------------------------------------
+
+    @property
+    def paused_by(self) -> tuple[LinkEvent, str]:
+        """What stopped a link that is paused."""
+        verify = self.record.verify
+        if verify is not None and verify.state is VerifyState.HALTED:
+            return LinkEvent.HALT, "a verify found that the two copies differ"
+        return LinkEvent.STOP, "paused by the operator"
 
     @property
     def id(self) -> bytes:
@@ -169,6 +179,8 @@ class Feeder:
 
     def issued(self, operations: list[Operation], last: int, size: int) -> bool:
         """A frame is about to be made; True when it shall be queued on this link's channel."""
+        if self.verify.cursor is not None:
+            self.verify.cursor.live(operations)
         if self.streaming and not self._overflows(size):
             if self.filling is not None:
                 self.filling.cursor.live(operations, True)
@@ -312,9 +324,12 @@ class Feeder:
             case m.Ready(session=session) if session == self.session.nonce:
                 self.session.ready()
             case m.DigestReply(session=session, ordinal=ordinal, differing=differing) if (
-                session == self.session.nonce and self.filling is not None
+                session == self.session.nonce
             ):
-                self.filling.compared(ordinal, differing)
+                if ordinal >= ORDINALS:
+                    self.verify.compared(ordinal, differing)
+                elif self.filling is not None:
+                    self.filling.compared(ordinal, differing)
             case m.ResyncDone(session=session, resync=resync) if (
                 session == self.session.nonce and self.filling is not None
             ):
@@ -343,6 +358,8 @@ class Feeder:
             self.disk.acknowledged(acked.durable)
         if self.pause is not None:
             self.pause.advance()
+        if self.verify.cursor is not None:
+            self.verify.pump()
         self.shared.progressed()
 
     def dirty_extents(self, volume: int, offset: int, length: int) -> Iterator[tuple[int, bool]]:
@@ -380,6 +397,7 @@ class Feeder:
         was, cut = self.standing, self.record.stopped_at
         self.streaming = False
         self.pause = None
+        self.verify.interrupted()
         if self.filling is not None:
             self.filling.abandon()
             self.filling = None
@@ -396,7 +414,7 @@ class Feeder:
 
     def _fall(self, event: LinkEvent, why: str, queues: bool) -> None:
         if self.record.paused and event in _ASKED_IN_VAIN:
-            self.enter(LinkEvent.STOP)  # a paused link whose peer was only asked (D5) stays what it was
+            self.enter(self.paused_by[0])  # a paused link whose peer was only asked (D5) stays what it was
             return
         self.why, self.next_step = why, ""
         if queues:
@@ -450,6 +468,7 @@ class Feeder:
         if self.filling is not None:
             self.filling.abandon()
         self.filling, self.pause, self.streaming = None, None, False
+        self.verify.retire()
         self.disk.retire()
         self.session.ended()
         self.retired = True
@@ -490,6 +509,7 @@ class Feeder:
         if self.pause is not None:
             self.pause.advance()
         self.disk.tick()
+        self.verify.tick()
         self._go_on()
         if self.filling is not None:
             self.filling.look()

@@ -153,7 +153,7 @@ class FeederSession:
             return
         if feeder.record.paused:
             feeder.close("", "the link is paused")  # it was only asked what it holds (rule D5)
-            feeder.stop(LinkEvent.STOP, "paused by the operator")
+            feeder.stop(*feeder.paused_by)
             return
         known = feeder.record.peer_copy is not None
         if not known:

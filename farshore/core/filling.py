@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from farshore.core.actions import ReadRegion
 from farshore.core.headway import Headway
-from farshore.core.resync import CHUNK, WINDOW, Piece, ResyncCursor
+from farshore.core.pieces import CHUNK, Piece
+from farshore.core.resync import WINDOW, ResyncCursor
 from farshore.model import messages as m
 from farshore.model.header import OpenResync
 from farshore.model.positions import Position
@@ -154,7 +155,9 @@ class Filling:
         self.cursor.begin_read(ticket, piece, (each[1] for each in feeder.shared.path.unwritten))
         if self._rate and not piece.digest:
             self._allowance -= length
-        feeder.shared.outbox.emit(ReadRegion(ticket, feeder.id, piece.volume, offset, length, piece.digest))
+        awaited = barrier in self._barriers
+        read = ReadRegion(ticket, feeder.id, piece.volume, offset, length, piece.digest, awaited)
+        feeder.shared.outbox.emit(read)
 
     def _read_done(self, ticket: int, read: tuple[int, int, int], data: bytes | None, errno: int) -> None:
         feeder, (_, offset, end) = self._feeder, read

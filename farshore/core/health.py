@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from farshore.core.headway import Rates
 from farshore.model.options import Health, LinkState, Reason
+from farshore.model.units import format_size
 
 _MIB = 1 << 20
 _WORST_FIRST = (
@@ -44,6 +45,8 @@ class LinkFacts:
     """Rule C3: the fault of ours that stopped the link."""
     rates: Rates | None = None
     """Rule E4: of a resync."""
+    found: int = 0
+    """Rule E7: bytes of the peer's copy that a verify has found to differ."""
     alone: bool = False
     """Rule C4: writes were acknowledged that this sync link's peer may still lack."""
 
@@ -52,6 +55,12 @@ def of_link(group: str, link: LinkFacts) -> Verdict:
     """The health that one link gives its group."""
     name = f"link {link.name}"
     match link.state:
+        case LinkState.REPLICATING if link.found:
+            return Verdict(
+                Health.FAILED,
+                f"{name} replicates, but {format_size(link.found)} differ at its peer, as a verify has found",
+                f"farshore verify {group} --link {link.name} --repair",
+            )
         case LinkState.REPLICATING if link.lag is not None and link.lag > link.rpo:
             return Verdict(Health.BEHIND, f"{name} lags {link.lag:.1f} s, its RPO is {link.rpo:g} s", "")
         case LinkState.REPLICATING if link.lag is None:
@@ -86,6 +95,12 @@ def _logging(group: str, link: LinkFacts) -> Verdict:
         why = f"{name} was stopped by a fault here ({link.doubted}); the peer may have the better data"
         return Verdict(
             Health.UNPROTECTED, why, "look at both copies first: farshore resync copies over the peer"
+        )
+    if link.reason is Reason.VERIFY:
+        return Verdict(
+            Health.UNPROTECTED,
+            f"{name} was stopped by a verify: {format_size(link.found)} differ at its peer",
+            f"farshore verify {group} --link {link.name} --repair",
         )
     why = f"{name} only logs what changes ({link.reason}{': ' + link.why if link.why else ''})"
     if link.reason is Reason.OPERATOR or not (link.autosync or link.next_step):

@@ -31,6 +31,7 @@ from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
 if TYPE_CHECKING:
+    from farshore.core.comparing import Comparing
     from farshore.core.relaying import Relay
 
 FULL = (errnos.ENOSPC, errnos.EDQUOT)
@@ -133,6 +134,8 @@ class Journaling:
         self._drains: list[Callable[[], None]] = []
         self.said: Callable[[], None] = _nobody
         """Told when more has become durable."""
+        self.comparing: Comparing | None = None
+        """Of the newest session; told of each frame before the volumes show it, and when they do."""
 
     # -- frames -----------------------------------------------------------------------------
 
@@ -236,6 +239,8 @@ class Journaling:
             if sequence > durable or size >= self.limits.sync:
                 break
             frames.append(frame)
+            if self.comparing is not None and self.comparing.open:
+                self.comparing.changes(sequence, frame.operations)
             last, size = sequence, size + length
         if not frames:
             return
@@ -283,6 +288,8 @@ class Journaling:
             self._written_bytes += size
         self.written = last
         self._copy.relay.written(last)
+        if self.comparing is not None:
+            self.comparing.advance()
         self._advance()
 
     def _mark_if_due(self) -> None:

@@ -46,6 +46,8 @@ class LinkEvent(StrEnum):
     """The copy at this end answers nothing until it is repaired, and feeds nobody."""
     UPSTREAM = "upstream"
     """The copy at this end is being resynced itself (rule B6)."""
+    HALT = "halt"
+    """A verify found a difference, and was asked to stop the link at the first one."""
     LEAVE = "leave"
     """The far copy is to follow another feeder: the link rests until it is to feed it again (rule B8)."""
     DIVERGE = "diverge"
@@ -76,6 +78,7 @@ _STOPS = {
     LinkEvent.FAULT: Standing(_FAILED, Reason.LOCAL_ERROR),
     LinkEvent.REFUSED: Standing(_LOGGING, Reason.REFUSED),
     LinkEvent.UPSTREAM: Standing(_LOGGING, Reason.UPSTREAM_RESYNCING),
+    LinkEvent.HALT: Standing(_LOGGING, Reason.VERIFY),
     LinkEvent.LEAVE: Standing(_LOGGING, Reason.REROUTED),
     LinkEvent.DIVERGE: Standing(_DIVERGED, Reason.HISTORIES_CONFLICT),
     LinkEvent.IDENTITY: Standing(_DIVERGED, Reason.IDENTITY_CHANGED),

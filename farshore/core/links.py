@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from farshore.core import orders, pausing
+from farshore.core import findings, orders, pausing
 from farshore.core.actions import Action
 from farshore.core.board_keeper import BoardKeeper
 from farshore.core.feeder import Feeder
@@ -176,6 +176,39 @@ class Links:
             _refuse_frozen(chosen, "its end")
         for feeder in chosen:
             orders.resync(feeder, kind, once)
+        return self.outbox.take()
+
+    def verify(self, link: bytes | None, halt: bool, rate: int) -> list[Action]:
+        """Compare one peer's copy, or all, with ours while writes go on; at most `rate` bytes per second, 0
+        for no bound. With `halt` the first difference stops the link.
+
+        Raises FarshoreError `plan-needed` for a freeze link that would be stopped.
+        """
+        chosen = self.chosen(link)
+        if halt:
+            _refuse_frozen(chosen, "the first difference")
+        for feeder in chosen:
+            feeder.verify.begin(halt, rate)
+        return self.outbox.take()
+
+    def end_verify(self, link: bytes | None) -> list[Action]:
+        """End what `verify` began."""
+        for feeder in self.chosen(link):
+            feeder.verify.end()
+        return self.outbox.take()
+
+    def repair_found(self, link: bytes, expected: str) -> list[Action]:
+        """Copy over a peer's copy what a verify has found there, if that is still what was `expected`: a
+        fingerprint as `findings` tells it. Raises FarshoreError `stale-plan`, `wrong-state`."""
+        feeder = self.chosen(link)[0]
+        if findings.fingerprint(feeder) != expected:
+            raise FarshoreError(
+                "stale-plan",
+                f"what a verify has found over link {feeder.spec.name} is not what the plan was made from",
+                means="nothing was copied",
+                next_step="make the plan again",
+            )
+        orders.repair_found(feeder)
         return self.outbox.take()
 
     def add_link(self, spec: LinkSpec) -> list[Action]:

@@ -5,6 +5,7 @@ An order is answered when a restart would not forget it any more.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farshore.core import completing
@@ -13,6 +14,7 @@ from farshore.core.link import LinkEvent
 from farshore.core.outbox import after
 from farshore.core.queueing import position_of
 from farshore.errors import FarshoreError
+from farshore.model.header import VerifyRecord, VerifyState
 from farshore.model.options import LinkSpec, LinkState, Mode, ResyncKind
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def resync(feeder: Feeder, kind: ResyncKind, once: bool) -> None:
     asked = after(
         2, lambda: feeder.shared.outbox.note("resync-asked", link=feeder.spec.name, resync=kind.value)
     )
-    feeder.remember(asked, paused=False, paused_for="", once=once)
+    feeder.remember(asked, paused=False, paused_for="", once=once, verify=_seen(feeder))
     met = feeder.session.phase in (Phase.PREPARING, Phase.LIVE)
     in_order = met and (feeder.streaming or feeder.disk.behind)
     if in_order and kind is ResyncKind.UPDATE and not once:
@@ -41,6 +43,34 @@ def resync(feeder: Feeder, kind: ResyncKind, once: bool) -> None:
         feeder.stop(LinkEvent.STOP, "a resync was asked for")
     completing.require(feeder, kind, asked)
     feeder.peer_back()
+
+
+def repair_found(feeder: Feeder) -> None:
+    """Copy what a verify has found to differ over the peer's: those regions are dirty from now on."""
+    if feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
+        raise FarshoreError(
+            "wrong-state",
+            f"link {feeder.spec.name} is {feeder.state}",
+            means="nothing is copied before it is known which copy is the good one",
+            next_step="farshore status",
+        )
+    feeder.board.dirty.merge(feeder.board.found)
+    asked = after(2, lambda: feeder.shared.outbox.note("repair-asked", link=feeder.spec.name))
+    feeder.remember(asked, paused=False, paused_for="", verify=_seen(feeder))
+    feeder.wanted = ResyncKind.UPDATE
+    if feeder.session.phase in (Phase.PREPARING, Phase.LIVE):
+        feeder.close("", "a repair was asked for")
+        feeder.stop(LinkEvent.STOP, "a repair was asked for")
+    feeder.shared.persist(feeder.id, asked)
+    feeder.peer_back()
+
+
+def _seen(feeder: Feeder) -> VerifyRecord | None:
+    """The operator lets a link go on that a verify had stopped: whatever stops it next is not that."""
+    verify = feeder.record.verify
+    if verify is not None and verify.state is VerifyState.HALTED:
+        return replace(verify, state=VerifyState.STOPPED)
+    return verify
 
 
 def change(feeder: Feeder, spec: LinkSpec) -> None:

@@ -7,27 +7,22 @@ the shell, which adds them.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
+from farshore.core import findings
 from farshore.core.fault_texts import doubts_volumes, fault_id
 from farshore.core.feeder import Feeder
 from farshore.core.health import LinkFacts, of_group
 from farshore.core.lag import of_link
 from farshore.core.links import Links
 from farshore.core.liveness import Liveness
+from farshore.core.moments import moment
 from farshore.core.primary import Primary
 from farshore.core.secondary import Secondary
 from farshore.core.turning import obstacle
 from farshore.model.options import Health, LinkState, Role, Writes
 from farshore.model.positions import Position
-
-
-def moment(wall: float | None) -> str | None:
-    """Seconds since the epoch as RFC 3339, None as None."""
-    if wall is None:
-        return None
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+from farshore.model.units import format_size
 
 
 def of_primary(primary: Primary, group: str) -> dict[str, Any]:
@@ -71,6 +66,7 @@ def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
         feeder.next_step,
         feeder.record.paused_for,
         feeder.filling.headway.rates if feeder.filling is not None else None,
+        feeder.board.found_bytes(),
         feeder.sync and feeder.gate.alone,
     )
 
@@ -130,6 +126,7 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
         "alone_since": place(record.alone_since),
         "peer_head": place(feeder.session.peer_head),
         "diverged_from": _parted(feeder, unacknowledged),
+        "verify": findings.report(feeder),
     }
 
 
@@ -172,6 +169,9 @@ def peer_usable(links: Links, feeder: Feeder) -> tuple[bool | None, str | None, 
         return False, None, "the first copy has not been completed"
     if feeder.session.faulted:
         return False, None, f"its disk failed: {feeder.session.faulted}"
+    found = feeder.board.found_bytes()
+    if found:
+        return False, None, f"a verify has found {format_size(found)} in it that differ"
     if feeder.session.doubtful:
         return False, None, "it lost power, or its disk is full: it may hold the newest writes in part"
     if feeder.state is LinkState.REPLICATING:

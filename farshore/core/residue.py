@@ -2,9 +2,9 @@
 
 A primary that is demoted keeps the scoreboards of the links that end with its role. Each says, complete
 from its base, where this copy may hold what that peer lacks; the second map counts, since what an open
-resync had cleared is proved by nobody any more. Should that peer come back as the feeder, both sides'
-marks together are all that can differ. Ranges are bytes, so that the two ends may count in regions of
-different sizes; there may be more in them than differs, never less.
+resync had cleared is proved by nobody any more, and so does what a verify has found. Should that peer come
+back as the feeder, both sides' marks together are all that can differ. Ranges are bytes, so that the two
+ends may count in regions of different sizes; there may be more in them than differs, never less.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def _ranges(board: Scoreboard) -> Iterator[tuple[int, int, int]]:
     geometry = board.geometry
     for volume, size in sorted(geometry.sizes.items()):
         marked = board.dirty.bits[volume] | board.suspect.bits[volume] | board.second.bits[volume]
+        marked |= board.found.bits[volume]
         first = marked.find(1)
         while first >= 0:
             stop = marked.find(0, first)

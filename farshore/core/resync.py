@@ -11,62 +11,35 @@ The cursor decides; whoever owns it carries its requests to the shell.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
+from farshore.core.pieces import CHUNK, Piece, Pieces
 from farshore.core.scoreboard import RegionMap, Scoreboard
 from farshore.model.header import OpenResync
 from farshore.model.volumes import Operation
 
-CHUNK = 1 << 20
-"""The longest run of regions that one fill or digest query covers, in bytes."""
 WINDOW = 64 << 20
 """Bytes of fills that may be read, sent or unacknowledged at once."""
-VOIDS_BEFORE_HOLD = 3
 
 
-@dataclass(slots=True)
-class Piece:
-    """A run of regions under way: being read, or sent and not yet settled."""
-
-    volume: int
-    first: int
-    stop: int
-    digest: bool
-    void: bool = False
-    again: set[int] = field(default_factory=set)
-    """Regions that a write has marked anew since the piece was sent: their bits stay set."""
-
-    def touches(self, volume: int, first: int, stop: int) -> bool:
-        """Whether a run of regions overlaps this piece."""
-        return volume == self.volume and first < self.stop and self.first < stop
-
-
-class ResyncCursor:
-    """One open resync of one link. `resync` names it to both ends; no piece has more than `longest` bytes,
-    or one region."""
+class ResyncCursor(Pieces):
+    """One open resync of one link. `resync` names it to both ends."""
 
     def __init__(self, board: Scoreboard, resync: OpenResync, longest: int = CHUNK) -> None:
+        super().__init__(board.geometry, longest)
         self.board = board
         self.resync = resync
-        self.longest = max(longest, board.geometry.region)
-        self.reading: dict[int, Piece] = {}
-        """ticket -> piece whose read has not been reported."""
         self.fills: dict[int, Piece] = {}
         """ordinal -> fill that is not durable at the peer."""
         self.queries: dict[int, Piece] = {}
         """ordinal -> digest query that is not answered."""
         self.fill_ordinal = 0
         self.query_ordinal = 0
-        self.in_flight = 0
-        """Bytes of all pieces under way."""
         self.sent_bytes = 0
         self.settled = 0
         """Marks that have fallen, of either kind."""
-        self.voided: dict[tuple[int, int], int] = {}
         self.ending = False
         """The completion cut was sent."""
         self.total = max(1, board.regions())
-        self._busy = RegionMap(board.geometry)
         self._place = {"dirty": (0, 0), "suspect": (0, 0)}
 
     # -- choosing ---------------------------------------------------------------------------
@@ -79,9 +52,7 @@ class ResyncCursor:
         ):
             piece = self._find(name, region_map, digest)
             if piece is not None:
-                self._busy.set(piece.volume, piece.first, piece.stop, 1)
-                self.in_flight += self.length(piece)
-                return piece
+                return self.take(piece)
         return None
 
     def _find(self, name: str, region_map: RegionMap, digest: bool) -> Piece | None:
@@ -103,7 +74,7 @@ class ResyncCursor:
     ) -> tuple[int, int] | None:
         """The first run of marked regions from `start` that is not under way (nor, for a digest, to be
         filled anyway), at most CHUNK long."""
-        bits, busy, dirty = region_map.bits[volume], self._busy.bits[volume], self.board.dirty.bits[volume]
+        bits, busy, dirty = region_map.bits[volume], self.busy.bits[volume], self.board.dirty.bits[volume]
         longest = self.longest // self.board.geometry.region
         while (first := bits.find(1, start)) >= 0:
             if busy[first] or (digest and dirty[first]):
@@ -124,28 +95,7 @@ class ResyncCursor:
             return first, stop
         return None
 
-    def hold_needed(self, piece: Piece) -> bool:
-        """Whether this piece's writes must be held while it is read (rule E4)."""
-        return self.voided.get((piece.volume, piece.first), 0) >= VOIDS_BEFORE_HOLD
-
-    def length(self, piece: Piece) -> int:
-        """Bytes that a piece covers."""
-        return self.board.geometry.span(piece.volume, piece.first, piece.stop - piece.first)[1]
-
     # -- live writes ------------------------------------------------------------------------
-
-    def begin_read(self, ticket: int, piece: Piece, unwritten: Iterable[list[Operation]]) -> None:
-        """A read starts; it is void at once if a write to it is sequenced but not yet written."""
-        self.reading[ticket] = piece
-        for operations in unwritten:
-            self._void(piece, operations)
-
-    def _void(self, piece: Piece, operations: Iterable[Operation]) -> None:
-        shift = self.board.geometry.region_shift
-        for volume, _, offset, length in operations:
-            if length and piece.touches(volume, offset >> shift, ((offset + length - 1) >> shift) + 1):
-                piece.void = True
-                return
 
     def live(self, operations: list[Operation], streamed: bool) -> None:
         """Writes are sequenced now: void reads, and keep what they touch counted dirty (A4).
@@ -153,8 +103,7 @@ class ResyncCursor:
         A streamed write reaches the peer in order behind the fill, so that its region only joins
         the second map; one that is not streamed makes its region dirty anew.
         """
-        for piece in self.reading.values():
-            self._void(piece, operations)
+        self.void_reads(operations)
         if streamed:
             self.board.second.mark_operations(operations)
             return
@@ -177,7 +126,7 @@ class ResyncCursor:
             return piece
         key = (piece.volume, piece.first)
         self.voided[key] = self.voided.get(key, 0) + 1
-        self._put_back(piece)
+        self.put_back(piece)
         self._place["suspect" if piece.digest else "dirty"] = (
             list(self.board.dirty.bits).index(piece.volume),
             piece.first,
@@ -207,7 +156,8 @@ class ResyncCursor:
                 self.board.second.set(piece.volume, first, stop, 1)
                 self.board.dirty.set(piece.volume, first, stop, 0)
                 self.board.suspect.set(piece.volume, first, stop, 0)
-            self._put_back(piece)
+                self.board.settle_found(piece.volume, first, stop)
+            self.put_back(piece)
 
     def compared(self, ordinal: int, differing: bytes) -> bool:
         """The peer's answer to a digest query; False when no such query is open or its size is wrong."""
@@ -223,12 +173,9 @@ class ResyncCursor:
                 self.board.dirty.set(piece.volume, region, region + 1, 1)
             else:
                 self.settled += 1
-        self._put_back(piece)
+                self.board.settle_found(piece.volume, region, region + 1)
+        self.put_back(piece)
         return True
-
-    def _put_back(self, piece: Piece) -> None:
-        self._busy.set(piece.volume, piece.first, piece.stop, 0)
-        self.in_flight -= self.length(piece)
 
     # -- the end ----------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ A `RegionMap` is one bit per region and volume. A `Scoreboard` holds a link's th
 `dirty` (to be filled), `suspect` (to be compared, A3) and `second` (A4: what an open resync has
 cleared, resolved or passed on live; still counted dirty until the completion cut is durable),
 besides `queued` and `spooled`, the marks of frames that are only waiting for their acknowledgement.
+A fourth, `found`, says what a verify has found to differ (E7): it is shown, and nothing is copied for it
+before an operator wants it repaired, since either side may be the good one.
 
 On disk a bit may be set that is clear here, never the other way round: while a resync is open the
 written dirty and suspect pages contain `second` as well, so that a crash ORs it back by itself.
@@ -22,8 +24,8 @@ from farshore.model.options import ResyncKind
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
-DIRTY, SUSPECT, SECOND = "dirty", "suspect", "second"
-MAPS = (DIRTY, SUSPECT, SECOND)
+DIRTY, SUSPECT, SECOND, FOUND = "dirty", "suspect", "second", "found"
+MAPS = (DIRTY, SUSPECT, SECOND, FOUND)
 
 Page = tuple[str, int, int, bytes]
 """(map name, volume id, page number, bitmap bytes): one page of a scoreboard file."""
@@ -137,6 +139,7 @@ class Scoreboard:
     __slots__ = (
         "base",
         "dirty",
+        "found",
         "geometry",
         "open",
         "peer_copy",
@@ -149,7 +152,7 @@ class Scoreboard:
 
     def __init__(self, geometry: Geometry, image: BoardImage | None) -> None:
         self.geometry = geometry
-        self.dirty, self.suspect, self.second = (RegionMap(geometry) for _ in MAPS)
+        self.dirty, self.suspect, self.second, self.found = (RegionMap(geometry) for _ in MAPS)
         self.queued: dict[tuple[int, int], int] = {}
         """(volume, region) -> highest sequence of a queued frame that touches it (A4)."""
         self.spooled = QueuedMarks(geometry)
@@ -168,7 +171,7 @@ class Scoreboard:
             self._map(name).load(volume, data)
 
     def _map(self, name: str) -> RegionMap:
-        return {DIRTY: self.dirty, SUSPECT: self.suspect, SECOND: self.second}[name]
+        return {DIRTY: self.dirty, SUSPECT: self.suspect, SECOND: self.second, FOUND: self.found}[name]
 
     @property
     def clean(self) -> bool:
@@ -187,13 +190,29 @@ class Scoreboard:
     def dirty_bytes(self) -> int:
         """Bytes of the regions that any map marks, the last region of a volume cut at its end."""
         total = self.regions() * self.geometry.region
-        for volume, size in self.geometry.sizes.items():
+        for volume in self.geometry.sizes:
             last = self.geometry.regions(volume) - 1
             maps = (self.dirty.bits[volume], self.suspect.bits[volume], self.second.bits[volume])
             spooled = self.spooled.merged(volume)
             if any(bits[last] for bits in maps) or (spooled is not None and spooled[last]):
-                total -= (last + 1) * self.geometry.region - size
+                total -= self._missing_at_the_end(volume)
         return total
+
+    def found_bytes(self) -> int:
+        """The same for what a verify has found to differ."""
+        total = self.found.count() * self.geometry.region
+        for volume, bits in self.found.bits.items():
+            if bits[-1]:
+                total -= self._missing_at_the_end(volume)
+        return total
+
+    def _missing_at_the_end(self, volume: int) -> int:
+        return self.geometry.regions(volume) * self.geometry.region - self.geometry.sizes[volume]
+
+    def settle_found(self, volume: int, first: int, stop: int) -> None:
+        """These regions were filled, or found equal: what a verify had found there is no more."""
+        if self.found.bits[volume].find(1, first, stop) >= 0:
+            self.found.set(volume, first, stop, 0)
 
     def suspect_extents(self, extents: Iterable[tuple[int, int]]) -> None:
         """Rule A3: what was being written when the copy stopped uncleanly."""
@@ -282,7 +301,7 @@ class Scoreboard:
                 data = region_map.page(volume, number)
                 if name == DIRTY:
                     data = self._with_queued(volume, number, data)
-                if name != SECOND and self.open and not exact:
+                if name in (DIRTY, SUSPECT) and self.open and not exact:
                     data = _either(data, self.second.page(volume, number))
                 found.append((name, volume, number, data))
             region_map.changed.clear()

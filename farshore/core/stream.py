@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from farshore.core import cutting
-from farshore.core.actions import ApplyFill, ApplyFrame, CompareDigests, Relayable, Send
+from farshore.core.actions import ApplyFill, ApplyFrame, Relayable, Send
+from farshore.core.comparing import Comparing
 from farshore.core.durability import Durability
 from farshore.core.geometry import Geometry
 from farshore.core.journaling import FULL, Journaling
@@ -78,6 +79,7 @@ class Stream:
         """From the moment at which a resync is announced until its end is durable."""
         self._resyncs = 0
         self._copy = copy
+        self.comparing = copy.journal.comparing = Comparing(copy, self)
         self._holds = 0
         self._frame: m.FrameHead | None = None
         self._fill: m.Fill | None = None
@@ -93,18 +95,25 @@ class Stream:
         """True while the shell must not hand over anything more."""
         return self._holds > 0 or self._frame is not None or self._fill is not None
 
+    @property
+    def ended(self) -> bool:
+        """True once the session is over."""
+        return self._over
+
     def over(self) -> None:
         """The session has ended: what is still under way changes nothing of the next one."""
         self._over = True
+        self.comparing.give_up()
 
     def send(self, message: m.Message) -> None:
         """Queue a message for the feeder."""
         self._copy.outbox.emit(Send(self.channel, message))
 
-    def _protocol_error(self, text: str) -> None:
+    def protocol_error(self, text: str) -> None:
+        """The feeder breaks the protocol: end this session."""
         self._copy.end_session("protocol", text)
 
-    def _hold_until(self, begin: Callable[[Callable[[], None]], None], then: Callable[[], None]) -> None:
+    def hold_until(self, begin: Callable[[Callable[[], None]], None], then: Callable[[], None]) -> None:
         """Hold the stream, `begin` something, and when it has ended release and run `then`."""
         self._holds += 1
 
@@ -132,17 +141,19 @@ class Stream:
         copy, journal = self._copy, self._copy.journal
         here = journal.expected if journal.active else copy.standing.position
         if not self.ready or head.group != copy.keeper.header.group:
-            self._protocol_error("a frame of another group, or too early")
+            self.protocol_error("a frame of another group, or too early")
         elif head.generation != here.generation:
-            self._protocol_error("a frame of another generation")
+            self.protocol_error("a frame of another generation")
         elif head.last <= here.sequence:
             self.ack_due = True
         elif head.first != here.sequence + 1 or head.follows != here:
-            self._protocol_error(f"frame {head.first} does not follow {here.sequence}")
+            self.protocol_error(f"frame {head.first} does not follow {here.sequence}")
         elif journal.active:
             journal.take(head, frame)
         else:
             self._frame = head
+            if self.comparing.open:
+                self.comparing.changes(head.last, frame.operations)
             if copy.relay.active:
                 copy.relay.changes(frame.operations)
             copy.outbox.emit(ApplyFrame(frame, Position(head.generation, head.last)))
@@ -159,7 +170,7 @@ class Stream:
             missed = self._copy.keeper.header.resync is not None
             cutting.note(self._copy.outbox, missed, Position(head.generation, head.last))
         if head.flush:
-            self._hold_until(self.make_durable, lambda: None)
+            self.hold_until(self.make_durable, lambda: None)
         elif self._copy.standing.overdue:
             self.make_durable(lambda: None)
 
@@ -217,7 +228,7 @@ class Stream:
             case m.Fill(session=nonce) if nonce == self.nonce:
                 self._fill_received(message)
             case m.DigestQuery(session=nonce) if nonce == self.nonce:
-                self._compare(message)
+                self.comparing.take(message)
             case m.ResyncEnd(session=nonce) if nonce == self.nonce:
                 self._end(message)
             case m.SyncNow(session=nonce) if nonce == self.nonce:
@@ -230,7 +241,7 @@ class Stream:
         adopts = message.history.holds(copy.standing.position) and message.history.head == position
         moved = position.sequence != copy.standing.applied
         if copy.keeper.header.resync is not None or not adopts or moved:
-            self._protocol_error("the feeder resumes where this copy is not")
+            self.protocol_error("the feeder resumes where this copy is not")
             return
 
         def begin(done: Callable[[], None]) -> None:
@@ -251,7 +262,7 @@ class Stream:
                 copy.journal.activate(position)
             self._say_ready()
 
-        self._hold_until(begin, adopted)
+        self.hold_until(begin, adopted)
 
     def _prepare(self, position: Position, adopt: Callable[[], None]) -> None:
         """What stands at `position`, under whatever generation, becomes durable, and the journal ready for
@@ -273,6 +284,7 @@ class Stream:
         """Rule E1: everything so far synced, then durably inconsistent, before the first fill."""
         copy, position = self._copy, message.position
         self.resyncing = True
+        self.comparing.give_up()
         copy.relay.suspend(message.history)
 
         def mark(done: Callable[[], None]) -> None:
@@ -291,7 +303,7 @@ class Stream:
             self.fills_applied = self.fills_durable = 0
             self._say_ready()
 
-        self._hold_until(begin, marked)
+        self.hold_until(begin, marked)
 
     def _say_ready(self) -> None:
         self.ready = self.ack_due = True
@@ -302,12 +314,13 @@ class Stream:
     def _skip(self, position: Position) -> None:
         standing = self._copy.standing
         if self._copy.keeper.header.resync is None or position.generation != standing.generation:
-            self._protocol_error("a gap was announced outside of a resync")
+            self.protocol_error("a gap was announced outside of a resync")
         elif position.sequence > standing.applied:
             standing.reached(position.sequence, 0)
             self.ack_due = True
 
-    def _resyncing_at(self, sequence: int) -> bool:
+    def resyncing_at(self, sequence: int) -> bool:
+        """Whether fills and a resync's queries of this position are in their place."""
         open_here = self.ready and self._copy.keeper.header.resync is not None
         return open_here and sequence == self._copy.standing.applied
 
@@ -316,10 +329,10 @@ class Stream:
         return length > 0 and offset >= 0 and offset + length <= size
 
     def _fill_received(self, fill: m.Fill) -> None:
-        if not self._resyncing_at(fill.sequence) or fill.ordinal != self.fills_applied + 1:
-            self._protocol_error("a fill is out of its place")
+        if not self.resyncing_at(fill.sequence) or fill.ordinal != self.fills_applied + 1:
+            self.protocol_error("a fill is out of its place")
         elif not self._inside(fill.volume, fill.offset, fill.length):
-            self._protocol_error("a fill lies outside its volume")
+            self.protocol_error("a fill lies outside its volume")
         else:
             self._fill = fill
             self._copy.relay.changes([(fill.volume, WRITE, fill.offset, fill.length)])
@@ -336,22 +349,6 @@ class Stream:
         if self._copy.standing.overdue:
             self.make_durable(lambda: None)
 
-    def _compare(self, query: m.DigestQuery) -> None:
-        if not self._resyncing_at(query.sequence):
-            self._protocol_error("a digest query is out of its place")
-            return
-        if not self._inside(query.volume, query.offset, query.length):
-            self._protocol_error("a digest query lies outside its volume")
-            return
-
-        def compared(differing: bytes, errno: int) -> None:
-            if errno:
-                self._copy.fail(errno, "a volume cannot be read")
-            elif not self._over:
-                self.send(m.DigestReply(self.nonce, query.ordinal, differing))
-
-        self._copy.outbox.emit(CompareDigests(self._copy.outbox.ticket(compared), query))
-
     def _end(self, message: m.ResyncEnd) -> None:
         """The completion cut: all durable, then the position, then the history without the mark (D4)."""
         copy, position = self._copy, message.position
@@ -359,7 +356,7 @@ class Stream:
         here = copy.standing.position
         known = resync is not None and resync.id == message.resync
         if not known or position != here or message.history.head != here:
-            self._protocol_error("the completion cut is not where this copy is")
+            self.protocol_error("the completion cut is not where this copy is")
             return
         wanted = self._journal_wanted
 
@@ -387,7 +384,7 @@ class Stream:
             self.ack_due = True
             self.send(m.ResyncDone(self.nonce, message.resync))
 
-        self._hold_until(begin, installed)
+        self.hold_until(begin, installed)
 
     # -- time -------------------------------------------------------------------------------
 

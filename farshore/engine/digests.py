@@ -16,10 +16,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
-from farshore.engine.digest_process import ANSWER, DIGEST_BYTES, REQUEST
+from farshore.engine.digest_process import ANSWER, DIGEST_BYTES, REQUEST, digests
 from farshore.engine.outbound import Outbound
+from farshore.engine.pool import Pool
 from farshore.engine.reactor import BROKEN, READABLE, WRITABLE, Reactor
 from farshore.store.volume import Volume
 
@@ -43,9 +45,10 @@ class _Asked:
 class Digests:
     """See the module."""
 
-    def __init__(self, reactor: Reactor, volumes: Mapping[int, Volume]) -> None:
+    def __init__(self, reactor: Reactor, volumes: Mapping[int, Volume], pool: Pool) -> None:
         self._reactor = reactor
         self._volumes = volumes
+        self._pool = pool
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
         self._outbound = Outbound()
@@ -67,6 +70,18 @@ class Digests:
         self._waiting[self._last] = _Asked(request, done)
         self._outbound.append(request)
         self._flush()
+
+    def at_once(self, volume: int, offset: int, length: int, done: Done) -> None:
+        """Digests one region, for which somebody waits: by a thread here, since the process gives way."""
+
+        def told(result: bytes | OSError) -> None:
+            if isinstance(result, OSError):
+                done(b"", result.errno or errno.EIO)
+            else:
+                done(result, 0)
+
+        job = partial(digests, self._volumes[volume].fd, offset, length, length)
+        self._pool.submit(object(), job, told)
 
     @property
     def waiting(self) -> int:

@@ -44,6 +44,10 @@ _WARNINGS: Final = frozenset(
         "second-feeder-refused",
         "unlogged",
         "unmounted",
+        "verify-failed",
+        "verify-found",
+        "verify-halted",
+        "verify-unreadable",
     )
 )
 _LEAST: Final = {"info": journal.INFO, "warning": journal.WARNING, "error": journal.ERROR}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from farshore.core import cutting
-from farshore.core.report import moment
+from farshore.core.moments import moment
+from farshore.engine.call_arguments import given, optional
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
 from farshore.engine.link_answers import Wait, answer_when_told
@@ -21,6 +22,7 @@ from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.primary_copy import PrimaryCopy
 from farshore.engine.repairing import answer_repair
 from farshore.engine.secondary_copy import SecondaryCopy
+from farshore.engine.verify_operations import VerifyOperations
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.options import ResyncKind
 from farshore.wire import control, preface
@@ -44,6 +46,7 @@ class Operations:
             "pause": self._pause,
             "resync": self._resync,
             "repair": self._repair,
+            **VerifyOperations(copy, self._links).table,
             "cut": self._cut,
             "drain": self._drain,
             "resume": self._resume,
@@ -90,9 +93,9 @@ class Operations:
 
     def _pause(self, call: Call) -> None:
         copy, links = self._copy, self._links()
-        link = _optional(call, "link", str)
-        drain = _given(call, "drain", bool, True)
-        timeout = float(_given(call, "timeout", (int, float), 30.0))
+        link = optional(call, "link", str)
+        drain = given(call, "drain", bool, True)
+        timeout = float(given(call, "timeout", (int, float), 30.0))
 
         def entry(fields: dict[str, object]) -> dict[str, object]:
             return {
@@ -113,10 +116,10 @@ class Operations:
 
     def _resync(self, call: Call) -> None:
         links, copy = self._links(), self._copy
-        link = _optional(call, "link", str)
-        once = _given(call, "once", bool, False)
+        link = optional(call, "link", str)
+        once = given(call, "once", bool, False)
         try:
-            kind = ResyncKind(_given(call, "kind", str, ResyncKind.UPDATE.value))
+            kind = ResyncKind(given(call, "kind", str, ResyncKind.UPDATE.value))
         except ValueError as error:
             raise FarshoreError("usage", str(error)) from error
         late = FarshoreError(
@@ -137,7 +140,7 @@ class Operations:
             answer_repair(self._copy, call, role.repair)
 
     def _cut(self, call: Call) -> None:
-        name, number = _given(call, "name", str, ""), _given(call, "number", int, 0)
+        name, number = given(call, "name", str, ""), given(call, "number", int, 0)
         if not 0 <= number <= cutting.MOST:
             raise FarshoreError("usage", f"cut: number cannot be {number}")
         position = self._primary().cut(name, number)
@@ -146,7 +149,7 @@ class Operations:
     def _drain(self, call: Call) -> None:
         """The writes stay held, whoever asked and whatever becomes of him, until `resume` or a stop."""
         primary, copy = self._primary(), self._copy
-        timeout = float(_given(call, "timeout", (int, float), 30.0))
+        timeout = float(given(call, "timeout", (int, float), 30.0))
 
         def told(kind: str, fields: dict[str, object]) -> None:
             if kind == "standstill":
@@ -172,9 +175,9 @@ class Operations:
             if len(call.descriptors) != 1:
                 raise FarshoreError("usage", "adopt needs exactly one socket")
             copy, config = self._copy.role, self._copy.config
-            shown = _preface(_given(call, "preface", str, ""))
+            shown = _preface(given(call, "preface", str, ""))
             known = config.upstream is not None and shown.link == config.upstream.link
-            if not known or shown.group != config.group or _given(call, "link", str, "") != shown.link.hex():
+            if not known or shown.group != config.group or given(call, "link", str, "") != shown.link.hex():
                 raise FarshoreError("wrong-feeder", "the connection is for another link than this copy's")
         except FarshoreError:
             for descriptor in call.descriptors:
@@ -185,18 +188,18 @@ class Operations:
         call.reply({})
 
     def _peer_back(self, call: Call) -> None:
-        self._copy.role.links.peer_back(_optional(call, "peer", str))
+        self._copy.role.links.peer_back(optional(call, "peer", str))
         call.reply({})
 
     def _pace(self, call: Call) -> None:
-        shares = _given(call, "shares", dict, {})
+        shares = given(call, "shares", dict, {})
         if not all(type(rate) is int and rate >= 0 for rate in shares.values()):
             raise FarshoreError("usage", "pace: a share is a number of bytes per second")
         call.reply({"links": self._links().pace(shares)})
 
     def _events(self, call: Call) -> None:
-        since = int(_given(call, "since", int, 0))
-        wait = min(float(_given(call, "wait", (int, float), 0.0)), LONGEST_WAIT)
+        since = int(given(call, "since", int, 0))
+        wait = min(float(given(call, "wait", (int, float), 0.0)), LONGEST_WAIT)
         journal = self._copy.journal
 
         def answer() -> None:
@@ -234,17 +237,6 @@ def _drained_in_vain(why: str, group: str) -> FarshoreError:
         means="Writes flow again; nothing else was changed.",
         next_step=f"farshore status {group}",
     )
-
-
-def _given(call: Call, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
-    value = call.args.get(name, default)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise FarshoreError("usage", f"{call.op}: {name} cannot be {value!r}")
-    return value
-
-
-def _optional(call: Call, name: str, kind: type) -> Any:
-    return None if call.args.get(name) is None else _given(call, name, kind, None)
 
 
 def _preface(text: str) -> preface.Preface:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from farshore.core import actions as a
+from farshore.core import findings
 from farshore.core.links import Links
 from farshore.engine.carrier import Carrier
 from farshore.engine.digests import Digests
@@ -106,6 +107,9 @@ class OutgoingLinks:
         report_read = partial(self._region_read, action.ticket)
         if action.digest:
             region = self.core.geometry.region
+            if action.awaited and action.length <= region:
+                self._digests.at_once(action.volume, action.offset, action.length, report_read)
+                return
             self._digests.request(action.volume, action.offset, action.length, region, report_read)
             return
 
@@ -154,6 +158,28 @@ class OutgoingLinks:
         chosen = self._chosen(link)
         self._carrier.do(self.core.resync(None if link is None else chosen[0], kind, once))
         return [self.core.feeders[each].spec.name for each in chosen]
+
+    def verify(self, link: str | None, halt: bool, rate: int) -> list[str]:
+        """Begins to compare one peer's copy, or all, with ours; the links' names."""
+        chosen = self._chosen(link)
+        self._carrier.do(self.core.verify(None if link is None else chosen[0], halt, rate))
+        return [self.core.feeders[each].spec.name for each in chosen]
+
+    def end_verify(self, link: str | None) -> list[str]:
+        """Ends that; the links on which it was under way."""
+        chosen = [each for each in self._chosen(link) if self.core.feeders[each].verify.cursor is not None]
+        for each in chosen:
+            self._carrier.do(self.core.end_verify(each))
+        return [self.core.feeders[each].spec.name for each in chosen]
+
+    def found(self, link: str) -> dict[str, Any]:
+        """What a verify has found over a link."""
+        return findings.listed(self.core.feeders[self._chosen(link)[0]])
+
+    def repair_found(self, link: str, expected: str) -> list[str]:
+        """Copies that over the peer's copy, if it is what was expected; the link's name."""
+        self._carrier.do(self.core.repair_found(self._chosen(link)[0], expected))
+        return [link]
 
     def peer_back(self, peer: str | None) -> None:
         """A line is said to be back: whoever is waiting to connect does it now."""

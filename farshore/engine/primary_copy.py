@@ -44,7 +44,7 @@ class PrimaryCopy:
         self.writes = LocalWrites(stored.volumes, shop.durable_pool)
         records = DurableRecords(stored, shop.durable_pool, self.writes)
         self.carrier = carrier = Carrier(core, records, shop.journal)
-        self.digests = Digests(shop.reactor, stored.volumes)
+        self.digests = Digests(shop.reactor, stored.volumes, shop.read_pool)
         self.links = OutgoingLinks(core, shop, carrier, records, self.digests)
         self._runners = self.links.runners
         self.former = FormerFeeder(shop, lambda: core.keeper.header)

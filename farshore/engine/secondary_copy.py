@@ -31,7 +31,7 @@ from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.pool import errno_of
 from farshore.engine.workshop import Workshop
 from farshore.errors import FarshoreError, ProtocolError
-from farshore.model.messages import DigestQuery, Hello
+from farshore.model.messages import DigestQuery, Hello, Purpose
 from farshore.wire import frame, session
 
 _WINDOW: Final = 256 << 10
@@ -55,7 +55,7 @@ class SecondaryCopy:
         self.writes = LocalWrites(stored.volumes, shop.durable_pool)
         records = DurableRecords(stored, shop.durable_pool, self.writes)
         self.carrier = carrier = Carrier(core, records, shop.journal)
-        self.digests = Digests(shop.reactor, stored.volumes)
+        self.digests = Digests(shop.reactor, stored.volumes, shop.read_pool)
         self._connections: dict[bytes, LinkConnection] = {}
         self._keys: dict[LinkConnection, bytes] = {}
         self._greeted: set[bytes] = set()
@@ -286,7 +286,10 @@ class SecondaryCopy:
             differing = b"" if code else _differing(found, query.digests)
             self._compared(action.ticket, differing, code)
 
-        self.digests.request(query.volume, query.offset, query.length, query.region, done)
+        if query.purpose is Purpose.VERIFY_HELD and query.length <= query.region:
+            self.digests.at_once(query.volume, query.offset, query.length, done)
+        else:
+            self.digests.request(query.volume, query.offset, query.length, query.region, done)
 
     def _look_up(self, action: a.ReadRange) -> None:
         looked_up = self.carrier.reporting(self.core.lookups.looked_up)

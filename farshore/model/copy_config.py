@@ -218,6 +218,9 @@ def to_json(config: CopyConfig) -> dict[str, Any]:
         # what it would otherwise serve in the clear may make it do so.
         if not export["tls"]:
             del export["tls"]
+    for each in (*[link["spec"] for link in document["links"]], *document["hops"], *document["reroutes"]):
+        if not each["options"]["verify_every"]:
+            del each["options"]["verify_every"]  # likewise, from before there was a verify
     return _hex(document)  # type: ignore[no-any-return]
 
 

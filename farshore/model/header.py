@@ -8,6 +8,7 @@ of the operator beyond what the data path needs after a crash.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from farshore.model.options import ResyncKind, Role
 from farshore.model.positions import History, Position
@@ -35,6 +36,40 @@ class Upstream:
     """The feeder's copy id, known from its first hello on."""
 
 
+class VerifyState(StrEnum):
+    """How the newest verify of a link stands (rule E7)."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    HALTED = "halted"
+    """It found a difference, and was asked to stop the link at the first one."""
+    STOPPED = "stopped"
+    """An operator ended it."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRecord:
+    """The newest verify of a link: what a restart goes on with, and what is shown of it."""
+
+    state: VerifyState
+    begun: float
+    """Seconds since the epoch, as all times here."""
+    volume: int = 0
+    region: int = 0
+    """Everything before this region is compared; volumes come in the order of their ids."""
+    halt: bool = False
+    rate: int = 0
+    """Bytes per second that are compared at most; 0 is unbounded."""
+    ended: float | None = None
+    at: Position | None = None
+    """Where the stream stood when it ended."""
+    found: int = 0
+    """Bytes that it has found to differ."""
+    why: str = ""
+    """Why it failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkRecord:
     """What a copy remembers of one outgoing link."""
@@ -59,6 +94,7 @@ class LinkRecord:
     """When the link last stopped sending (rule B5), seconds since the epoch."""
     once: bool = False
     """The operator wants a single resync: the link logs again at its completion cut."""
+    verify: VerifyRecord | None = None
     queue_whole: bool = False
     """Set by a clean stop only: the disk queue reaches to the head of the history, and every mark of the
     scoreboard is one of a frame in it."""

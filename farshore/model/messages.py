@@ -10,6 +10,7 @@ Sequences are of the generation of the feeder's current history head.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 from farshore.model.header import OpenResync
@@ -135,6 +136,17 @@ class Fill:
     data: Buffer | None
 
 
+class Purpose(IntEnum):
+    """What a digest query is for."""
+
+    RESYNC = 0
+    """To clear marks: an answer may be of any later moment of the same stream (A4)."""
+    VERIFY = 1
+    """To compare: the answer is of exactly the query's position, or says that it cannot be (E7)."""
+    VERIFY_HELD = 2
+    """The same, and the follower takes nothing more of the stream before it has looked."""
+
+
 @dataclass(frozen=True, slots=True)
 class DigestQuery:
     """Digests (xxh3-128, 16 bytes each) of consecutive regions as of `sequence`."""
@@ -147,11 +159,13 @@ class DigestQuery:
     length: int
     region: int
     digests: bytes
+    purpose: Purpose = Purpose.RESYNC
 
 
 @dataclass(frozen=True, slots=True)
 class DigestReply:
-    """Which regions of the query with this ordinal differ: one byte each, 1 differs, 0 is equal."""
+    """Which regions of the query with this ordinal differ: one byte each, 1 differs, 0 is equal; 2, to a
+    verify only: they were changed from behind the query's position while they were looked at."""
 
     session: int
     ordinal: int

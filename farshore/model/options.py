@@ -93,6 +93,7 @@ class Reason(StrEnum):
     IDENTITY_CHANGED = "identity-changed"
     REFUSED = "refused"
     REROUTED = "rerouted"
+    VERIFY = "verify"
 
 
 class ResyncKind(StrEnum):
@@ -144,6 +145,8 @@ class LinkOptions:
     rpo: float = 30.0
     compress: str = "none"
     """`none` or `zstd`; holds from the link's next connection on."""
+    verify_every: float = 0.0
+    """Seconds from the begin of one verify to that of the next; 0 for none but those that are asked for."""
     dscp: int = 0
     """Traffic class of its packets, 0 to 63; 0 leaves the system's own. From the next connection on."""
 

@@ -55,5 +55,39 @@ async def resync(node: Node, group: str, link: str | None, kind: ResyncKind, *, 
     return {"links": began}
 
 
+async def verify(node: Node, group: str, link: str | None, *, halt: bool, rate: int) -> dict[str, Any]:
+    """Begins to compare peers' copies with the one here. Raises FarshoreError."""
+    stored = groups.feeding(node, group, link)
+    if link is not None:
+        links.find(stored.config, link)
+    args = {"link": link, "halt": halt, "rate": rate}
+    answer = await stored.engine.ask("verify", args, seconds=_RESYNC_SECONDS)
+    node.journal.add(
+        "verify-asked",
+        f"verify of {_what(link)} of {group} asked for by the operator",
+        group=group,
+        link=link,
+    )
+    return {"links": answer["links"]}
+
+
+async def end_verify(node: Node, group: str, link: str | None) -> dict[str, Any]:
+    """Ends the verifies that are under way. Raises FarshoreError."""
+    stored = groups.feeding(node, group, link)
+    if link is not None:
+        links.find(stored.config, link)
+    answer = await stored.engine.ask("verify-stop", {"link": link}, seconds=_RESYNC_SECONDS)
+    return {"links": answer["links"]}
+
+
+async def schedule_verify(node: Node, group: str, link: str | None, every: float) -> dict[str, Any]:
+    """Every link, or one, is verified each so many seconds; never by itself for 0. Raises FarshoreError."""
+    stored = groups.feeding(node, group, link)
+    chosen = [each.spec.name for each in stored.config.links] if link is None else [link]
+    for name in chosen:
+        await links.change(node, group, name, {"verify_every": every})
+    return {"links": chosen}
+
+
 def _what(link: str | None) -> str:
     return f"link {link}" if link is not None else "all links"

@@ -30,6 +30,8 @@ MOST_DISK_QUEUE = 1 << 44
 MOST_QUEUE = 1 << 40
 MOST_DSCP = 63
 LEAST_RATE = 512
+LEAST_VERIFY = 1.0
+"""Seconds from the begin of one verify to that of the next."""
 MOST_VOLUMES = 1024
 
 
@@ -168,6 +170,8 @@ def _check_options(options: LinkOptions) -> None:
         raise ValueError(f"dscp is between 0 and {MOST_DSCP}")
     if not options.rpo > 0:
         raise ValueError("rpo is more than nothing")
+    if options.verify_every and options.verify_every < LEAST_VERIFY:
+        raise ValueError(f"verify-every is 0 or at least {LEAST_VERIFY:g} s")
     if options.first.value == "update":
         raise ValueError("a first copy is full or digest")
 

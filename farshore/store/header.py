@@ -11,7 +11,15 @@ import json
 from typing import Any, Final, TypeAlias
 
 from farshore.errors import FarshoreError
-from farshore.model.header import HEADER_FORMAT, Header, LinkRecord, OpenResync, Upstream
+from farshore.model.header import (
+    HEADER_FORMAT,
+    Header,
+    LinkRecord,
+    OpenResync,
+    Upstream,
+    VerifyRecord,
+    VerifyState,
+)
 from farshore.model.options import ResyncKind, Role
 from farshore.model.positions import History, Position, Stretch
 from farshore.store.platform import FileLayer
@@ -121,8 +129,23 @@ def _put_id(value: bytes | None) -> str | None:
     return None if value is None else value.hex()
 
 
-def _put_link(record: LinkRecord) -> _Json:
+def _put_verify(value: VerifyRecord) -> _Json:
     return {
+        "state": value.state.value,
+        "begun": float(value.begun),
+        "volume": value.volume,
+        "region": value.region,
+        "halt": value.halt,
+        "rate": value.rate,
+        "ended": None if value.ended is None else float(value.ended),
+        "at": _put_position(value.at),
+        "found": value.found,
+        "why": value.why,
+    }
+
+
+def _put_link(record: LinkRecord) -> _Json:
+    value = {
         "link": record.link.hex(),
         "epoch": record.epoch,
         "peer_copy": _put_id(record.peer_copy),
@@ -138,6 +161,9 @@ def _put_link(record: LinkRecord) -> _Json:
         "retired": record.retired,
         "stopped_time": None if record.stopped_time is None else float(record.stopped_time),
     }
+    if record.verify is not None:  # a header without one is what it was before there was a verify
+        value["verify"] = _put_verify(record.verify)
+    return value
 
 
 def _take_header(value: _Json) -> Header:
@@ -164,9 +190,6 @@ def _take_header(value: _Json) -> Header:
 
 
 def _take_link(value: _Json) -> LinkRecord:
-    time = value["stopped_time"]
-    if time is not None and type(time) is not float:
-        raise TypeError("a time is a number")
     return LinkRecord(
         link=_id(value["link"]),
         epoch=_int(value["epoch"]),
@@ -177,11 +200,30 @@ def _take_link(value: _Json) -> LinkRecord:
         paused=_bool(value["paused"]),
         paused_for=_str(value["paused_for"]),
         stopped_at=_take_position(value["stopped_at"]),
-        stopped_time=time,
+        stopped_time=_optional_time(value["stopped_time"]),
         once=_bool(value["once"]),
         queue_whole=_bool(value["queue_whole"]),
         unmet=_bool(value["unmet"]),
         retired=_bool(value["retired"]),
+        verify=_take_verify(value["verify"]) if "verify" in value else None,
+    )
+
+
+def _take_verify(value: _Json) -> VerifyRecord:
+    begun = _optional_time(value["begun"])
+    if begun is None:
+        raise TypeError("a verify has begun")
+    return VerifyRecord(
+        state=VerifyState(value["state"]),
+        begun=begun,
+        volume=_int(value["volume"]),
+        region=_int(value["region"]),
+        halt=_bool(value["halt"]),
+        rate=_int(value["rate"]),
+        ended=_optional_time(value["ended"]),
+        at=_take_position(value["at"]),
+        found=_int(value["found"]),
+        why=_str(value["why"]),
     )
 
 
@@ -218,6 +260,12 @@ def _optional_id(value: str | None) -> bytes | None:
 def _int(value: object) -> int:
     if type(value) is not int or value < 0:
         raise TypeError("a count is a whole number from 0 on")
+    return value
+
+
+def _optional_time(value: object) -> float | None:
+    if value is not None and type(value) is not float:
+        raise TypeError("a time is a number")
     return value
 
 

@@ -39,6 +39,8 @@ _SUMMED: Final = PAGE_ON_DISK - 8
 _ZEROES: Final = bytes(PAGE_BYTES)
 _ONES: Final = b"\xff" * PAGE_BYTES
 _CHUNK_PAGES: Final = 256
+_BEFORE_FOUND: Final = MAPS[:-1]
+"""The maps of a file from before there was a verify."""
 
 
 def encode_page(seed: int, bitmap: bytes, counter: int) -> bytes:
@@ -66,12 +68,13 @@ def page_seed(name: str, volume: int, number: int) -> int:
 class ScoreboardFile:
     """The file of one link, for the volumes of `geometry`."""
 
-    __slots__ = ("_bound", "_counter", "_file", "_geometry", "_image", "_pair", "_starts")
+    __slots__ = ("_bound", "_counter", "_file", "_geometry", "_image", "_maps", "_pair", "_starts")
 
-    def __init__(self, file: File, geometry: Geometry) -> None:
+    def __init__(self, file: File, geometry: Geometry, maps: tuple[str, ...] = MAPS) -> None:
         """Use `create` or `open`."""
         self._file = file
         self._geometry = geometry
+        self._maps = maps
         self._pair = SlotPair(file, KIND, slot_bytes_for(1024 + 64 * len(geometry.sizes)))
         self._bound: tuple[Position | None, bytes | None] = (None, None)
         self._counter = 0
@@ -84,7 +87,7 @@ class ScoreboardFile:
 
     def _runs(self) -> Iterator[tuple[str, int, int]]:
         """(map, volume, pages) in the order in which they stand in the file."""
-        for name in MAPS:
+        for name in self._maps:
             for volume in sorted(self._geometry.sizes):
                 yield name, volume, -(-self._geometry.regions(volume) // PAGE_BITS)
 
@@ -137,28 +140,39 @@ class ScoreboardFile:
     @classmethod
     def open(cls, layer: FileLayer, path: str, geometry: Geometry) -> ScoreboardFile:
         """A file of a group that has gained or lost volumes since is replaced by one in which the new ones
-        are dirty and the others as they were. One that is missing or damaged as a whole is replaced by
-        one in which everything is dirty, and reads as damaged. Raises FarshoreError `state-newer`."""
+        are dirty and the others as they were, and one of an earlier build by one with every map. One that
+        is missing or damaged as a whole is replaced by one in which everything is dirty, and reads as
+        damaged. Raises FarshoreError `state-newer`."""
         try:
             return cls._open(layer, path, geometry)
         except FarshoreError as reason:
             if reason.code.name != "state-damaged":
                 raise
-        try:
-            earlier = cls._open(layer, path, _recorded(layer, path, geometry))
-        except FarshoreError as reason:
-            if reason.code.name != "state-damaged":
-                raise
+        earlier = cls._earlier(layer, path, geometry)
+        if earlier is None:
             return cls.create(layer, path, geometry, dirty=True)
         image = earlier.read()
         earlier.close()
         return cls._make(layer, path, geometry, _carried_over(image, geometry))
 
     @classmethod
-    def _open(cls, layer: FileLayer, path: str, geometry: Geometry) -> ScoreboardFile:
+    def _earlier(cls, layer: FileLayer, path: str, geometry: Geometry) -> ScoreboardFile | None:
+        """The file as it was made for other volumes, or without all of the maps; None when it is neither."""
+        for maps in (MAPS, _BEFORE_FOUND):
+            try:
+                return cls._open(layer, path, _recorded(layer, path, geometry), maps)
+            except FarshoreError as reason:
+                if reason.code.name != "state-damaged":
+                    raise
+        return None
+
+    @classmethod
+    def _open(
+        cls, layer: FileLayer, path: str, geometry: Geometry, maps: tuple[str, ...] = MAPS
+    ) -> ScoreboardFile:
         if not layer.exists(path):
             raise damaged(path, "the file is missing")
-        board = cls(layer.open(path), geometry)
+        board = cls(layer.open(path), geometry, maps)
         try:
             # The record first: a newer version may well have another size.
             record = board._pair.load(path)

@@ -27,6 +27,7 @@ from farshore.model.messages import (
     Heartbeat,
     Hello,
     Message,
+    Purpose,
     ReadQuery,
     ReadReply,
     Ready,
@@ -264,7 +265,7 @@ def _take_fill(body: memoryview) -> Fill:
 def _put_query(m: DigestQuery) -> bytes:
     if len(m.digests) != DIGEST_BYTES * -(-m.length // m.region):
         raise ValueError("a digest query needs one digest for each region")
-    head = _QUERY.pack(m.session, m.ordinal, m.sequence, m.volume, 0, m.region, m.offset, m.length)
+    head = _QUERY.pack(m.session, m.ordinal, m.sequence, m.volume, m.purpose, m.region, m.offset, m.length)
     return head + m.digests
 
 
@@ -273,14 +274,14 @@ def _take_query(body: memoryview) -> DigestQuery:
     if len(body) < start:
         raise ProtocolError("a digest query ends within its fields")
     numbers = _QUERY.unpack_from(body, _CHECKSUM_BYTES)
-    session, ordinal, sequence, volume, zero, region, offset, length = numbers
+    session, ordinal, sequence, volume, purpose, region, offset, length = numbers
     count = -(-length // _region(region))
-    if zero or not 0 < length <= frame.MAX_OFFSET - offset or not 0 < count <= MAX_QUERIED:
+    if purpose > max(Purpose) or not 0 < length <= frame.MAX_OFFSET - offset or not 0 < count <= MAX_QUERIED:
         raise ProtocolError(f"a malformed digest query of offset {offset} and length {length}")
     digests = bytes(body[start:])
     if len(digests) != DIGEST_BYTES * count:
         raise ProtocolError("a digest query needs one digest for each region")
-    return DigestQuery(session, ordinal, sequence, volume, offset, length, region, digests)
+    return DigestQuery(session, ordinal, sequence, volume, offset, length, region, digests, Purpose(purpose))
 
 
 def _put_read(m: ReadReply) -> bytes:
@@ -303,8 +304,8 @@ def _put_differing(m: DigestReply) -> bytes:
 
 def _differing(take: Fields) -> bytes:
     differing = take.blob(MAX_QUERIED)
-    if differing.strip(b"\0\1"):
-        raise ProtocolError("a digest reply says neither equal nor different")
+    if differing.strip(b"\0\1\2"):
+        raise ProtocolError("a digest reply says neither equal nor different nor changed")
     return differing
 
 

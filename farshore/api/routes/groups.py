@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from farshore.api import schema
 from farshore.api.routes.the_node import TheNode
-from farshore.node import commands, groups, repair, reshaping
+from farshore.node import commands, groups, repair, reshaping, verify_repair
 from farshore.node.intent import GroupWish, VolumeWish
 
 router = APIRouter(prefix="/groups", tags=["groups"])
@@ -67,3 +67,24 @@ async def repair_plan(node: TheNode, name: str) -> dict[str, Any]:
 @router.post("/{name}/repair")
 async def repair_group(node: TheNode, name: str, body: schema.Repair) -> dict[str, Any]:
     return {"schema": 1, **await repair.repair(node, name, body.accept)}
+
+
+@router.post("/{name}/verify")
+async def verify(node: TheNode, name: str, body: schema.Verify) -> dict[str, Any]:
+    answer = await commands.verify(node, name, body.link, halt=body.halt, rate=body.max_rate)
+    return {"schema": 1, **answer}
+
+
+@router.post("/{name}/verify/stop")
+async def stop_verify(node: TheNode, name: str, body: schema.VerifyStop) -> dict[str, Any]:
+    return {"schema": 1, **await commands.end_verify(node, name, body.link)}
+
+
+@router.post("/{name}/verify/schedule")
+async def schedule_verify(node: TheNode, name: str, body: schema.VerifySchedule) -> dict[str, Any]:
+    return {"schema": 1, **await commands.schedule_verify(node, name, body.link, body.every)}
+
+
+@router.post("/{name}/verify/repair")
+async def repair_found(node: TheNode, name: str, body: schema.VerifyRepair) -> dict[str, Any]:
+    return {"schema": 1, **await verify_repair.repair_found(node, name, body.link, body.accept)}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from farshore.core import actions as a
 from farshore.core import report
 from farshore.core.lag import of_link
+from farshore.core.moments import moment
 from farshore.model.options import LinkState, Mode, ResyncKind
 from tests.unit.core.pair import ASYNC, KIB, Pair, Wish
 from tests.unit.core.queue_scenes import queued, write_on
@@ -27,7 +28,7 @@ def test_a_peer_that_lagged_when_the_line_broke_is_usable_as_of_what_it_has() ->
     pair.cut()
     pair.turn(1)
     entry = report.of_feeder(pair.near.core, pair.feeder)
-    first = report.moment(written[pair.feeder.acked.applied + 1])
+    first = moment(written[pair.feeder.acked.applied + 1])
     assert first is not None
     assert entry["peer_usable"] is True
     assert entry["peer_usable_as_of"] <= first

@@ -26,6 +26,7 @@ STOPS = {
     LinkEvent.FAULT: (FAILED, Reason.LOCAL_ERROR),
     LinkEvent.REFUSED: (LOGGING, Reason.REFUSED),
     LinkEvent.UPSTREAM: (LOGGING, Reason.UPSTREAM_RESYNCING),
+    LinkEvent.HALT: (LOGGING, Reason.VERIFY),
     LinkEvent.LEAVE: (LOGGING, Reason.REROUTED),
     LinkEvent.DIVERGE: (DIVERGED, Reason.HISTORIES_CONFLICT),
     LinkEvent.IDENTITY: (DIVERGED, Reason.IDENTITY_CHANGED),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from farshore.core import actions as a
 from farshore.core import report
+from farshore.core.moments import moment
 from farshore.model import messages as m
 from farshore.model.options import Apply, LinkOptions, LinkState, Mode, ResyncKind
 from farshore.model.positions import Position
@@ -141,7 +142,7 @@ def test_a_far_copy_is_no_newer_than_the_middle_that_nobody_feeds() -> None:
     chain = running()
     chain.turn(20)
     chain.cut()
-    cut_at = report.moment(chain.now)
+    cut_at = moment(chain.now)
     assert cut_at is not None
     chain.turn(300)
     assert chain.hop_feeder.replicating

@@ -7,6 +7,7 @@ import pytest
 
 from farshore.core import actions as a
 from farshore.core import report
+from farshore.core.moments import moment
 from farshore.model import messages as m
 from farshore.model.options import LinkState, OnOutage
 from tests.unit.core.pair import ASYNC, KIB, REGION, SYNC, Pair, Wish
@@ -39,8 +40,8 @@ def running(*, mode: str = "sync") -> Pair:
 
 
 def test_times_are_rfc_3339_in_utc_and_unknown_ones_none() -> None:
-    assert report.moment(0.25) == "1970-01-01T00:00:00.250Z"
-    assert report.moment(None) is None
+    assert moment(0.25) == "1970-01-01T00:00:00.250Z"
+    assert moment(None) is None
 
 
 def test_the_keys_are_those_of_the_contract() -> None:
@@ -171,7 +172,7 @@ def test_a_lost_line_tells_where_and_when_it_stopped() -> None:
     shown = document["links"][0]
     assert document["health"] == "unprotected"
     assert (shown["state"], shown["reason"], shown["stopped_at"]) == ("logging", "peer-lost", 1)
-    assert shown["stopped_time"] == report.moment(pair.feeder.record.stopped_time)
+    assert shown["stopped_time"] == moment(pair.feeder.record.stopped_time)
     assert shown["dirty_bytes"] == 2 * REGION
     assert shown["peer_usable"] is True
 

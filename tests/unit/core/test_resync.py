@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from farshore.core.geometry import Geometry
-from farshore.core.resync import VOIDS_BEFORE_HOLD, Piece, ResyncCursor
+from farshore.core.pieces import VOIDS_BEFORE_HOLD, Piece
+from farshore.core.resync import ResyncCursor
 from farshore.core.scoreboard import BoardImage, Scoreboard
 from farshore.model.header import OpenResync
 from farshore.model.options import ResyncKind

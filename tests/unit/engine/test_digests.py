@@ -10,6 +10,7 @@ import pytest
 from xxhash import xxh3_128_digest
 
 from farshore.engine.digests import Digests
+from farshore.engine.pool import Pool
 from farshore.engine.reactor import Reactor
 from farshore.store.claim import create_volume, open_volume
 from farshore.store.volume import Volume
@@ -26,8 +27,15 @@ def volume(tmp_path: Path) -> Iterator[Volume]:
 
 
 @pytest.fixture
-def digests(reactor: Reactor, volume: Volume) -> Iterator[Digests]:
-    made = Digests(reactor, {7: volume})
+def pool(reactor: Reactor) -> Iterator[Pool]:
+    made = Pool(reactor, "reads", 1)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def digests(reactor: Reactor, volume: Volume, pool: Pool) -> Iterator[Digests]:
+    made = Digests(reactor, {7: volume}, pool)
     yield made
     made.close()
 
@@ -51,6 +59,20 @@ def test_each_region_has_the_digest_of_its_bytes_holes_too(
         expected = b"".join(xxh3_128_digest(data[at : at + region]) for at in range(0, length, region))
         assert found[number] == (expected, 0)
     assert digests.waiting == 0
+
+
+def test_a_region_that_somebody_waits_for_is_digested_without_the_process(
+    reactor: Reactor, volume: Volume, digests: Digests
+) -> None:
+    volume.write(os.urandom(32 * KIB), MIB)
+    found: list[tuple[bytes, int]] = []
+    digests.at_once(7, MIB, 32 * KIB, lambda data, code: found.append((data, code)))
+    turn_until(reactor, lambda: found)
+    assert found == [(xxh3_128_digest(volume.read(MIB, 32 * KIB)), 0)]
+    os.truncate(volume.path, MIB + 16 * KIB)
+    digests.at_once(7, MIB, 32 * KIB, lambda data, code: found.append((data, code)))
+    turn_until(reactor, lambda: len(found) == 2)
+    assert found[1] == (b"", errno.EIO)
 
 
 def test_a_disk_error_is_reported_by_its_number(reactor: Reactor, volume: Volume, digests: Digests) -> None:
@@ -82,9 +104,9 @@ def test_a_process_that_dies_is_no_disk_error_unless_the_next_one_dies_of_the_sa
 
 
 def test_the_process_does_not_keep_our_claim_on_the_volume(
-    reactor: Reactor, tmp_path: Path, volume: Volume
+    reactor: Reactor, pool: Pool, volume: Volume
 ) -> None:
-    digests = Digests(reactor, {7: volume})
+    digests = Digests(reactor, {7: volume}, pool)
     found: list[int] = []
     digests.request(7, 0, MIB, 32 * KIB, lambda _, code: found.append(code))
     turn_until(reactor, lambda: found)

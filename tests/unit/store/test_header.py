@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farshore.errors import FarshoreError
-from farshore.model.header import HEADER_FORMAT, Header, LinkRecord, OpenResync, Upstream
+from farshore.model.header import (
+    HEADER_FORMAT,
+    Header,
+    LinkRecord,
+    OpenResync,
+    Upstream,
+    VerifyRecord,
+    VerifyState,
+)
 from farshore.model.options import ResyncKind, Role
 from farshore.model.positions import History, Position, Stretch
 from farshore.store import header as header_file
@@ -22,6 +30,19 @@ ids = st.binary(min_size=16, max_size=16)
 u64 = st.integers(0, (1 << 64) - 1)
 positions = st.builds(Position, ids, u64)
 resyncs = st.builds(OpenResync, ids, st.sampled_from(ResyncKind), positions)
+verifies = st.builds(
+    VerifyRecord,
+    state=st.sampled_from(VerifyState),
+    begun=st.floats(0, 1e12),
+    volume=u64,
+    region=u64,
+    halt=st.booleans(),
+    rate=u64,
+    ended=st.none() | st.floats(0, 1e12),
+    at=st.none() | positions,
+    found=u64,
+    why=st.text(max_size=40),
+)
 links = st.builds(
     LinkRecord,
     link=ids,
@@ -38,6 +59,7 @@ links = st.builds(
     queue_whole=st.booleans(),
     unmet=st.booleans(),
     retired=st.booleans(),
+    verify=st.none() | verifies,
 )
 headers = st.builds(
     Header,
@@ -88,6 +110,9 @@ FULL = Header(
             queue_whole=True,
             unmet=True,
             retired=True,
+            verify=VerifyRecord(
+                VerifyState.HALTED, 2.5, 3, 4, True, 5, 6.5, Position(id_of(3), 7), 4096, "why"
+            ),
         ),
     ),
     upstream=Upstream(id_of(7), 3, id_of(8)),
@@ -112,7 +137,8 @@ GOLDEN = (
     f'"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
     f'"ever_replicated":true,"link":{h(4)},"once":false,"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
     f'"paused":true,"paused_for":"EIO","peer_copy":{h(5)},"queue_whole":true,"retired":true,"stopped_at":[{h(3)},7],'
-    f'"stopped_time":1.5,"unmet":true}}],"loose_until":11,'
+    f'"stopped_time":1.5,"unmet":true,"verify":{{"at":[{h(3)},7],"begun":2.5,"ended":6.5,"found":4096,'
+    f'"halt":true,"rate":5,"region":4,"state":"halted","volume":3,"why":"why"}}}}],"loose_until":11,'
     f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary","turn":{h(10)},'
     f'"upstream":{{"copy":{h(8)},"epoch":3,"link":{h(7)}}}}}'
 )
@@ -131,13 +157,19 @@ FIRST_FORMAT = (
 """What was written before roles could change."""
 
 
+def test_a_link_that_was_never_verified_is_written_as_before_there_was_a_verify() -> None:
+    never = dataclasses.replace(FULL, links=(dataclasses.replace(FULL.links[0], verify=None),))
+    assert b"verify" not in header_file.encode(never)
+    assert header_file.decode(header_file.encode(never), "x") == never
+
+
 def test_a_header_has_the_documented_bytes() -> None:
     assert header_file.encode(FULL).decode() == GOLDEN
     assert header_file.decode(GOLDEN.encode(), "x") == FULL
 
 
 def test_a_header_of_the_first_format_is_read_as_one_before_any_turn() -> None:
-    earlier = dataclasses.replace(FULL.links[0], unmet=False, retired=False)
+    earlier = dataclasses.replace(FULL.links[0], unmet=False, retired=False, verify=None)
     assert header_file.decode(FIRST_FORMAT.encode(), "x") == dataclasses.replace(
         FULL, turn=b"", fenced="", loose_until=0, links=(earlier,)
     )
@@ -155,6 +187,7 @@ def test_a_header_of_the_first_format_has_no_other_form() -> None:
         (LinkRecord, json.loads(GOLDEN)["links"][0]),
         (Upstream, json.loads(GOLDEN)["upstream"]),
         (OpenResync, json.loads(GOLDEN)["resync"]),
+        (VerifyRecord, json.loads(GOLDEN)["links"][0]["verify"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farshore.core.geometry import PAGE_BITS, PAGE_BYTES, Geometry
-from farshore.core.scoreboard import DIRTY, MAPS, SECOND, SUSPECT, BoardImage, Page
+from farshore.core.scoreboard import DIRTY, FOUND, MAPS, SECOND, SUSPECT, BoardImage, Page
 from farshore.errors import FarshoreError
 from farshore.model.positions import Position
 from farshore.store.platform import RealFiles
@@ -64,7 +64,7 @@ def test_the_binding_has_the_documented_text(path: Path, board: ScoreboardFile) 
 
 
 def test_pages_stand_in_the_documented_order(path: Path, board: ScoreboardFile) -> None:
-    assert path.stat().st_size == SLOTS + 3 * 4 * PAGE_ON_DISK
+    assert path.stat().st_size == SLOTS + 4 * 4 * PAGE_ON_DISK
     content = path.read_bytes()
     at = SLOTS
     for name in MAPS:
@@ -227,7 +227,23 @@ def test_a_volume_that_came_is_dirty_and_the_others_are_as_they_were(
             (DIRTY, 9): b"\xff\x07",
             (SUSPECT, 9): bytes(2),
             (SECOND, 9): bytes(2),
+            (FOUND, 9): bytes(2),
         }
+
+
+def test_a_file_from_before_there_was_a_verify_is_carried_over(path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScoreboardFile.__init__, "__defaults__", (MAPS[:-1],))
+        board = ScoreboardFile.create(LAYER, str(path), GEOMETRY)
+        board.write(BASE, PEER, [(DIRTY, 1, 1, b"\x05"), (SUSPECT, 7, 0, b"\x02")])
+        board.close()
+    assert path.stat().st_size == SLOTS + 3 * 4 * PAGE_ON_DISK
+    image = opened(path)
+    assert (image.base, image.peer_copy, image.damaged) == (BASE, PEER, False)
+    assert image.maps[DIRTY, 1][PAGE_BYTES] == 5
+    assert image.maps[SUSPECT, 7] == b"\x02"
+    assert path.stat().st_size == SLOTS + 4 * 4 * PAGE_ON_DISK
+    assert not any(opened(path).maps[FOUND, 1])
 
 
 def test_a_volume_that_went_takes_its_marks_along(path: Path, board: ScoreboardFile) -> None:

@@ -12,6 +12,7 @@ from farshore.model.messages import (
     Heartbeat,
     Hello,
     Message,
+    Purpose,
     ReadQuery,
     ReadReply,
     Ready,
@@ -57,7 +58,7 @@ def queries(draw: st.DrawFn) -> DigestQuery:
     digests = draw(st.lists(ids, min_size=1, max_size=5))
     length = (len(digests) - 1) * region + draw(st.integers(1, region))
     head = (draw(u64), draw(u64), draw(u64), draw(u16), draw(offsets))
-    return DigestQuery(*head, length, region, b"".join(digests))
+    return DigestQuery(*head, length, region, b"".join(digests), draw(st.sampled_from(Purpose)))
 
 
 @st.composite

@@ -317,7 +317,7 @@ def test_another_protocol_is_named() -> None:
         (5, SESSION_HEX + "07" * 16 + "04" + HISTORY_HEX + POSITION_HEX),
         (3, "4100" + "41" * 65 + "0000"),
         (3, "0100" + "ff" + "0000"),
-        (10, SESSION_HEX + "0900000000000000" + "02000000" + "0002"),
+        (10, SESSION_HEX + "0900000000000000" + "02000000" + "0003"),
         (10, SESSION_HEX + "0900000000000000" + "ffffffff" + "00"),
         (4, SESSION_HEX + "ffff" + "00" * 100),
     ],

@@ -1,0 +1,1 @@
+"""Copies compared while they are written, with real nodes."""
