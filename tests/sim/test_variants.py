@@ -51,6 +51,7 @@ SHOWN_ELSEWHERE = {
     "D3": "tests/unit/core/test_handshake.py",
     "D5": "tests/unit/core/test_opening.py",
     "D6": "tests/unit/core/test_opening.py",
+    "D7": "tests/explorer/variants.py",
 }
 """Rules about what is decided at one moment from what is known then: each case of theirs is a test."""
 
