@@ -173,7 +173,7 @@ class LayerFile:
                 begin += _CHECKSUM.size + length
 
     def _refuse_gap(self, size: int) -> None:
-        """An entry that begins behind this place and tells of a sync beyond it: what lies here was durable."""
+        """An entry behind this place: one is synced before the next is written, so this place was durable."""
         at, stop = self.end, min(size, self.end + 2 * _MOST_ENTRY)
         while at < stop:
             data = self._file.pread(min(1 << 20, stop - at) + ENTRY_HEAD, at)

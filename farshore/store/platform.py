@@ -54,8 +54,8 @@ class File(Protocol):
         that later writes change no metadata (rule A2). Not durable before `fdatasync`."""
 
     def reserve(self, size: int) -> None:
-        """Makes the file at least `size` bytes, and sees to it that the disk has room for all of them: what is
-        new reads as zeroes. OSError with ENOSPC where it has not; some of it may be allocated then."""
+        """Makes the file at least `size` bytes, and sees to it that the disk has room for all of them: what
+        is new reads as zeroes. OSError with ENOSPC where it has not; some of it may be allocated then."""
 
     def size(self) -> int:
         """Bytes in the file."""

@@ -27,6 +27,13 @@ DIRECTORY: Final = "preserve"
 _SUFFIX: Final = ".layer"
 _READ: Final = 1 << 20
 
+
+def default_limit(size: int) -> int:
+    """Bytes that a store may take where nobody has chosen: as much as the volumes have, and what it costs to
+    keep all of that."""
+    return size + size // 64 + (1 << 20)
+
+
 Read = Callable[[int, int, int], bytes]
 """Reads (volume, offset, length) of the live volumes."""
 Put = Callable[[int, int, int, bytes | None], None]
@@ -144,7 +151,10 @@ class PreserveStore:
             )
 
     def save(self, runs: Sequence[Run], read: Read) -> None:
-        """Keeps what these regions hold now in the newest layer, durably; what it has already stays."""
+        """Keeps what these regions hold now in the newest layer, if there is one, durably; what it has
+        already stays."""
+        if not self.layers:
+            return
         layer = self.layers[-1].id
         for pieces in _entries(self._pieces(layer, runs, read)):
             self._append(layer, pieces)
@@ -160,8 +170,9 @@ class PreserveStore:
         at_once = _READ // region
         for volume, first, stop in runs:
             for begin in range(first, stop, at_once):
-                wanted = [each for each in range(begin, min(begin + at_once, stop))]
-                wanted = [each for each in wanted if not file.has(volume, each)]
+                wanted = [
+                    each for each in range(begin, min(begin + at_once, stop)) if not file.has(volume, each)
+                ]
                 if not wanted:
                     continue
                 offset = wanted[0] * region
@@ -207,7 +218,7 @@ class PreserveStore:
         return sorted(found)
 
     def restore(self, layer: bytes, put: Put) -> None:
-        """Writes back what regions held at the layer's moment. Nothing of the store changes, so that it can be
+        """Writes back what regions held at the layer's moment. Nothing of the store changes, so it can be
         done again; the volumes are for the caller to sync. Layers that began later are worth nothing from
         then on, but for doing it again."""
         for volume, region in self.changed_since(layer):
