@@ -47,6 +47,7 @@ _ENTRIES = (
     Code("address-in-use", EXIT_ERROR, 409, errno.EADDRINUSE, "The address is taken"),
     Code("read-only", EXIT_PERMISSION, 409, errno.EROFS, "The volume cannot be written"),
     Code("disk-full", EXIT_ERROR, 507, errno.ENOSPC, "No space left where it is needed"),
+    Code("store-full", EXIT_REFUSED, 507, errno.ENOSPC, "The preserve store has no room"),
     Code("io-error", EXIT_ERROR, 500, errno.EIO, "A disk reported an error"),
     Code("faulted", EXIT_ERROR, 409, errno.EIO, "The copy stopped after a disk error"),
     Code("wrong-state", EXIT_REFUSED, 409, errno.EINVAL, "The request does not fit the present state"),

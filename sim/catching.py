@@ -109,6 +109,10 @@ SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
     "a peer's volumes are read before its journal is in them": directed(
         read_scenes.a_region_cannot_be_read, apply=Apply.JOURNAL
     ),
+    "a region is overwritten before it is saved": directed(scenes.power_fails_in_a_resync),
+    "an undo goes before the cut is durable": storm(f"{DEATHS} cut"),
+    "a full store lets everything through": directed(scenes.a_store_is_full_in_a_resync),
+    "a roll-back leaves the proof of its resync": directed(scenes.a_roll_back_is_cut_off),
     "a cut counts during a resync": storm("cut resync kill", cuts=True),
     "messages of other sessions count": storm("replay cut resync hold"),
 }

@@ -16,7 +16,7 @@ from farshore.core.actions import Action
 from farshore.core.feeder import Feeder
 from farshore.core.links import Links
 from farshore.errors import FarshoreError
-from farshore.model.options import LinkSpec, LinkState, Mode, ResyncKind
+from farshore.model.options import LinkSpec, LinkState, Mode, Reason, ResyncKind
 from sim import stamps
 from sim.app import Application, Request
 from sim.disk import SECTOR
@@ -219,7 +219,8 @@ class Cluster:
             tampered = self.oracle.followers[link].tampered
             if feeder.state is LinkState.DIVERGED and not tampered:
                 raise BrokenRule("D2", f"link {feeder.spec.name} diverged: {feeder.why}")
-            if feeder.state is LinkState.FAILED or (self.calm and feeder.record.paused):
+            waits = feeder.record.paused or feeder.standing.reason is Reason.STORE_FULL
+            if feeder.state is LinkState.FAILED or (self.calm and waits):
                 self.resync(link, ResyncKind.UPDATE, once=False)
 
     def resync(self, link: bytes, kind: ResyncKind, *, once: bool) -> None:

@@ -27,7 +27,7 @@ _SECONDARY_LANES: Final = (
     *("append", "journal", "replay"),
 )
 _PRIMARY_FILES: Final = (".img", "header", "activity", ".board", ".seg")
-_SECONDARY_FILES: Final = (".img", "header", "position", ".seg")
+_SECONDARY_FILES: Final = (".img", "header", "position", ".seg", ".layer")
 _RELAY_LANES: Final = (*_SECONDARY_LANES, "board", "recall")
 _RELAY_FILES: Final = (*_SECONDARY_FILES, ".board")
 

@@ -86,6 +86,9 @@ class SimFile:
         self.truncate(0)
         self.pwrite(bytes(size), 0)
 
+    def reserve(self, size: int) -> None:
+        self.truncate(max(size, self.size()))
+
     def size(self) -> int:
         return len(self._node.current)
 

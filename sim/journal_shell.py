@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from farshore.core import actions as a
 from farshore.core.journaling import JournalImage
+from farshore.model.positions import Position
 from farshore.store.platform import File
 from farshore.store.segment_sync import Unsynced
 from farshore.store.segments import Segments
@@ -50,20 +51,23 @@ class JournalShell:
         return lambda errno: site.turn(site.core.journal_done, ticket, errno)
 
     def _append(self, action: a.AppendFrame) -> None:
-        site, data = self._site, action.frame
-        assert isinstance(data, frame.Frame)
-        site.witness.applying(site, action.position)
+        site, entries = self._site, list[tuple[Position, frame.Frame]]()
+        for each in (action, *site.also(a.AppendFrame)):
+            assert isinstance(each.frame, frame.Frame)
+            site.witness.applying(site, each.position)
+            entries.append((each.position, each.frame))
 
         def run() -> None:
             end = self.segments.end
             assert end is not None
-            self.segments.append([(action.position, data.data)], end)
-            self.replay.appended(action.position, data)
+            self.segments.append([(position, data.data) for position, data in entries], end)
+            for position, data in entries:
+                self.replay.appended(position, data)
 
         errno = site.steps.carry_out("append", Step(run, lambda _: None))
         if site.life.alive:
-            if not errno:
-                site.witness.applied(site, action.position)
+            for position, _ in entries if not errno else ():
+                site.witness.applied(site, position)
             site.follow_up(site.core.appended(errno))
 
     def _sync(self, action: a.SyncJournal) -> None:

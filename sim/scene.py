@@ -126,6 +126,7 @@ class Scene(Cluster):
     def roll_back(self, backup: dict[str, bytes | None]) -> None:
         """The peer's machine comes back as it was then."""
         self.follower.tampered = True
+        self.peer.preserve.moments.clear()
         self.peer.die(True)
         for directory in (STATE, DIRECTORY):
             kept = {name: data for name, data in backup.items() if name.startswith(f"{directory}/")}

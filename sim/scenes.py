@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 
-from farshore.model.options import Apply, LinkState
+from farshore.model.options import Apply, LinkState, ResyncKind
 from sim.disk import Strike
-from sim.scene import EXTENTS, Scene
+from sim.scene import EXTENTS, Scene, Script
 from sim.site import Site
+from sim.steps import Doom, Phase
 
 _ROUNDS = 4
 
@@ -35,6 +36,60 @@ def power_fails_in_a_resync(scene: Scene) -> None:
         scene.answered()
         scene.resyncing()
         scene.peer.die(True)
+        scene.in_step()
+
+
+def a_store_is_full_in_a_resync(scene: Scene) -> None:
+    """What cannot be saved is not overwritten: the copy can go back, and waits for an operator (E2)."""
+    for _ in range(_ROUNDS):
+        scene.cut()
+        scene.write(12)
+        scene.answered()
+        scene.net.heal(scene.link)
+        scene.until(lambda: scene.peer.running and scene.peer.header_file.header.undo)
+        scene.peer.disk.strikes.append(Strike("pwrite", ".layer", errno.ENOSPC))
+        scene.until(lambda: not scene.peer.disk.strikes or scene.feeder.replicating)
+        scene.peer.disk.strikes.clear()
+        scene.let_pass(0.01)
+        scene.peer.die(True)
+        scene.until(lambda: scene.feeder.state is not LinkState.RESYNCING)
+        scene.resync(scene.link, ResyncKind.UPDATE, once=False)
+        scene.in_step()
+
+
+def a_copy_dies_in_a_resync_and_goes_back(doom: Doom, restored: Doom | None) -> Script:
+    """Wherever a copy dies while it is resynced, and again while it goes back: it is what it was, or whole,
+    and gets what it lacks (E1, E3)."""
+
+    def script(scene: Scene) -> None:
+        scene.cut()
+        scene.write(12)
+        scene.answered()
+        scene.peer.steps.doom = doom
+        scene.peer.preserve.goes_back = True
+        scene.net.heal(scene.link)
+        scene.write(4)
+        scene.peer.next_doom = restored
+        scene.in_step()
+        scene.peer.steps.doom = scene.peer.next_doom = None
+        scene.peer.preserve.goes_back = False
+
+    return script
+
+
+def a_roll_back_is_cut_off(scene: Scene) -> None:
+    """A copy whose roll-back was cut off, and that is fed again after all, gets everything anew (E3)."""
+    for _ in range(_ROUNDS):
+        scene.cut()
+        scene.write(12)
+        scene.answered()
+        scene.resyncing()
+        scene.peer.die(False)
+        scene.peer.preserve.goes_back = True
+        scene.peer.next_doom = Doom("restore", 1, Phase.AFTER, machine=False)
+        scene.until(lambda: scene.peer.running or scene.peer.next_doom is None)
+        scene.until(lambda: not scene.peer.running)
+        scene.peer.preserve.goes_back = False
         scene.in_step()
 
 

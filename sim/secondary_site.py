@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from xxhash import xxh3_128_digest
 
@@ -33,8 +33,11 @@ from sim.follower_witness import FollowerWitness
 from sim.frame_journal import JOURNAL, POSITION, SEGMENT_BYTES, apply
 from sim.journal_shell import JournalShell
 from sim.net import End
+from sim.preserve_shell import PreserveShell
 from sim.site import HEADER, STATE, TICK, Place, Site
 from sim.steps import Step
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class SecondarySite(Site):
         }
         self.journal = JournalShell(self)
         self._carry |= self.journal.carry
+        self.preserve = PreserveShell(self)
+        self._carry |= self.preserve.carry
         self.replaying = False
         """The process does not know yet where it stands."""
         self.journaled = self.doubted = False
@@ -108,6 +113,7 @@ class SecondarySite(Site):
         self.journal.replay.read_again(self.disk, power_lost=True)  # opening has made all of it durable
         if not self.header_file.header.clean:
             self.distrust_cache()
+        self.preserve.check()
         self.core = self._made()
         self.was_up, self.replaying = True, True
         header = self.header_file.header
@@ -123,6 +129,7 @@ class SecondarySite(Site):
         self.position = PositionFile.open(self.files, POSITION, self.boot)
         copy = self.header_file.header.copy
         self.journal.segments = Segments.open(self.files, JOURNAL, copy, SEGMENT_BYTES)
+        self.preserve.load()
 
     def _made(self) -> Secondary:
         """The core, from what was loaded."""
@@ -143,6 +150,8 @@ class SecondarySite(Site):
             empty=self.empty,
             journal=self.journal.image,
             limits=self.plan.limits,
+            preserve=self.preserve.image,
+            roll_back=self.preserve.leads_back(),
         )
 
     def stop(self) -> list[a.Action]:
@@ -193,6 +202,16 @@ class SecondarySite(Site):
     def follow_up(self, actions: list[a.Action]) -> None:
         """What comes of an action that ended within its turn."""
         self._queue.extend(actions)
+
+    def also(self, kind: type[T]) -> list[T]:
+        """Further actions of this kind that are to be carried out right behind the present one, with it."""
+        found: list[T] = []
+        while self._queue and isinstance(self._queue[0], kind):
+            action = self._queue.popleft()
+            assert isinstance(action, kind)
+            self.witness.carrying(self, action)
+            found.append(action)
+        return found
 
     def carry_out(self, action: a.Action) -> None:
         self.witness.carrying(self, action)
@@ -246,11 +265,10 @@ class SecondarySite(Site):
 
     def _hand_over(self, key: bytes, kind: int, body: memoryview) -> None:
         if kind == session.FRAME:
-            # What goes to the journal outlives the receive buffer.
-            data = frame.check(bytes(body) if self.core.journal.active else body)
+            data = frame.check(bytes(body) if self.core.keeping else body)  # it may outlive the buffer
             self.turn(self.core.frame, key, data.head, data)
             return
-        message = decode(kind, body)
+        message = decode(kind, memoryview(bytes(body)) if self.core.keeping else body)
         if key in self._greeted:
             self.turn(self.core.received, key, message)
         elif isinstance(message, Hello):

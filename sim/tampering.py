@@ -78,6 +78,7 @@ class Tampering:
         site, random = self.site, self.world.random
         site.die(True)
         site.disk.strikes.clear()
+        site.preserve.moments.clear()
         follower = self.cluster.oracle.tamper(self.link)
         backups = [data for resync, data in self.backups if resync is None or resync != self._open_resync()]
         if backups and self.world.chance(0.85):

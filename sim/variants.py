@@ -1,9 +1,8 @@
 """The shipping code with one rule broken on purpose: what the oracle has to catch.
 
 Each variant changes one piece of the core, or of a shell, in the way a plausible mistake would, and
-only while it is in force. That seeds catch all of them, and pass without them, is what makes passing
-seeds mean something. A variant names the rule that it breaks; the oracle may report another one,
-since what is lost is often noticed elsewhere.
+only while it is in force. That seeds catch all of them, and pass without them, gives passing seeds a
+meaning. The oracle may report another rule than the one named here: what is lost is noticed elsewhere.
 """
 
 from __future__ import annotations
@@ -32,7 +31,14 @@ from farshore.core.unlogged import Unlogged
 from farshore.core.write_path import WritePath
 from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH
-from sim import journal_variants, link_variants, read_scenes, relay_variants, verify_variants
+from sim import (
+    journal_variants,
+    link_variants,
+    preserve_variants,
+    read_scenes,
+    relay_variants,
+    verify_variants,
+)
 from sim.variant import Variant
 
 
@@ -388,6 +394,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     **link_variants.VARIANTS,
     **read_scenes.VARIANTS,
     **verify_variants.VARIANTS,
+    **preserve_variants.VARIANTS,
     "a cut counts during a resync": Variant("H", cutting, "note", _a_cut_counts_during_a_resync),
     "messages of other sessions count": Variant("B7", Stream, "received", _messages_of_other_sessions_count),
 }

@@ -126,6 +126,7 @@ class Resync(Body):
     link: str | None = None
     kind: ResyncKind = Field(default=ResyncKind.UPDATE, strict=False)
     once: bool = False
+    unprotected: bool = False
 
 
 class RoleMove(Body):

@@ -18,6 +18,11 @@ from farshore.model.units import format_duration
 @click.option("--full", is_flag=True, help="Copy everything.")
 @click.option("--digest", is_flag=True, help="Compare everything, copy what differs.")
 @click.option("--once", is_flag=True, help="Log again as soon as the copy is complete.")
+@click.option(
+    "--unprotected",
+    is_flag=True,
+    help="Go on where the peer has no room to keep what is overwritten: until the end its copy is of no use.",
+)
 @click.option("--wait", is_flag=True, help="Return when it is complete.")
 @click.option("--timeout", type=DURATION, help="With --wait: give up after this long; the resync goes on.")
 @json_option
@@ -34,7 +39,7 @@ def resync(group: str, link: str | None, timeout: float | None, as_json: bool, *
     kind = "full" if flags["full"] else "digest" if flags["digest"] else "update"
     node = connect()
     before = {each.name: each for each in polling.the_group(node.status(group), group).links}
-    started = node.resync(group, link=link, kind=kind, once=flags["once"])
+    started = node.resync(group, link=link, kind=kind, once=flags["once"], unprotected=flags["unprotected"])
     if not flags["wait"]:
         if as_json:
             output.emit(started.document)
@@ -83,6 +88,13 @@ class _Waiting:
                 "faulted", f"{where} failed: {link.reason}", means=group.why or "", next_step=group.next or ""
             )
         before = self._before.get(link.name)
+        if link.reason == "store-full" and (before is None or before.since != link.since):
+            raise FarshoreError(
+                "store-full",
+                f"{where} waits: the peer has no room to keep what would be overwritten",
+                means="nothing was overwritten there that is not kept",
+                next_step=f"make room, or farshore resync {group.name} --link {link.name} --unprotected",
+            )
         if before is not None and before.since == link.since:
             return False  # it has not begun yet
         if link.reason == "operator":
@@ -92,7 +104,7 @@ class _Waiting:
         raise FarshoreError(
             "unreachable",
             f"{where} was interrupted: {link.state} ({link.reason})",
-            means="the peer's copy is not usable until the resync ends; nothing is lost here",
+            means="until the resync ends the peer's copy is what it was before, if peer_usable says so",
             next_step=f"farshore resync {group.name} --link {link.name} --wait",
         )
 
@@ -107,7 +119,7 @@ def _wait(node: Node, waiting: _Waiting, timeout: float | None, as_json: bool) -
         raise FarshoreError(
             "timeout",
             f"the resync of group {waiting.group} has not ended after {format_duration(timeout or 0)}",
-            means="it goes on; the peer's copy is not usable until it ends",
+            means="it goes on; until it ends the peer's copy is what it was before, if peer_usable says so",
             next_step=f"farshore status {waiting.group} --watch",
         )
     if as_json:

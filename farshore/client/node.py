@@ -261,10 +261,18 @@ class Node(RoleMoves):
         return read(answers.Pauses, self.call("POST", _path("groups", group, "pause"), body, extra=timeout))
 
     def resync(
-        self, group: str, *, link: str | None = None, kind: str = "update", once: bool = False
+        self,
+        group: str,
+        *,
+        link: str | None = None,
+        kind: str = "update",
+        once: bool = False,
+        unprotected: bool = False,
     ) -> answers.Started:
-        """Starts a resync and returns; `kind` is update, full or digest."""
-        body = {"link": link, "kind": kind, "once": once}
+        """Starts a resync and returns; `kind` is update, full or digest. `unprotected`: also where the peer
+        cannot keep what it overwrites."""
+        bare = {"unprotected": True} if unprotected else {}
+        body = {"link": link, "kind": kind, "once": once, **bare}
         return read(answers.Started, self.call("POST", _path("groups", group, "resync"), body))
 
     def repair_plan(self, group: str) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from farshore.model.header import Header
+from farshore.model.layers import Layer, Run
 from farshore.model.messages import Buffer, DigestQuery, Fill, Message
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
@@ -324,6 +325,45 @@ class ReplayJournal:
 
 
 @dataclass(slots=True)
+class BeginLayer:
+    """A new layer of the preserve store, at this moment, with room for `reserve` bytes of content. Everything
+    that was written is durable in the volumes. Report `preserved(ticket, errno)`. The actions on the store
+    take effect in the order in which they are asked for."""
+
+    ticket: int
+    layer: Layer
+    reserve: int
+
+
+@dataclass(slots=True)
+class SaveRegions:
+    """Keep what these regions hold in the newest layer, durably, off the loop; what is kept already stays,
+    and without a layer nothing is done. Report `preserved(ticket, errno)`."""
+
+    ticket: int
+    runs: tuple[Run, ...]
+
+
+@dataclass(slots=True)
+class DropLayer:
+    """Give a layer up, after handing down what older ones need. Report `layer_dropped(ticket, errno, runs)`
+    with what the newest layer has then."""
+
+    ticket: int
+    layer: bytes
+
+
+@dataclass(slots=True)
+class RollBack:
+    """Secondary: write back what the volumes held at the layer's moment, fdatasync them, then record
+    `position` as the applied and the durable one. Report `preserved(ticket, errno)`."""
+
+    ticket: int
+    layer: bytes
+    position: Position
+
+
+@dataclass(slots=True)
 class Note:
     """An event for the operator's journal. `fields` are JSON values."""
 
@@ -331,6 +371,12 @@ class Note:
     fields: dict[str, object]
 
 
+_OfQueues: TypeAlias = QueueAppend | QueueRead | QueueSend | QueueTrim | QueueDrop | QueueSync
+_OfJournal: TypeAlias = (
+    AppendFrame | SyncJournal | ApplyFrames | BeginJournal | ContinueJournal | TrimJournal | ReplayJournal
+)
+_OfReads: TypeAlias = ReadRegion | AnswerRead | MendRegion | ReadRange
+_OfLayers: TypeAlias = BeginLayer | SaveRegions | DropLayer | RollBack
 Action: TypeAlias = (
     Issue
     | Reply
@@ -339,29 +385,16 @@ Action: TypeAlias = (
     | WriteHeader
     | WriteBoard
     | Connect
-    | QueueAppend
-    | QueueRead
     | SendFrames
-    | QueueSend
-    | QueueTrim
-    | QueueDrop
-    | QueueSync
     | Close
     | Send
-    | ReadRegion
-    | AnswerRead
-    | MendRegion
-    | ReadRange
     | ApplyFrame
     | ApplyFill
     | WriteDurable
     | CompareDigests
-    | AppendFrame
-    | SyncJournal
-    | ApplyFrames
-    | BeginJournal
-    | ContinueJournal
-    | TrimJournal
-    | ReplayJournal
+    | _OfReads
+    | _OfQueues
+    | _OfJournal
+    | _OfLayers
     | Note
 )

@@ -20,7 +20,8 @@ from farshore.model import messages as m
 from farshore.model.volumes import Operation
 
 if TYPE_CHECKING:
-    from farshore.core.stream import Follower, Stream
+    from farshore.core.follower import Follower
+    from farshore.core.stream import Stream
 
 MOST = 64
 """Queries of a verify that may be open at once: a feeder never asks as many."""

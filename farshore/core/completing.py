@@ -70,8 +70,17 @@ def _open(feeder: Feeder, course: Course, kind: ResyncKind) -> None:
     feeder.wanted = None
     feeder.start_stream(position)
     feeder.filling = Filling(feeder, resync)
+    geometry, board = feeder.board.geometry, feeder.board
     feeder.session.prepare(
-        m.ResyncBegin(feeder.session.nonce, resync.id, resync.kind, feeder.shared.history(), position)
+        m.ResyncBegin(
+            feeder.session.nonce,
+            resync.id,
+            resync.kind,
+            feeder.shared.history(),
+            position,
+            min(board.dirty.count() * geometry.region, sum(geometry.sizes.values())),
+            feeder.unprotected,
+        )
     )
 
 
@@ -111,7 +120,7 @@ def learn(feeder: Feeder, peer: m.Welcome) -> bool:
 def _settle(feeder: Feeder, cut: Position) -> None:
     """What the resync did counts, and the scoreboard is complete from the cut on."""
     feeder.unanswered_cut = None
-    feeder.session.doubtful = False
+    feeder.session.doubtful = feeder.unprotected = False
     feeder.board.forget_second()
     feeder.board.base = cut
     feeder.remember(open_resync=None, epoch=feeder.spec.epoch, unmet=False)

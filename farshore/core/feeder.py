@@ -45,7 +45,7 @@ from farshore.model.options import (
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
-_ASKED_IN_VAIN = (LinkEvent.LOST, LinkEvent.REFUSED, LinkEvent.PEER_ERROR)
+_ASKED_IN_VAIN = (LinkEvent.LOST, LinkEvent.REFUSED, LinkEvent.PEER_ERROR, LinkEvent.STORE_FULL)
 
 
 class Feeder:
@@ -68,6 +68,10 @@ class Feeder:
         """Bytes on the channel that the socket has not taken."""
         self.fill_bytes = 0
         self.wanted: ResyncKind | None = ResyncKind.UPDATE if self.once else None
+        self.unprotected = False
+        """The operator accepts that the next resync cannot be taken back (rule E1)."""
+        self.undo_at: int | None = None
+        """While a resync is open: the sequence to which the peer could go back; None where it cannot."""
         self.unanswered_cut: Position | None = None
         """The completion cut that was sent and whose answer has not come."""
         self.pause: Pause | None = None
@@ -321,7 +325,9 @@ class Feeder:
                 self.shared.read_elsewhere(self.id, message)
             case m.Refusal(code=code, text=text):
                 refusals.take(self, code, text)
-            case m.Ready(session=session) if session == self.session.nonce:
+            case m.Ready(session=session, undo=undo) if session == self.session.nonce:
+                head = self.session.peer_head
+                self.undo_at = head.sequence if undo and head is not None else None
                 self.session.ready()
             case m.DigestReply(session=session, ordinal=ordinal, differing=differing) if (
                 session == self.session.nonce

@@ -16,7 +16,7 @@ from farshore.core.history import fork
 from farshore.core.link import LinkEvent
 from farshore.core.liveness import Liveness, Retry
 from farshore.model import messages as m
-from farshore.model.options import Apply, LinkState, ResyncKind
+from farshore.model.options import Apply, LinkState, Reason, ResyncKind
 from farshore.model.positions import History, Position
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class FeederSession:
         if feeder.record.paused:
             # Rule D5 asks every peer, as long as writes wait for that; a pause only keeps it from being fed.
             return not self.met and feeder.shared.path.held and feeder.record.peer_copy is not None
-        autosync = feeder.spec.options.autosync or feeder.disk.live
+        full = feeder.standing.reason is Reason.STORE_FULL  # rule E2: an operator goes on from there
+        autosync = (feeder.spec.options.autosync and not full) or feeder.disk.live
         return feeder.wanted is not None or autosync or not self.met
 
     def connect(self) -> None:
@@ -134,6 +135,8 @@ class FeederSession:
         feeder = self._feeder
         self.nonce = peer.session
         self.doubtful, self.faulted = peer.doubtful, ""
+        self.peer_head = head = peer.history.head
+        feeder.undo_at = head.sequence if peer.undo and head is not None else None
         self.liveness.answered()
         self.met = True
         self.retry.succeeded()
@@ -159,7 +162,6 @@ class FeederSession:
         if not known:
             feeder.remember(peer_copy=peer.copy)
         feeder.board.peer_copy = peer.copy
-        head = peer.history.head
         if head is not None and feeder.disk.draining.possible(course, peer):
             feeder.disk.draining.begin(head)
         elif course is Course.RESUME and feeder.wanted in (None, ResyncKind.UPDATE) and not feeder.once:
@@ -172,7 +174,7 @@ class FeederSession:
 
     def _look_at(self, peer: m.Welcome, course: Course, mine: History) -> None:
         """What is remembered of a peer that was met."""
-        self.residue, self.peer_head = peer.residue, peer.history.head
+        self.residue = peer.residue
         parted = course in (Course.NEWER, Course.CONFLICT, Course.REJOIN)
         self.parted = fork(mine, peer.history) if parted else None
 

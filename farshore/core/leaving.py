@@ -32,10 +32,13 @@ def leave(copy: Secondary) -> None:
     def left() -> None:
         copy.stopped = True
 
+    def rest() -> None:
+        copy.preserve.when_idle(left)
+
     def record() -> None:
         header = copy.keeper.header
         loose = header.loose_until if copy.applied < header.loose_until else 0
-        copy.keeper.put(replace(header, history=copy.history(), clean=True, loose_until=loose), left)
+        copy.keeper.put(replace(header, history=copy.history(), clean=True, loose_until=loose), rest)
 
     def persist() -> None:
         if copy.setup.turning:

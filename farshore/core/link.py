@@ -41,6 +41,8 @@ class LinkEvent(StrEnum):
     OVERFLOW = "overflow"
     """The queue is full."""
     PEER_ERROR = "peer-error"
+    STORE_FULL = "store-full"
+    """The peer has no room for what it would have to keep (rules E1, E2)."""
     LOCAL_ERROR = "local-error"
     FAULT = "fault"
     """The copy at this end answers nothing until it is repaired, and feeds nobody."""
@@ -74,6 +76,7 @@ _STOPS = {
     LinkEvent.STOP: Standing(_LOGGING, Reason.OPERATOR),
     LinkEvent.OVERFLOW: Standing(_LOGGING, Reason.QUEUE_FULL),
     LinkEvent.PEER_ERROR: Standing(_LOGGING, Reason.PEER_ERROR),
+    LinkEvent.STORE_FULL: Standing(_LOGGING, Reason.STORE_FULL),
     LinkEvent.LOCAL_ERROR: Standing(_LOGGING, Reason.LOCAL_ERROR),
     LinkEvent.FAULT: Standing(_FAILED, Reason.LOCAL_ERROR),
     LinkEvent.REFUSED: Standing(_LOGGING, Reason.REFUSED),

@@ -169,13 +169,15 @@ class Links:
             pausing.begin(feeder, drain, timeout)
         return self.outbox.take()
 
-    def resync(self, link: bytes | None, kind: ResyncKind, once: bool) -> list[Action]:
-        """Bring one peer, or all, up to date."""
+    def resync(
+        self, link: bytes | None, kind: ResyncKind, once: bool, unprotected: bool = False
+    ) -> list[Action]:
+        """Bring one peer, or all, up to date; `unprotected` also where it could not be taken back (E1)."""
         chosen = self.chosen(link)
         if once:
             _refuse_frozen(chosen, "its end")
         for feeder in chosen:
-            orders.resync(feeder, kind, once)
+            orders.resync(feeder, kind, once, unprotected)
         return self.outbox.take()
 
     def verify(self, link: bytes | None, halt: bool, rate: int) -> list[Action]:

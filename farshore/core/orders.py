@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from farshore.core.feeder import Feeder
 
 
-def resync(feeder: Feeder, kind: ResyncKind, once: bool) -> None:
-    """Bring the peer up to date; `once` logs again at the completion cut. Raises FarshoreError `faulted`."""
+def resync(feeder: Feeder, kind: ResyncKind, once: bool, unprotected: bool = False) -> None:
+    """Bring the peer up to date; `once` logs again at the completion cut. `unprotected`: also where the peer
+    could not take it back (rule E1). Raises FarshoreError `faulted`."""
     fault = feeder.shared.keeper.header.fault
     if fault:  # whether it may overwrite anything is asked when it has been repaired (rule C3)
         raise FarshoreError("faulted", f"this copy has failed: {fault}", next_step="farshore repair")
+    feeder.unprotected = unprotected
     if feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
         feeder.enter(LinkEvent.RETRY)
     asked = after(

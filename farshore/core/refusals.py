@@ -13,7 +13,7 @@ from farshore.model.options import Apply
 if TYPE_CHECKING:
     from farshore.core.feeder import Feeder
 
-_NOT_PROMOTED = ("faulted", "io-error", "disk-full", "size-mismatch")
+_NOT_PROMOTED = ("faulted", "io-error", "disk-full", "store-full", "size-mismatch")
 """Refusals by a peer that still follows us: it has answered, as far as rule D5 is concerned."""
 _LEFT_US = ("wrong-feeder", "wrong-role")
 """Refusals by a copy that was pointed at another feeder (rule B8), or has become a primary."""
@@ -22,6 +22,8 @@ _REMEDIES = {
     "io-error": "see to the disk at the peer, then farshore repair the group there",
     "faulted": "see to the disk at the peer, then farshore repair the group there",
     "disk-full": "free space at the peer; the link then goes on by itself",
+    "store-full": "make room for the preserve store at the peer, then farshore resync; with --unprotected the"
+    " resync cannot be taken back",
     "size-mismatch": "give the peer's volumes the size of ours, or farshore link delete and create",
     "wrong-feeder": "farshore status at the peer shows which link that copy follows",
     "promoted": "farshore split-brain show GROUP, then decide which copy to keep",
@@ -57,6 +59,8 @@ def take(feeder: Feeder, code: str, text: str) -> None:
             feeder.session.doubtful = True  # the frame for which there was no room may be there in part
         feeder.stop(LinkEvent.PEER_ERROR, text)
         feeder.session.retry.slow(feeder.shared.outbox.now)
+    elif code == "store-full":
+        feeder.stop(LinkEvent.STORE_FULL, text)
     else:
         feeder.stop(LinkEvent.LOST if code == "session-live" else LinkEvent.REFUSED, text)
     feeder.next_step = _REMEDIES.get(code, "")

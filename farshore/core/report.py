@@ -19,7 +19,7 @@ from farshore.core.liveness import Liveness
 from farshore.core.moments import moment
 from farshore.core.primary import Primary
 from farshore.core.secondary import Secondary
-from farshore.core.turning import obstacle
+from farshore.core.turning import in_doubt, obstacle
 from farshore.model.options import Health, LinkState, Role, Writes
 from farshore.model.positions import Position
 from farshore.model.units import format_size
@@ -163,8 +163,13 @@ def peer_usable(links: Links, feeder: Feeder) -> tuple[bool | None, str | None, 
     record = feeder.record
     if feeder.state is LinkState.DIVERGED:
         return None, None, "the two copies have conflicting histories"
+    if record.open_resync is not None and feeder.undo_at is not None:
+        if feeder.session.doubtful:
+            return False, None, "its machine lost power: it may hold the newest writes in part"
+        as_of = moment(links.timeline.written_before(feeder.undo_at))
+        return True, as_of, "it keeps what the resync overwrites, and can go back to before it"
     if record.open_resync is not None:
-        return False, None, "a resync has overwritten part of it and no undo is kept"
+        return False, None, "a resync has overwritten part of it and no undo is known to be kept"
     if feeder.board.base is None:
         return False, None, "the first copy has not been completed"
     if feeder.session.faulted:
@@ -210,15 +215,17 @@ def _own_as_of(secondary: Secondary) -> float | None:
 def _promotion(secondary: Secondary) -> dict[str, Any]:
     """Whether this copy could become the primary, and what a turn would have to accept."""
     header = secondary.keeper.header
-    against = obstacle(replace(header, fault=secondary.fault), secondary.standing.doubtful)
     resync = header.resync
+    doubtful = secondary.standing.doubtful if resync is None else in_doubt(header)
+    against = obstacle(replace(header, fault=secondary.fault), doubtful)
+    usable = secondary.consistent or (bool(header.undo) and not doubtful)
     return {
         "turn": header.turn.hex() or None,
         "promotable": against is None,
         "promotable_why": "" if against is None else against.why,
         "promotable_risk": (against.risk or None) if against is not None else None,
-        "usable_position": place(secondary.history().head) if secondary.consistent else None,
-        "undo": None,
+        "usable_position": place(secondary.history().head) if usable else None,
+        "undo": _undo(secondary),
         "resync_open": None
         if resync is None
         else {"id": resync.id.hex(), "kind": resync.kind.value, "start": place(resync.start)},
@@ -232,6 +239,20 @@ def _promotion(secondary: Secondary) -> dict[str, Any]:
             for each in header.links
             if each.retired
         ],
+    }
+
+
+def _undo(secondary: Secondary) -> dict[str, object] | None:
+    """What the open resync can be taken back to."""
+    layer = secondary.preserve.layer(secondary.keeper.header.undo)
+    if layer is None:
+        return None
+    return {
+        "layer": layer.id.hex(),
+        "kind": layer.kind.value,
+        "name": layer.name or None,
+        "position": place(layer.mark),
+        "time": moment(layer.time),
     }
 
 

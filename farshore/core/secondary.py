@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from farshore.core import fed_until, leaving, objections, starting
+from farshore.core import fed_until, leaving, objections, starting, undoing
 from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.durability import Durability
 from farshore.core.fault_texts import RECORDS, named
@@ -19,12 +20,14 @@ from farshore.core.journaling import JournalImage, Journaling, JournalLimits
 from farshore.core.liveness import Liveness
 from farshore.core.lookups import Lookups
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
+from farshore.core.preserve import PreserveImage, Preserving
 from farshore.core.relaying import Relay
 from farshore.core.scoreboard import BoardImage
 from farshore.core.stream import Stream
 from farshore.core.turning import pointed, residue_for
 from farshore.model import messages as m
 from farshore.model.header import Header, Upstream
+from farshore.model.layers import Run
 from farshore.model.options import LinkSpec, Timing
 from farshore.model.positions import History, Position
 
@@ -53,6 +56,9 @@ class SecondarySetup:
     turning: bool = False
     """This run only brings the copy to where it can be promoted: nobody is met, and its journal is of no use
     to the hops afterwards."""
+    preserve: PreserveImage | None = None
+    roll_back: bool = False
+    """Be what the copy was before its open resync, if that has an undo (rule E3)."""
 
 
 class Secondary:
@@ -64,6 +70,8 @@ class Secondary:
         self.outbox = Outbox()
         self.keeper = HeaderKeeper(self.outbox, setup.header, self.fail)
         self.standing = Durability(self.outbox, self.keeper, GroupSync(self.outbox), self.fail)
+        full, self.new_id = partial(self.end_session, "store-full", undoing.NO_ROOM), setup.new_id
+        self.preserve = Preserving(self.outbox, setup.geometry, setup.preserve, self.fail, full)
         self.journal = Journaling(self, setup.limits)
         self.journal.said = self._say_durable
         self.relay = Relay(self)
@@ -93,6 +101,7 @@ class Secondary:
     def has_started(self) -> None:
         """The start is durable."""
         self.started = True
+        self.preserve.sweep(self.keeper.header.undo)
         self.outbox.note("secondary-started", sequence=self.applied)
         if self.stopping:
             leaving.leave(self)
@@ -126,7 +135,12 @@ class Secondary:
     @property
     def holding(self) -> bool:
         """True while the shell must not hand over anything more of the stream."""
-        return self.session is not None and (self.session.holding or self.journal.full)
+        return self.session is not None and self.session.holding
+
+    @property
+    def keeping(self) -> bool:
+        """Whether what is handed over may be used after the call: its bytes have to stay what they are."""
+        return self.journal.active or (self.session is not None and self.session.guarded)
 
     @property
     def consistent(self) -> bool:
@@ -196,6 +210,7 @@ class Secondary:
             standing.doubtful,
             self.setup.empty,
             residue_for(header, self.setup.residues, self.session.feeder),
+            bool(header.undo),
         )
         self.session.send(welcome)
 
@@ -274,14 +289,14 @@ class Secondary:
         """The frame in hand was written to the volumes, or could not be."""
         if self.session is not None:
             self.session.frame_applied(errno)
-        return self.outbox.take()
+        return self._go_on()
 
     def appended(self, errno: int) -> list[Action]:
         """The frames that were handed over are in the journal, or none of them is."""
         if self.session is not None:
             self.session.ack_due = True
         self.journal.appended(errno)
-        return self.outbox.take()
+        return self._go_on()
 
     def _say_durable(self) -> None:
         if self.session is not None:
@@ -291,7 +306,7 @@ class Secondary:
         """The fill in hand was written, or could not be."""
         if self.session is not None:
             self.session.filled(errno)
-        return self.outbox.take()
+        return self._go_on()
 
     # -- tickets, time ----------------------------------------------------------------------
 
@@ -319,9 +334,23 @@ class Secondary:
         """Digests were compared."""
         return self._settle(ticket, differing, errno)
 
+    def preserved(self, ticket: int, errno: int) -> list[Action]:
+        """Something was done in the preserve store, or from it."""
+        return self._settle(ticket, errno)
+
+    def layer_dropped(self, ticket: int, errno: int, saved: tuple[Run, ...]) -> list[Action]:
+        """A layer was given up."""
+        return self._settle(ticket, errno, saved)
+
     def _settle(self, ticket: int, *result: object) -> list[Action]:
         self.outbox.settle(ticket, *result)
         self.lookups.go_on()
+        return self._go_on()
+
+    def _go_on(self) -> list[Action]:
+        """Units of the stream that wait may go on now."""
+        if self.session is not None:
+            self.session.guard.advance()
         return self.outbox.take()
 
     def clock(self, now: float, wall: float) -> None:
@@ -355,10 +384,7 @@ class Secondary:
         standing = self.standing
         due = standing.overdue or now - standing.since >= timing.durable_every
         if standing.unsynced and standing.sync.idle and due:
-            if self.session is not None:
-                self.session.make_durable(lambda: None)
-            else:
-                standing.make_durable(lambda: None)
+            (self.session or standing).make_durable(lambda: None)
         return self.outbox.take()
 
     def fail(self, errno: int, what: str = RECORDS) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from farshore.core import undoing
 from farshore.core.actions import ReplayJournal
 from farshore.core.durability import reaching
 from farshore.core.journaling import FULL
@@ -25,6 +26,12 @@ FOREVER = (1 << 63) - 1
 def start(copy: Secondary) -> None:
     """The first input of a secondary. It ends, some actions later, with `has_started`."""
     header, setup = copy.setup.header, copy.setup
+    if header.undo and copy.preserve.layer(header.undo) is None:
+        copy.outbox.note("undo-lost", why="the preserve store does not have it")
+        copy.keeper.header = header = replace(header, undo=b"")
+    if setup.roll_back and header.resync is not None and header.undo:
+        undoing.roll_back(copy)
+        return
     history, doubtful = header.history, header.doubtful_until
     if header.journaling and header.resync is None and history.head is not None:
         _replay(copy, history.head)

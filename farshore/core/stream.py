@@ -2,8 +2,9 @@
 
 While `holding` is True nothing more of the stream may be handed over: without a journal a flush is a
 barrier until everything before it is durable, and what must be durable before it is answered (an adopted
-history, a resync's begin and end) holds the stream as well. What is out of its place ends the
-session; what belongs to another session is ignored.
+history, a resync's begin and end) holds the stream as well. While the preserve store collects, units wait
+in a `Guard` until what they overwrite is saved. What is out of its place ends the session; what belongs to
+another session is ignored.
 """
 
 from __future__ import annotations
@@ -11,52 +12,25 @@ from __future__ import annotations
 import errno as errnos
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from farshore.core import cutting
+from farshore.core import cutting, resynced
 from farshore.core.actions import ApplyFill, ApplyFrame, Relayable, Send
 from farshore.core.comparing import Comparing
-from farshore.core.durability import Durability
-from farshore.core.geometry import Geometry
-from farshore.core.journaling import FULL, Journaling
+from farshore.core.journaling import FULL
 from farshore.core.liveness import Liveness
-from farshore.core.outbox import HeaderKeeper, Outbox
+from farshore.core.preserve import Guard, Waiting
 from farshore.core.turning import with_history
 from farshore.model import messages as m
-from farshore.model.header import OpenResync
-from farshore.model.positions import History, Position
+from farshore.model.positions import Position
 from farshore.model.volumes import WRITE
 
 if TYPE_CHECKING:
-    from farshore.core.relaying import Relay
+    from farshore.core.follower import Follower
 
 
-class Follower(Protocol):
-    """What a stream needs of the copy that it feeds."""
-
-    outbox: Outbox
-    keeper: HeaderKeeper
-    geometry: Geometry
-    standing: Durability
-    journal: Journaling
-    since: float
-
-    @property
-    def relay(self) -> Relay:
-        """The copy's own links."""
-        ...
-
-    def history(self) -> History:
-        """What this copy certainly holds."""
-        ...
-
-    def end_session(self, code: str, text: str) -> None:
-        """End the session; with a code the feeder is told why."""
-        ...
-
-    def fail(self, errno: int, what: str) -> None:
-        """A disk failed (rule C3)."""
-        ...
+_SMALL = 64
+"""Bytes that a message without content counts for."""
 
 
 class Stream:
@@ -83,26 +57,36 @@ class Stream:
         self._holds = 0
         self._frame: m.FrameHead | None = None
         self._fill: m.Fill | None = None
-        self._over = False
+        self.ended = False
+        self.guard = Guard(copy.preserve, self._blocked)
 
     @property
-    def _journal_wanted(self) -> bool:
+    def journal_wanted(self) -> bool:
         """Rule B6: what is relayed has to be in the journal first."""
         return self._journal_asked or self._copy.relay.active
 
     @property
     def holding(self) -> bool:
         """True while the shell must not hand over anything more."""
-        return self._holds > 0 or self._frame is not None or self._fill is not None
+        return self.guard.full if self.guarded else self._blocked(False)
 
     @property
-    def ended(self) -> bool:
-        """True once the session is over."""
-        return self._over
+    def guarded(self) -> bool:
+        """Whether what is handed over may have to wait."""
+        return self.guard.waiting or (self._copy.preserve.collecting and not self._copy.journal.active)
+
+    def _blocked(self, message: bool) -> bool:
+        """Whether the next unit has to wait for the one before; a message also until the journal has the
+        frames before it."""
+        journal = self._copy.journal
+        held = self._holds > 0 or self._frame is not None or self._fill is not None
+        ahead = message and journal.active and journal.taken != self._copy.standing.applied
+        return held or journal.full or ahead
 
     def over(self) -> None:
         """The session has ended: what is still under way changes nothing of the next one."""
-        self._over = True
+        self.ended = True
+        self.guard.clear()
         self.comparing.give_up()
 
     def send(self, message: m.Message) -> None:
@@ -119,17 +103,17 @@ class Stream:
 
         def done() -> None:
             self._holds -= 1
-            if not self._over:
+            if not self.ended:
                 then()
 
         begin(done)
 
-    def _if_current(self, step: Callable[[], None]) -> Callable[[], None]:
+    def if_current(self, step: Callable[[], None]) -> Callable[[], None]:
         """`step`, unless the session has ended by then: a later session may have begun something that a
         late step of this one must not undo."""
 
         def guarded() -> None:
-            if not self._over:
+            if not self.ended:
                 step()
 
         return guarded
@@ -138,6 +122,13 @@ class Stream:
 
     def frame(self, head: m.FrameHead, frame: Relayable) -> None:
         """A frame: ignored at or below the position, applied when it is the next, else refused."""
+        if self.guarded:
+            ranges = [(volume, offset, length) for volume, _, offset, length in frame.operations if length]
+            self.guard.take(Waiting(ranges, head.size, lambda: self._in_order(head, frame)))
+        else:
+            self._in_order(head, frame)
+
+    def _in_order(self, head: m.FrameHead, frame: Relayable) -> None:
         copy, journal = self._copy, self._copy.journal
         here = journal.expected if journal.active else copy.standing.position
         if not self.ready or head.group != copy.keeper.header.group:
@@ -219,6 +210,17 @@ class Stream:
                     self.send(echo)
             case m.Refusal(text=text):
                 self._copy.end_session("", text)
+            case m.Fill(volume=volume, offset=offset, length=length) if self.guarded:
+                ranges = [(volume, offset, length)]
+                self.guard.take(Waiting(ranges, length, lambda: self._take(message), message=True))
+            case _ if self.guarded:
+                self.guard.take(Waiting((), _SMALL, lambda: self._take(message), message=True))
+            case _:
+                self._take(message)
+
+    def _take(self, message: m.Message) -> None:
+        """A message of the stream, in its turn."""
+        match message:
             case m.Resume(session=nonce) if nonce == self.nonce:
                 self._resume(message)
             case m.ResyncBegin(session=nonce) if nonce == self.nonce:
@@ -247,28 +249,28 @@ class Stream:
         def begin(done: Callable[[], None]) -> None:
             def adopt() -> None:
                 fresh = with_history(copy.keeper.header, message.history)
-                copy.keeper.put(replace(fresh, journaling=self._journal_wanted), record)
+                copy.keeper.put(replace(fresh, journaling=self.journal_wanted), record)
 
             def record() -> None:
                 """Before a frame comes: a start looks for its mark in the generation of the header's head."""
-                kept = self._over or copy.journal.active or not self._journal_wanted
+                kept = self.ended or copy.journal.active or not self.journal_wanted
                 done() if kept else copy.standing.record(position, done)
 
-            self._prepare(position, self._if_current(adopt))
+            self._prepare(position, self.if_current(adopt))
 
         def adopted() -> None:
             copy.standing.move_to(position, position.sequence)
-            if self._journal_wanted:
+            if self.journal_wanted:
                 copy.journal.activate(position)
-            self._say_ready()
+            self.say_ready()
 
         self.hold_until(begin, adopted)
 
     def _prepare(self, position: Position, adopt: Callable[[], None]) -> None:
         """What stands at `position`, under whatever generation, becomes durable, and the journal ready for
         what follows if one is wanted; then `adopt`."""
-        copy, journal, current = self._copy, self._copy.journal, self._if_current
-        if not self._journal_wanted:
+        copy, journal, current = self._copy, self._copy.journal, self.if_current
+        if not self.journal_wanted:
             journal.leave(adopt)
         elif journal.active and position.generation == copy.standing.generation:
             journal.sync(adopt)
@@ -281,35 +283,21 @@ class Stream:
                 copy.standing.make_durable(current(lambda: journal.begin(position, adopt)))
 
     def _begin(self, message: m.ResyncBegin) -> None:
-        """Rule E1: everything so far synced, then durably inconsistent, before the first fill."""
-        copy, position = self._copy, message.position
-        self.resyncing = True
         self.comparing.give_up()
-        copy.relay.suspend(message.history)
+        resynced.begin(self, self._copy, message)
 
-        def mark(done: Callable[[], None]) -> None:
-            header = copy.keeper.header
-            resync = OpenResync(message.resync, message.kind, position)
-            seen = max(header.highest_seen, position.sequence)
-            marked = replace(header, history=copy.history(), resync=resync, highest_seen=seen)
-            copy.keeper.put(replace(marked, journaling=False), done)
+    def begins(self) -> None:
+        """The resync is durably open."""
+        self._resyncs += 1
+        self.fills_applied = self.fills_durable = 0
+        self.say_ready()
 
-        def begin(done: Callable[[], None]) -> None:
-            copy.journal.leave(self._if_current(lambda: mark(done)))
-
-        def marked() -> None:
-            copy.standing.move_to(position, 0)
-            self._resyncs += 1
-            self.fills_applied = self.fills_durable = 0
-            self._say_ready()
-
-        self.hold_until(begin, marked)
-
-    def _say_ready(self) -> None:
+    def say_ready(self) -> None:
+        """What `Resume` or `ResyncBegin` asked for is durable."""
         self.ready = self.ack_due = True
         self.liveness.hasten()  # how old this copy is, is asked at once
         self._copy.since = self._copy.outbox.wall
-        self.send(m.Ready(self.nonce))
+        self.send(m.Ready(self.nonce, bool(self._copy.keeper.header.undo)))
 
     def _skip(self, position: Position) -> None:
         standing = self._copy.standing
@@ -350,41 +338,12 @@ class Stream:
             self.make_durable(lambda: None)
 
     def _end(self, message: m.ResyncEnd) -> None:
-        """The completion cut: all durable, then the position, then the history without the mark (D4)."""
-        copy, position = self._copy, message.position
-        resync = copy.keeper.header.resync
-        here = copy.standing.position
-        known = resync is not None and resync.id == message.resync
-        if not known or position != here or message.history.head != here:
-            self.protocol_error("the completion cut is not where this copy is")
-            return
-        wanted = self._journal_wanted
+        resynced.end(self, self._copy, message)
 
-        def install(done: Callable[[], None]) -> None:
-            adopted = with_history(copy.keeper.header, message.history)
-            header = replace(adopted, resync=None, doubtful_until=0, journaling=wanted, loose_until=0)
-            # Rule B6: what was written meanwhile is marked for the hops before nothing says that it was.
-            copy.relay.persist(self._if_current(lambda: copy.keeper.put(header, done)))
-
-        def begin(done: Callable[[], None]) -> None:
-            last = self._if_current(lambda: install(done))
-            before = self._if_current(lambda: copy.journal.begin(position, last)) if wanted else last
-
-            def record() -> None:
-                copy.standing.record(position, before)
-
-            copy.standing.sync_volumes(self._if_current(record))
-
-        def installed() -> None:
-            self.resyncing = False
-            copy.standing.durable = max(copy.standing.durable, position.sequence)
-            if wanted:
-                copy.journal.activate(position)
-            copy.outbox.note("resync-complete", sequence=position.sequence)
-            self.ack_due = True
-            self.send(m.ResyncDone(self.nonce, message.resync))
-
-        self.hold_until(begin, installed)
+    def completed(self, resync: bytes) -> None:
+        """The completion cut is durable."""
+        self.ack_due = True
+        self.send(m.ResyncDone(self.nonce, resync))
 
     # -- time -------------------------------------------------------------------------------
 

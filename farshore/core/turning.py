@@ -63,13 +63,13 @@ class Obstacle:
 
 
 def obstacle(header: Header, doubtful: bool) -> Obstacle | None:
-    """What stands against a promotion of this secondary; `doubtful` as rule B3 has it. What a store of old
-    contents could undo is not asked here."""
+    """What stands against a promotion of this secondary; `doubtful` as rule B3 has it, of the image that
+    would be promoted. An open resync that has an undo is taken back first (rule E3)."""
     if header.fault:
         return Obstacle(f"it has stopped after a disk error ({header.fault})")
     if header.history.blank:
         return Obstacle("it has never held a whole copy")
-    if header.resync is not None:
+    if header.resync is not None and not header.undo:
         return Obstacle("a resync has overwritten part of it, and no undo of that is kept", UNPROTECTED)
     if doubtful:
         return Obstacle("its machine lost power: it may hold the newest writes in part", DOUBTFUL)
@@ -135,6 +135,7 @@ def promoted(header: Header, turn: TurnIntent, links: Iterable[tuple[LinkSpec, b
             clean=True,
             links=tuple(records),
             resync=None,
+            undo=b"",
             doubtful_until=0,
             highest_seen=0,
             journaling=False,

@@ -33,6 +33,7 @@ from farshore.engine.link_queues import left_on_disk
 from farshore.engine.link_runner import Route
 from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.pool import Pool
+from farshore.engine.preserving import image_of
 from farshore.engine.primary_copy import PrimaryCopy
 from farshore.engine.reactor import Reactor
 from farshore.engine.secondary_copy import SecondaryCopy
@@ -146,6 +147,8 @@ class RunningCopy:
             boards=self._boards(),
             residues=stored.residues,
             turning=self._turning,
+            preserve=image_of(stored.preserve) if stored.preserve is not None else None,
+            roll_back=self._turning,
         )
         upstream = config.upstream
         copy = SecondaryCopy(Secondary(setup), shop, upstream.peer_name if upstream else "")

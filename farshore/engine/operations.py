@@ -129,7 +129,8 @@ class Operations:
             next_step=f"farshore status {copy.config.group_name}",
         )
         wait = Wait("resync-asked", _RECORD_SECONDS, late, lambda fields: fields["link"])
-        answer_when_told(copy, call, wait, lambda: links.resync(link, kind, once))
+        bare = given(call, "unprotected", bool, False)
+        answer_when_told(copy, call, wait, lambda: links.resync(link, kind, once, unprotected=bare))
 
     def _repair(self, call: Call) -> None:
         role = self._copy.role

@@ -153,10 +153,12 @@ class OutgoingLinks:
         self._carrier.do(self.core.pause(None if link is None else chosen[0], drain, timeout))
         return [self.core.feeders[each].spec.name for each in chosen]
 
-    def resync(self, link: str | None, kind: ResyncKind, once: bool) -> list[str]:
+    def resync(
+        self, link: str | None, kind: ResyncKind, once: bool, *, unprotected: bool = False
+    ) -> list[str]:
         """Begins to bring one peer, or all, up to date; the links' names."""
         chosen = self._chosen(link)
-        self._carrier.do(self.core.resync(None if link is None else chosen[0], kind, once))
+        self._carrier.do(self.core.resync(None if link is None else chosen[0], kind, once, unprotected))
         return [self.core.feeders[each].spec.name for each in chosen]
 
     def verify(self, link: str | None, halt: bool, rate: int) -> list[str]:

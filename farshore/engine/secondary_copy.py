@@ -29,6 +29,7 @@ from farshore.engine.local_writes import LocalWrites
 from farshore.engine.opening import Opening
 from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.pool import errno_of
+from farshore.engine.preserving import PreserveRoom
 from farshore.engine.workshop import Workshop
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.messages import DigestQuery, Hello, Purpose
@@ -78,6 +79,8 @@ class SecondaryCopy:
         self._compared = carrier.reporting(core.compared)
         self.frames = FrameJournal(stored, carrier, shop.durable_pool, shop.reactor, self.writes)
         carrier.table |= self.frames.offer(core.appended, core.journal_done, core.replayed)
+        self.preserve = PreserveRoom(stored, shop.durable_pool, carrier)
+        carrier.table |= self.preserve.offer(core.preserved, core.layer_dropped)
         reads, relay = self.frames.reads, core.relay
         carrier.table |= reads.offer(relay.queue_read, lambda: relay.path.sequence)
         self.links.gone = reads.forget
@@ -226,14 +229,15 @@ class SecondaryCopy:
             self.frames.append()
             self._tell(self.core.accepted, key, hello)
         elif kind == session.FRAME:
-            # What goes to the journal outlives the receive buffer.
-            data = memoryview(bytes(body)) if self.core.journal.active else body
+            # What goes to the journal, or waits for a save, outlives the receive buffer.
+            data = memoryview(bytes(body)) if self.core.keeping else body
             whole = frame.check(data)
             kept = KeptFrame(whole, steps_of(whole, self.core.geometry.sizes))
             self.carrier.do(self.core.frame(key, whole.head, kept))
         else:
             self.frames.append()
-            self._tell(self.core.received, key, session.decode(kind, body))
+            data = memoryview(bytes(body)) if self.core.keeping else body
+            self._tell(self.core.received, key, session.decode(kind, data))
 
     def ended(self, connection: LinkConnection, why: str) -> None:
         """The connection broke."""

@@ -28,6 +28,7 @@ from farshore.store.header import HeaderFile
 from farshore.store.own_mounts import own_mounts
 from farshore.store.platform import FileLayer, Lock, RealFiles
 from farshore.store.position_file import PositionFile
+from farshore.store.preserve import DIRECTORY, PreserveStore, default_limit
 from farshore.store.scoreboard_file import ScoreboardFile
 from farshore.store.segments import Segments
 from farshore.store.volume import Volume
@@ -59,6 +60,8 @@ class StoredCopy:
     position: PositionFile | None
     """Of a secondary."""
     journal: Segments | None
+    """Of a secondary."""
+    preserve: PreserveStore | None
     """Of a secondary."""
     boards: dict[bytes, ScoreboardFile]
     queues: dict[bytes, Segments] = field(default_factory=dict)
@@ -97,6 +100,8 @@ class StoredCopy:
             self.position.close()
         if self.journal is not None:
             self.journal.close()
+        if self.preserve is not None:
+            self.preserve.close()
         self.header.close()
         for volume in self.volumes.values():
             volume.close()
@@ -142,6 +147,7 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
         ActivityLogFile.open(layer, f"{directory}/activity", config.hot_extents),
         PositionFile.open(layer, f"{directory}/position", boot) if config.role is Role.SECONDARY else None,
         _open_journal(layer, directory, header.header) if config.role is Role.SECONDARY else None,
+        _open_preserve(layer, directory, config, geometry) if config.role is Role.SECONDARY else None,
         {},
     )
     for intent in config.links:
@@ -198,6 +204,11 @@ def _open_journal(layer: FileLayer, directory: str, header: Header) -> Segments:
     if not header.journaling and (journal.start is not None or journal.damaged):
         journal.clear()
     return journal
+
+
+def _open_preserve(layer: FileLayer, directory: str, config: CopyConfig, geometry: Geometry) -> PreserveStore:
+    limit = config.preserve or default_limit(sum(geometry.sizes.values()))
+    return PreserveStore.open(layer, f"{directory}/{DIRECTORY}", geometry, limit)
 
 
 def _settle(volumes: dict[int, Volume], header: HeaderFile, role: Role) -> None:

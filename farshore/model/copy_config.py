@@ -183,6 +183,8 @@ class CopyConfig:
     """The node looked at all of every volume when it placed the copy, and found nothing but zeroes."""
     log_level: str = "info"
     """What the engine writes into its log: `debug`, `info`, `warning` or `error`."""
+    preserve: int = 0
+    """Bytes that the preserve store may take; 0 for as much as the volumes have."""
 
     @property
     def fresh_volume(self) -> int:
@@ -263,6 +265,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             repaired=str(document.get("repaired", "")),
             placed_blank=bool(document.get("placed_blank", False)),
             log_level=str(document.get("log_level", "info")),
+            preserve=int(document.get("preserve", 0)),
         )
         check_extents(config.region, config.extent, config.hot_extents)
     except (KeyError, TypeError, ValueError) as error:

@@ -123,6 +123,8 @@ class Header:
     upstream: Upstream | None = None
     resync: OpenResync | None = None
     """Set while this copy is inconsistent because it is being resynced."""
+    undo: bytes = b""
+    """Rule E1: the layer of the preserve store that takes that resync back, empty where there is none."""
     doubtful_until: int = 0
     """Rule B3: after a power loss, not a prefix before this sequence has been passed again."""
     highest_seen: int = 0

@@ -78,6 +78,8 @@ class Welcome:
     """True when nothing but zeroes was found in blank volumes."""
     residue: Residue | None = None
     """Of a copy that was the primary and fed the one that greets it now, until it follows anybody."""
+    undo: bool = False
+    """Rule E1: the open resync can be taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,12 @@ class ResyncBegin:
     kind: ResyncKind
     history: History
     position: Position
+    marked: int = 0
+    """Bytes that are certain to be filled: what the undo needs (rule E1)."""
+    unprotected: bool = False
+    """The operator accepts that it cannot be taken back where there is no room for an undo."""
+    rescue: str = ""
+    """What it overwrites is to be kept under this name; empty where nobody asked for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,8 @@ class Ready:
     """The follower has made durable what `Resume` or `ResyncBegin` asked for."""
 
     session: int
+    undo: bool = False
+    """Rule E1: the resync that begins can be taken back."""
 
 
 @dataclass(frozen=True, slots=True)

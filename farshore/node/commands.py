@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from farshore.errors import FarshoreError
@@ -25,7 +26,17 @@ async def pause(node: Node, group: str, link: str | None, drain_seconds: float |
     return answer
 
 
-async def resync(node: Node, group: str, link: str | None, kind: ResyncKind, *, once: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class ResyncWish:
+    """What kind of resync an operator wants. `once`: the link logs again at its end; `unprotected`: also
+    where the peer has no room to keep what it overwrites (rule E1)."""
+
+    kind: ResyncKind = ResyncKind.UPDATE
+    once: bool = False
+    unprotected: bool = False
+
+
+async def resync(node: Node, group: str, link: str | None, wish: ResyncWish) -> dict[str, Any]:
     """Starts a resync; of all links, those that rest are left alone. Raises FarshoreError."""
     stored = groups.feeding(node, group, link)
     left = links.find(stored.config, link) if link is not None else None
@@ -48,9 +59,9 @@ async def resync(node: Node, group: str, link: str | None, kind: ResyncKind, *, 
     chosen = [each.spec.name for each in stored.config.links if not each.left_for] if resting else [None]
     began: list[Any] = []
     for name in chosen if link is None else [link]:
-        args = {"link": name, "kind": kind.value, "once": once}
+        args = {"link": name, **asdict(wish), "kind": wish.kind.value}
         began += (await stored.engine.ask("resync", args, seconds=_RESYNC_SECONDS))["links"]
-    text = f"{kind.value} resync of {_what(link)} of {group} asked for by the operator"
+    text = f"{wish.kind.value} resync of {_what(link)} of {group} asked for by the operator"
     node.journal.add("resync-asked", text, group=group, link=link)
     return {"links": began}
 

@@ -35,7 +35,7 @@ _Json: TypeAlias = dict[str, Any]
 
 _WITHOUT_TURNS: Final = 1
 """The format before roles could change; what it lacks, and what that means."""
-_TURN: Final[_Json] = {"turn": "", "fenced": "", "loose_until": 0}
+_TURN: Final[_Json] = {"turn": "", "fenced": "", "loose_until": 0, "undo": ""}
 _TURN_OF_LINK: Final[_Json] = {"unmet": False, "retired": False}
 
 
@@ -61,6 +61,7 @@ def _put_header(header: Header) -> _Json:
         "links": [_put_link(record) for record in header.links],
         "upstream": _put_upstream(header.upstream),
         "resync": _put_resync(header.resync),
+        "undo": header.undo.hex(),
         "doubtful_until": header.doubtful_until,
         "highest_seen": header.highest_seen,
         "journaling": header.journaling,
@@ -178,6 +179,7 @@ def _take_header(value: _Json) -> Header:
         links=tuple([_take_link(record) for record in value["links"]]),
         upstream=_take_upstream(value["upstream"]),
         resync=_take_resync(value["resync"]),
+        undo=_id(value["undo"]),
         doubtful_until=_int(value["doubtful_until"]),
         highest_seen=_int(value["highest_seen"]),
         journaling=_bool(value["journaling"]),

@@ -53,6 +53,10 @@ class File(Protocol):
         """Makes the file exactly `size` bytes of zeroes that were written, not merely allocated, so
         that later writes change no metadata (rule A2). Not durable before `fdatasync`."""
 
+    def reserve(self, size: int) -> None:
+        """Makes the file at least `size` bytes, and sees to it that the disk has room for all of them: what
+        is new reads as zeroes. OSError with ENOSPC where it has not; some of it may be allocated then."""
+
     def size(self) -> int:
         """Bytes in the file."""
 
@@ -167,6 +171,9 @@ class RealFile:
         os.ftruncate(self._fd, 0)
         for offset in range(0, size, len(_ZEROES)):
             self.pwrite(memoryview(_ZEROES)[: min(len(_ZEROES), size - offset)], offset)
+
+    def reserve(self, size: int) -> None:
+        os.posix_fallocate(self._fd, 0, size)
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size

@@ -207,7 +207,7 @@ def _put_welcome(m: Welcome) -> bytes:
             fields.put_id(m.instance),
             fields.put_history(m.history),
             fields.put_resync(m.resync),
-            bytes((m.doubtful, m.empty)),
+            bytes((m.doubtful, m.empty, m.undo)),
             fields.put_residue(m.residue),
         )
     )
@@ -222,6 +222,7 @@ def _take_welcome(take: Fields) -> Welcome:
         resync=take.resync(),
         doubtful=take.flag(),
         empty=take.flag(),
+        undo=take.flag(),
         residue=take.residue(),
     )
 
@@ -236,7 +237,19 @@ def _put_resume(m: Resume) -> bytes:
 
 def _put_begin(m: ResyncBegin) -> bytes:
     head = U64.pack(m.session) + fields.put_id(m.resync) + fields.put_kind(m.kind)
-    return head + fields.put_history(m.history) + fields.put_position(m.position)
+    place = fields.put_history(m.history) + fields.put_position(m.position)
+    return b"".join(
+        (head, place, U64.pack(m.marked), bytes((m.unprotected,)), fields.put_text(m.rescue, MAX_CODE))
+    )
+
+
+def _take_begin(t: Fields) -> ResyncBegin:
+    head = (t.u64(), t.id(), t.kind(), t.history(), t.position())
+    return ResyncBegin(*head, marked=t.u64(), unprotected=t.flag(), rescue=t.text(MAX_CODE))
+
+
+def _put_ready(m: Ready) -> bytes:
+    return U64.pack(m.session) + bytes((m.undo,))
 
 
 def _put_skip(m: Skip) -> bytes:
@@ -349,13 +362,8 @@ _TABLE: Final[tuple[tuple[int, type[Message], _Put, _Take], ...]] = (
     (2, Welcome, _put_welcome, _taking(_take_welcome)),
     (3, Refusal, _put_refusal, _taking(lambda t: Refusal(t.text(MAX_CODE), t.text(MAX_TEXT)))),
     (4, Resume, _put_resume, _taking(lambda t: Resume(t.u64(), t.history(), t.position()))),
-    (
-        5,
-        ResyncBegin,
-        _put_begin,
-        _taking(lambda t: ResyncBegin(t.u64(), t.id(), t.kind(), t.history(), t.position())),
-    ),
-    (6, Ready, *_numbers(Ready, "session")),
+    (5, ResyncBegin, _put_begin, _taking(_take_begin)),
+    (6, Ready, _put_ready, _taking(lambda t: Ready(t.u64(), t.flag()))),
     (7, Skip, _put_skip, _taking(lambda t: Skip(t.u64(), t.position()))),
     (8, Fill, _put_fill, _take_fill),
     (9, DigestQuery, _put_query, _take_query),

@@ -169,7 +169,7 @@ def test_operators_commands_reach_the_engine(tmp_path: Path) -> None:
             answer = await commands.pause(node, "orders", None, 2.0)
             assert answer["links"][0]["position"]["sequence"] == 7
             assert asked(stored, "pause")[0] | {"drain": True, "timeout": 2.0} == asked(stored, "pause")[0]
-            await commands.resync(node, "orders", None, ResyncKind.DIGEST, once=True)
+            await commands.resync(node, "orders", None, commands.ResyncWish(ResyncKind.DIGEST, once=True))
             (said,) = asked(stored, "resync")
             assert (said["kind"], said["once"], said["link"]) == ("digest", True, None)
             with pytest.raises(FarshoreError) as caught:

@@ -127,17 +127,17 @@ def test_a_hop_is_paused_and_resynced_where_it_begins_and_not_while_it_rests(tmp
             await chain(nodes)
             (stored,) = nodes.b.copies.all()
             await commands.pause(nodes.b, "orders", "c", 1.0)
-            await commands.resync(nodes.b, "orders", None, ResyncKind.UPDATE, once=False)
+            await commands.resync(nodes.b, "orders", None, commands.ResyncWish(ResyncKind.UPDATE))
             assert asked(stored, "pause")[-1]["link"] == "c"
             assert asked(stored, "resync")[-1]["link"] is None
             error = await refused("wrong-role", commands.pause(nodes.a, "orders", "c", None))
             assert error.next_step == "run the command on b"
             await reroute.reroute(nodes.a, "orders", "c", "a")
-            resync = commands.resync(nodes.b, "orders", "c", ResyncKind.FULL, once=False)
+            resync = commands.resync(nodes.b, "orders", "c", commands.ResyncWish(ResyncKind.FULL))
             error = await refused("wrong-feeder", resync)
             assert "a feeds c" in error.what
             before = len(asked(stored, "resync"))
-            answer = await commands.resync(nodes.b, "orders", None, ResyncKind.UPDATE, once=False)
+            answer = await commands.resync(nodes.b, "orders", None, commands.ResyncWish(ResyncKind.UPDATE))
             assert (answer["links"], len(asked(stored, "resync"))) == ([], before)
 
     asyncio.run(scenario())

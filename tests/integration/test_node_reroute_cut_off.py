@@ -79,7 +79,7 @@ def test_a_reroute_without_an_answer_says_what_stands(
         assert "link-rerouting" in kinds(nodes.a)
         assert "link-left" not in kinds(nodes.a)
         assert links.find(nodes.copy("a"), "c").spec.resting  # the law: it rests before its far copy is told
-        resync = commands.resync(nodes.a, "orders", "c", ResyncKind.UPDATE, once=False)
+        resync = commands.resync(nodes.a, "orders", "c", commands.ResyncWish(ResyncKind.UPDATE))
         assert AGAIN in (await refused("wrong-feeder", resync)).next_step
 
     run(tmp_path, scenario)

@@ -111,7 +111,7 @@ def test_an_outage_within_an_update_loses_nothing_and_repeats_little(pair: MakeP
     made.line.cut()
     made.wait("logging")
     interrupted = made.link()
-    assert interrupted["peer_usable"] is False
+    assert interrupted["peer_usable"] is True  # as what it was before the update (E1)
     assert interrupted["dirty_bytes"] == 8 * MIB  # A4: none of it counts as clean before the completion cut
     made.farshore("link", "set", made.group, "b", "max-rate=0")
     made.line.heal()

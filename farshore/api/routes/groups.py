@@ -56,7 +56,8 @@ async def pause(node: TheNode, name: str, body: schema.Pause) -> dict[str, Any]:
 
 @router.post("/{name}/resync")
 async def resync(node: TheNode, name: str, body: schema.Resync) -> dict[str, Any]:
-    return {"schema": 1, **await commands.resync(node, name, body.link, body.kind, once=body.once)}
+    wish = commands.ResyncWish(body.kind, body.once, body.unprotected)
+    return {"schema": 1, **await commands.resync(node, name, body.link, wish)}
 
 
 @router.get("/{name}/repair")

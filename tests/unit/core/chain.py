@@ -35,9 +35,9 @@ class Middle(Far):
         self.boards: dict[bytes, BoardFile] = {}
         self.journal_damaged = ""
 
-    def start(self, boot: str) -> None:
+    def start(self, boot: str, *, roll_back: bool = False) -> None:
         """A new process on what is durable."""
-        super().start(boot)
+        super().start(boot, roll_back=roll_back)
         self.core = Secondary(
             replace(
                 self.core.setup,
@@ -167,6 +167,7 @@ class Chain(Pair):
             self._deliver_far(self.hop, self.last)
             self.last.run(self.last.core.turn_end())
             self.last.run(self.last.core.tick())
+            self.last.store.check()
             self._deliver_hop()
             self.middle.settle()
             if self.hop.reported != self.hop.backlog:
@@ -221,12 +222,13 @@ class Chain(Pair):
         """It is back."""
         self.hop.up = True
 
-    def restart_middle(self, boot: str) -> None:
-        """The middle's process dies (same boot) or its machine (another one), and starts again."""
+    def restart_middle(self, boot: str, *, roll_back: bool = False) -> None:
+        """The middle's process dies (same boot) or its machine (another one), and starts again, perhaps as
+        what it was before its open resync."""
         key, self.hop.open, self.hop.connecting = self.hop.key, False, False
         self.hop.to_far.clear()
         self.hop.to_near.clear()
-        self.restart_far(boot)
+        self.restart_far(boot, roll_back=roll_back)
         self.last.run(self.last.core.disconnected(key, "reset"))
 
     # -- what is true -----------------------------------------------------------------------

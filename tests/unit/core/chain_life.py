@@ -11,7 +11,8 @@ from random import Random
 from typing import TypeAlias
 
 from farshore.core import actions as a
-from farshore.model.options import Apply, LinkOptions, Mode, ResyncKind, Writes
+from farshore.core.feeder import Feeder
+from farshore.model.options import Apply, LinkOptions, Mode, Reason, ResyncKind, Writes
 from tests.unit.core.chain import HOP, Chain
 from tests.unit.core.pair import KIB
 from tests.unit.core.shells import Shell
@@ -26,9 +27,16 @@ _HELD = (
     a.WriteDurable,
     a.ContinueJournal,
     a.BeginJournal,
+    a.BeginLayer,
+    a.SaveRegions,
 )
-_FULL = (a.ApplyFrames, a.AppendFrame, a.BeginJournal, a.ContinueJournal)
+_FULL = (a.ApplyFrames, a.AppendFrame, a.BeginJournal, a.ContinueJournal, a.BeginLayer, a.SaveRegions)
 Things: TypeAlias = tuple[tuple[int, Callable[[], object]], ...]
+
+
+def waits_for_room(feeder: Feeder) -> bool:
+    """Rule E2: only an operator goes on from there."""
+    return feeder.standing.reason is Reason.STORE_FULL
 
 
 @dataclass
@@ -119,9 +127,16 @@ class Life:
     def converged(self) -> bool:
         """Whether all is as it should be; what the operator had stopped goes on."""
         chain = self.chain
-        if chain.hop_feeder.record.paused or chain.hop_feeder.once:
+        if chain.hop_feeder.record.paused or chain.hop_feeder.once or waits_for_room(chain.hop_feeder):
             self._resync_hop(ResyncKind.UPDATE, once=False)
+        self.make_room()
         return chain.feeder.replicating and chain.hop_feeder.replicating and chain.all_equal()
+
+    def make_room(self) -> None:
+        """An operator goes on where the middle's store was full."""
+        chain = self.chain
+        if waits_for_room(chain.feeder):
+            chain.near.run(chain.near.core.resync(chain.link, ResyncKind.UPDATE, False))
 
     # -- what may happen --------------------------------------------------------------------
 
@@ -137,7 +152,8 @@ class Life:
         return f"boot-{self.boot}" if power_lost else self.chain.middle.boot
 
     def _restart_middle(self) -> None:
-        self.chain.restart_middle(self._boot(self.random.random() < 0.5))
+        boot = self._boot(self.random.random() < 0.5)
+        self.chain.restart_middle(boot, roll_back=self.random.random() < 0.5)
 
     def _restart_last(self) -> None:
         last, power_lost = self.chain.last, self.random.random() < 0.5

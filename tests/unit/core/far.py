@@ -11,7 +11,9 @@ from farshore.core import actions as a
 from farshore.core.journaling import JournalImage
 from farshore.core.secondary import Secondary, SecondarySetup
 from farshore.model.header import Header
+from farshore.model.layers import Run
 from farshore.model.positions import Position
+from tests.unit.core.far_store import FarStore
 from tests.unit.core.shells import Disk, Shell, new_id
 
 
@@ -23,6 +25,9 @@ class Far(Shell):
         self._setup = setup
         self._line = send
         self.disk = Disk(setup.geometry)
+        self.store = FarStore(setup.geometry, self.disk)
+        self.keeps_undo = True
+        """Whether there is a preserve store."""
         self.header: Header = setup.header
         self.durable: Position | None = None
         self.applied: tuple[str, Position] | None = None
@@ -33,7 +38,7 @@ class Far(Shell):
         self.boot = setup.boot
         self.core = Secondary(setup)
 
-    def start(self, boot: str) -> None:
+    def start(self, boot: str, *, roll_back: bool = False) -> None:
         """A new process on what is durable."""
         self.boot = boot
         applied = self.applied[1] if self.applied is not None and self.applied[0] == boot else None
@@ -45,6 +50,8 @@ class Far(Shell):
             boot=boot,
             instance=new_id(),
             journal=JournalImage(self.journal_start),
+            preserve=self.store.image if self.keeps_undo else None,
+            roll_back=roll_back,
         )
         self.core = Secondary(setup)
 
@@ -87,12 +94,18 @@ class Far(Shell):
                     return core.lookups.looked_up(ticket, data, errno)
 
                 self.finish(action, lambda _: None, read)
+            case a.BeginLayer() | a.SaveRegions() | a.DropLayer() | a.RollBack():
+                self._carry_out_store(action)
             case a.Note():
                 self.notes.append(action)
             case a.AppendFrame():
+                frames = [action]
+                while self._actions and isinstance(more := self._actions[0], a.AppendFrame):
+                    frames.append(more)
+                    self._actions.popleft()
                 errno = self._failing(a.AppendFrame)
                 if not errno:
-                    self.journal.append(action)
+                    self.journal += frames
                 self._actions.extend(core.appended(errno))
             case a.SyncJournal() | a.ApplyFrames() | a.BeginJournal() | a.ContinueJournal():
                 self._carry_out_journal(action)
@@ -100,6 +113,29 @@ class Far(Shell):
                 self._carry_out_journal(action)
             case _:
                 self._line(action)
+
+    def _carry_out_store(self, action: a.Action) -> None:
+        core, store = self.core, self.store
+        match action:
+            case a.BeginLayer(ticket=ticket, layer=layer):
+                self.finish(action, lambda _: store.begin(layer), lambda errno: core.preserved(ticket, errno))
+            case a.SaveRegions(ticket=ticket, runs=runs):
+                self.finish(action, lambda _: store.save(runs), lambda errno: core.preserved(ticket, errno))
+            case a.DropLayer(ticket=ticket, layer=gone):
+                saved: list[Run] = []
+                self.finish(
+                    action,
+                    lambda _: saved.extend(store.drop(gone)),
+                    lambda errno: core.layer_dropped(ticket, errno, tuple(saved)),
+                )
+            case a.RollBack(ticket=ticket, layer=undo, position=position):
+
+                def restore(_: int) -> None:
+                    store.roll_back(undo)
+                    self.disk.sync()(0)
+                    self.durable, self.applied = position, (self.boot, position)
+
+                self.finish(action, restore, lambda errno: core.preserved(ticket, errno))
 
     def _carry_out_journal(self, action: a.Action) -> None:
         core = self.core

@@ -175,6 +175,8 @@ class Pair:
                 if self.alive and line.reported != line.backlog:
                     line.reported = line.backlog
                     self.near.run(self.near.core.backlog(link, line.backlog))
+            for far in self.fars.values():
+                far.store.check()
             if self.checked and self.alive:
                 assert self.unmarked() == set()
 
@@ -284,15 +286,16 @@ class Pair:
         self.until(lambda: self.near.core.stopped)
         self.kill_near()
 
-    def restart_far(self, boot: str, link: bytes | None = None) -> None:
-        """The secondary's process dies (same boot) or its machine (another one), and starts again."""
+    def restart_far(self, boot: str, link: bytes | None = None, *, roll_back: bool = False) -> None:
+        """The secondary's process dies (same boot) or its machine (another one), and starts again, perhaps as
+        what it was before its open resync."""
         link = link or self.link
         far = self.fars[link]
         self.cut(link, silent=True)
         far.forget()
         if boot != far.boot:
             far.lose_power()
-        far.start(boot)
+        far.start(boot, roll_back=roll_back)
         far.core.clock(*self.clock("far"))
         far.run(far.core.start())
         if self.alive:

@@ -22,6 +22,7 @@ STOPS = {
     LinkEvent.STOP: (LOGGING, Reason.OPERATOR),
     LinkEvent.OVERFLOW: (LOGGING, Reason.QUEUE_FULL),
     LinkEvent.PEER_ERROR: (LOGGING, Reason.PEER_ERROR),
+    LinkEvent.STORE_FULL: (LOGGING, Reason.STORE_FULL),
     LinkEvent.LOCAL_ERROR: (LOGGING, Reason.LOCAL_ERROR),
     LinkEvent.FAULT: (FAILED, Reason.LOCAL_ERROR),
     LinkEvent.REFUSED: (LOGGING, Reason.REFUSED),

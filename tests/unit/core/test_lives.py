@@ -32,7 +32,7 @@ STEPS = st.builds(
         [
             "write", "write", "write", "write", "flush", "turn", "turn", "cut", "mend", "slow", "fast",
             "hold near", "hold far", "let", "kill near", "power near", "kill far", "power far",
-            "pause", "drain", "resync", "digest", "full", "once", "stop",
+            "pause", "drain", "resync", "digest", "full", "once", "stop", "back far",
         ]
     ),
     st.integers(0, 127),
@@ -79,6 +79,9 @@ class Life:
             case "kill far" | "power far":
                 self.boots[link] += step.kind == "power far"
                 pair.restart_far(f"boot-{self.boots[link]}", link)
+            case "back far":
+                self.boots[link] += step.place % 2
+                pair.restart_far(f"boot-{self.boots[link]}", link, roll_back=True)
             case "pause" | "drain":
                 pair.near.run(core.pause(link, step.kind == "drain", 0.2))
             case "stop":

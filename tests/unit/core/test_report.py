@@ -131,9 +131,12 @@ def test_a_resync_tells_its_progress_and_that_the_peer_cannot_be_used() -> None:
     assert shown["peer_usable"] is False
 
 
-def half_resynced() -> Pair:
+def half_resynced(*, keeps_undo: bool = True) -> Pair:
     """A peer that was consistent once and is being overwritten."""
     pair = running()
+    pair.far.keeps_undo = keeps_undo
+    pair.restart_far("boot-1")
+    pair.replicating()
     pair.cut()
     pair.write(0)
     pair.turn(2)
@@ -145,8 +148,12 @@ def half_resynced() -> Pair:
     return pair
 
 
-def test_an_interrupted_resync_leaves_the_peer_unusable() -> None:
+def test_an_interrupted_resync_leaves_the_peer_as_usable_as_its_undo_makes_it() -> None:
     pair = half_resynced()
+    pair.cut()
+    pair.turn(2)
+    assert link(pair)["peer_usable"] is True
+    pair = half_resynced(keeps_undo=False)
     pair.cut()
     pair.turn(2)
     assert link(pair)["peer_usable"] is False

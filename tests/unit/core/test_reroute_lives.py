@@ -12,7 +12,7 @@ from farshore.core import actions as a
 from farshore.core.feeder import Feeder
 from farshore.model.options import LinkOptions, ResyncKind
 from tests.unit.core.chain import Chain
-from tests.unit.core.chain_life import Life, Things
+from tests.unit.core.chain_life import Life, Things, waits_for_room
 from tests.unit.core.rerouted import Rerouted
 
 LIVES = 20_000 if "FARSHORE_SOAK" in os.environ else 100
@@ -90,8 +90,9 @@ class RerouteLife(Life):
 
     def converged(self) -> bool:
         feeder = self._feeder(self.follows)
-        if feeder is not None and (feeder.record.paused or feeder.once):
+        if feeder is not None and (feeder.record.paused or feeder.once or waits_for_room(feeder)):
             self._wanted(self.follows)
+        self.make_room()
         fed = feeder is not None and feeder.replicating
         return fed and self.chain.feeder.replicating and self.chain.all_equal()
 

@@ -90,7 +90,7 @@ class Turners:
             assert far.core.stopped
         far.forget()
         far.start(self.boot(self.other))
-        far.core = type(far.core)(replace(far.core.setup, turning=True))
+        far.core = type(far.core)(replace(far.core.setup, turning=True, roll_back=True))
         far.core.clock(*self.pair.clock("far"))
         far.run(far.core.start())
         far.run(far.core.stop())

@@ -59,6 +59,13 @@ class FileLayerSuite:
         file.allocate_zeroed(100)
         assert file.size() == 100
 
+    def test_room_that_is_reserved_reads_as_zeroes_and_never_cuts(self, file: File) -> None:
+        file.pwrite(b"abc", 0)
+        file.reserve(10)
+        assert file.pread(20, 0) == b"abc" + bytes(7)
+        file.reserve(5)
+        assert file.size() == 10
+
     def test_truncating_cuts_and_extends(self, file: File) -> None:
         file.pwrite(b"abcdef", 0)
         file.truncate(3)

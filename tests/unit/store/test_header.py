@@ -124,6 +124,7 @@ FULL = Header(
     loose_until=11,
     turn=id_of(10),
     fenced="promoted",
+    undo=id_of(11),
 )
 
 
@@ -139,7 +140,7 @@ GOLDEN = (
     f'"paused":true,"paused_for":"EIO","peer_copy":{h(5)},"queue_whole":true,"retired":true,"stopped_at":[{h(3)},7],'
     f'"stopped_time":1.5,"unmet":true,"verify":{{"at":[{h(3)},7],"begun":2.5,"ended":6.5,"found":4096,'
     f'"halt":true,"rate":5,"region":4,"state":"halted","volume":3,"why":"why"}}}}],"loose_until":11,'
-    f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary","turn":{h(10)},'
+    f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary","turn":{h(10)},"undo":{h(11)},'
     f'"upstream":{{"copy":{h(8)},"epoch":3,"link":{h(7)}}}}}'
 )
 
@@ -171,7 +172,7 @@ def test_a_header_has_the_documented_bytes() -> None:
 def test_a_header_of_the_first_format_is_read_as_one_before_any_turn() -> None:
     earlier = dataclasses.replace(FULL.links[0], unmet=False, retired=False, verify=None)
     assert header_file.decode(FIRST_FORMAT.encode(), "x") == dataclasses.replace(
-        FULL, turn=b"", fenced="", loose_until=0, links=(earlier,)
+        FULL, turn=b"", fenced="", undo=b"", loose_until=0, links=(earlier,)
     )
 
 

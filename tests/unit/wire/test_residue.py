@@ -12,7 +12,7 @@ from farshore.wire import session
 
 KIND = 2
 BASE = Position(b"g" * 16, 258)
-HEAD = struct.pack("<Q", 7) + b"c" * 16 + b"i" * 16 + b"\0\0" + b"\0" + b"\0\1"
+HEAD = struct.pack("<Q", 7) + b"c" * 16 + b"i" * 16 + b"\0\0" + b"\0" + b"\0\1\0"
 
 
 def welcome(*ranges: tuple[int, int, int]) -> Welcome:

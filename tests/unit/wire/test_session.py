@@ -94,6 +94,7 @@ GOLDEN: list[tuple[Message, int, str]] = [
             OpenResync(id_of(7), ResyncKind.UPDATE, HEAD),
             doubtful=True,
             empty=False,
+            undo=True,
         ),
         2,
         SESSION_HEX
@@ -104,23 +105,30 @@ GOLDEN: list[tuple[Message, int, str]] = [
         + "07" * 16
         + "01"
         + POSITION_HEX
-        + "01"
-        + "00"
+        + "01"  # doubtful
+        + "0001"
         + "00",
     ),
     (
         Welcome(SESSION, id_of(4), id_of(5), History(), None, doubtful=False, empty=True),
         2,
-        SESSION_HEX + "04" * 16 + "05" * 16 + "0000" + "00" + "00" + "01" + "00",
+        SESSION_HEX + "04" * 16 + "05" * 16 + "0000" + "00" + "00" + "01" + "00" + "00",
     ),
     (Refusal("diverged", "né"), 3, "0800" + b"diverged".hex() + "0300" + "6ec3a9"),
     (Resume(SESSION, HISTORY, HEAD), 4, SESSION_HEX + HISTORY_HEX + POSITION_HEX),
     (
-        ResyncBegin(SESSION, id_of(7), ResyncKind.FULL, HISTORY, HEAD),
+        ResyncBegin(SESSION, id_of(7), ResyncKind.FULL, HISTORY, HEAD, 258, True, "né"),
         5,
-        SESSION_HEX + "07" * 16 + "02" + HISTORY_HEX + POSITION_HEX,
+        SESSION_HEX
+        + "07" * 16
+        + "02"
+        + HISTORY_HEX
+        + POSITION_HEX
+        + "0201000000000000"
+        + "01"
+        + "03006ec3a9",
     ),
-    (Ready(SESSION), 6, SESSION_HEX),
+    (Ready(SESSION, True), 6, SESSION_HEX + "01"),
     (Skip(SESSION, HEAD), 7, SESSION_HEX + POSITION_HEX),
     (
         Fill(SESSION, 9, 258, 2, 65536, 4, b"abcd"),
@@ -183,7 +191,7 @@ def test_a_message_has_the_documented_bytes(message: Message, kind: int, fields:
 
 
 def test_one_checksum_is_pinned() -> None:
-    assert unit(Ready(SESSION)).hex() == "1000000006000000" + "99f8f2b58c0555f1" + SESSION_HEX
+    assert unit(Ready(SESSION)).hex() == "1100000006000000" + "764243937832c619" + SESSION_HEX + "00"
 
 
 @given(messages)

@@ -1,0 +1,314 @@
+"""What has to be saved before it is overwritten, and where it stands (rules E1, E2, H).
+
+While the store has layers, the newest one collects: a region may be overwritten once what it held is
+durable there. Whoever would overwrite regions wants them saved, and waits; one save is under way at a time
+and covers all that was wanted before it began. Nothing here touches a file: actions ask the shell.
+
+`Guard` keeps the units of a stream in order meanwhile, within a bound, so that what a later one overwrites is
+saved together with what an earlier one does.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from farshore.core.actions import BeginLayer, DropLayer, SaveRegions
+from farshore.core.geometry import Geometry
+from farshore.core.outbox import Outbox
+from farshore.core.scoreboard import RegionMap
+from farshore.model.layers import Layer, LayerKind, Run
+
+FULL = (errnos.ENOSPC, errnos.EDQUOT)
+MOST_WAITING = 32 << 20
+"""Bytes of a stream that may wait for saves; beyond it the line is not read (rule F1)."""
+GIVES_WAY = (LayerKind.DRILL, LayerKind.SNAPSHOT)
+"""What makes room when the store is full, the oldest first of each; an undo and a rescue never do."""
+
+Range = tuple[int, int, int]
+"""(volume, offset, length)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreserveImage:
+    """What a start found in the store: its layers, oldest first, and what the newest one has."""
+
+    layers: tuple[Layer, ...] = ()
+    saved: tuple[Run, ...] = ()
+
+
+class Preserving:
+    """See the module. `failed` is told of the errno of a disk, `full` that there is no room any more."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        geometry: Geometry,
+        image: PreserveImage | None,
+        failed: Callable[[int], None],
+        full: Callable[[], None],
+    ) -> None:
+        self._outbox = outbox
+        self._geometry = geometry
+        self._failed = failed
+        self._full = full
+        self.available = image is not None
+        """Whether there is a store at all."""
+        image = image or PreserveImage()
+        self.layers = list(image.layers)
+        self._saved = _map_of(geometry, image.saved)
+        self._wanted = RegionMap(geometry)
+        """What is to be saved, and is not being saved yet."""
+        self._saving = RegionMap(geometry)
+        """What is being saved just now."""
+        self._busy = False
+        self._beginning = False
+        """A layer is about to begin: nothing may be overwritten until it is known to have."""
+        self._dropping: list[bytes] = []
+        """Layers that are on their way out, the first one just now."""
+        self._short = False
+        """Saves wait until something has given way."""
+        self._broken = False
+        """Rule C3: nothing is tried again after a disk has failed."""
+        self._idle: list[Callable[[], None]] = []
+        self._stuck: set[bytes] = set()
+        """Layers that there was no room to give up."""
+
+    # -- facts ------------------------------------------------------------------------------
+
+    @property
+    def collecting(self) -> bool:
+        """Whether anything has to be saved before it is overwritten."""
+        return bool(self.layers)
+
+    def layer(self, layer: bytes) -> Layer | None:
+        """The layer with this id."""
+        return next((each for each in self.layers if each.id == layer), None)
+
+    def spare(self, ranges: Iterable[Range]) -> bool:
+        """Whether these ranges may be overwritten now. If not, they are wanted, and saved soon."""
+        if not self.layers or self._beginning:
+            return not self._beginning
+        free = True
+        for volume, offset, length in ranges:
+            regions = self._regions(volume, offset, length)
+            bits = self._saved.bits.get(volume)
+            if bits is None or bits[regions.start : regions.stop].all():
+                continue
+            free = False
+            self._want(volume, regions)
+        if not free:
+            self._save()
+        return free
+
+    def _regions(self, volume: int, offset: int, length: int) -> range:
+        """Cut at the volume's end: what lies outside is refused elsewhere."""
+        size = self._geometry.sizes.get(volume, 0)
+        return self._geometry.regions_of(offset, max(0, min(length, size - offset)))
+
+    def _want(self, volume: int, regions: range) -> None:
+        part = slice(regions.start, regions.stop)
+        settled = self._saved.bits[volume][part] | self._saving.bits[volume][part]
+        self._wanted.bits[volume][part] |= ~settled
+
+    def when_idle(self, then: Callable[[], None]) -> None:
+        """Runs `then` once nothing of the store is under way."""
+        self._idle.append(then)
+        self._rest()
+
+    def _rest(self) -> None:
+        if self._idle and not (self._busy or self._beginning or self._dropping):
+            waiting, self._idle = self._idle, []
+            for then in waiting:
+                then()
+
+    # -- saving -----------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """All that is wanted by now, unless a save is under way: it is followed by the next one."""
+        if self._busy or self._beginning or self._short or self._broken or not self.layers:
+            return
+        runs = tuple(_runs_of(self._wanted))
+        if not runs:
+            return
+        self._busy = True
+        newest = self.layers[-1].id
+        self._saving, self._wanted = self._wanted, self._saving
+
+        def saved(errno: int) -> None:
+            self._busy = False
+            self._saving.clear()
+            if errno in FULL:
+                self._make_room(runs)
+            elif errno:
+                self._fail(errno)
+            else:
+                if self.layers and self.layers[-1].id == newest:
+                    for volume, first, stop in runs:
+                        self._saved.bits[volume][first:stop] = 1
+                else:
+                    self._want_again(runs)
+                self._save()
+            self._rest()
+
+        self._outbox.emit(SaveRegions(self._outbox.ticket(saved), runs))
+
+    def _want_again(self, runs: Sequence[Run]) -> None:
+        for volume, first, stop in runs:
+            self._wanted.bits[volume][first:stop] = 1
+
+    def _make_room(self, runs: Sequence[Run]) -> None:
+        """Rule E2: what may give way does; then nobody goes on."""
+        if self._dropping:
+            self._short = True  # there may be room once that is done
+            self._want_again(runs)
+            return
+        for kind in GIVES_WAY:
+            may = [each for each in self.layers[:-1] if each.kind is kind and each.id not in self._stuck]
+            if may:
+                self._outbox.note("layer-gave-way", name=may[0].name, layer=kind.value)
+                self._short = True
+                self._want_again(runs)
+                self.drop(may[0].id)
+                return
+        self._full()
+
+    def _fail(self, errno: int) -> None:
+        self._broken = True
+        self._failed(errno)
+
+    # -- layers -----------------------------------------------------------------------------
+
+    def begin(self, layer: Layer, reserve: int, then: Callable[[int], None]) -> None:
+        """A new layer at this moment, at which everything written is durable in the volumes; with room for
+        `reserve` bytes. `then` is told an errno."""
+
+        self._beginning = True
+
+        def begun(errno: int) -> None:
+            self._beginning = False
+            if not errno:
+                self.layers.append(layer)
+                self._saved = RegionMap(self._geometry)
+                self._wanted = RegionMap(self._geometry)
+            then(errno)
+            self._rest()
+
+        self._outbox.emit(BeginLayer(self._outbox.ticket(begun), layer, reserve))
+
+    def drop(self, layer: bytes) -> None:
+        """A layer is not needed any more; what older ones need of it is handed down first."""
+        if self.layer(layer) is None or layer in self._dropping:
+            return
+        self._dropping.append(layer)
+        if len(self._dropping) == 1:
+            self._drop()
+
+    def _drop(self) -> None:
+        layer = self._dropping[0]
+
+        def dropped(errno: int, saved: tuple[Run, ...]) -> None:
+            self._dropping.pop(0)
+            self._short = False
+            if errno in FULL:
+                self._stuck.add(layer)
+                self._outbox.note("layer-kept", why="the preserve store has no room to give it up")
+            elif errno:
+                self._fail(errno)
+                return
+            else:
+                newest = self.layers[-1].id == layer
+                self.layers = [each for each in self.layers if each.id != layer]
+                if newest:
+                    self._saved = _map_of(self._geometry, saved)
+            if self._dropping:
+                self._drop()
+            self._save()
+            self._rest()
+
+        self._outbox.emit(DropLayer(self._outbox.ticket(dropped), layer))
+
+    def sweep(self, undo: bytes) -> None:
+        """Undos that no resync has, left by a process that died."""
+        for each in list(self.layers):
+            if each.kind is LayerKind.UNDO and each.id != undo:
+                self.drop(each.id)
+
+
+def _map_of(geometry: Geometry, runs: Iterable[Run]) -> RegionMap:
+    found = RegionMap(geometry)
+    for volume, first, stop in runs:
+        if volume in found.bits:
+            found.bits[volume][first:stop] = 1
+    return found
+
+
+def _runs_of(regions: RegionMap) -> Iterable[Run]:
+    for volume, bits in regions.bits.items():
+        first = bits.find(1)
+        while first >= 0:
+            stop = bits.find(0, first)
+            stop = len(bits) if stop < 0 else stop
+            yield volume, first, stop
+            first = bits.find(1, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A unit of a stream: what it overwrites, its bytes, what to do in its turn; whether it is no frame."""
+
+    ranges: Sequence[Range]
+    size: int
+    go_on: Callable[[], None]
+    message: bool = False
+
+
+class Guard:
+    """Units of one stream, in order, each until what it overwrites is saved. `blocked` says whether the next
+    one may not go on for a reason of the stream's own: it is asked with True for one that is no frame."""
+
+    def __init__(self, preserve: Preserving, blocked: Callable[[bool], bool]) -> None:
+        self._preserve = preserve
+        self._blocked = blocked
+        self._units: deque[Waiting] = deque()
+        self._advancing = False
+        self.size = 0
+        """Bytes of the units that wait."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether units wait."""
+        return bool(self._units)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be taken."""
+        return self.size >= MOST_WAITING
+
+    def take(self, unit: Waiting) -> None:
+        """One more unit."""
+        self._preserve.spare(unit.ranges)
+        self._units.append(unit)
+        self.size += unit.size
+        self.advance()
+
+    def advance(self) -> None:
+        """Lets go on whatever may."""
+        if self._advancing:
+            return
+        self._advancing = True
+        while self._units:
+            unit = self._units[0]
+            if self._blocked(unit.message) or not self._preserve.spare(unit.ranges):
+                break
+            self._units.popleft()
+            self.size -= unit.size
+            unit.go_on()
+        self._advancing = False
+
+    def clear(self) -> None:
+        """The stream has ended."""
+        self._units.clear()
+        self.size = 0

@@ -1,0 +1,93 @@
+"""The undo of a resync: what is kept to take it back, from before its first fill to behind its end (E1, E3).
+
+It begins once everything is in the volumes and synced, and before the header says that a resync is open; it
+goes when the header durably says that none is. A copy whose resync was cut off keeps the undo it has, through
+any number of further attempts: it leads back to the last state that was whole. A copy that was blank, or that
+was never whole since, has nothing to go back to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from farshore.core.actions import RollBack
+from farshore.core.preserve import FULL
+from farshore.model import messages as m
+from farshore.model.layers import Layer, LayerKind
+
+if TYPE_CHECKING:
+    from farshore.core.follower import Follower
+    from farshore.core.secondary import Secondary
+
+NO_ROOM = "the preserve store has no room for what the resync would overwrite"
+
+
+def protect(
+    copy: Follower, message: m.ResyncBegin, over: Callable[[], bool], then: Callable[[bytes], None]
+) -> None:
+    """See to it that the resync can be taken back; `then` is told by which layer, or b"" where it cannot.
+    Without room the session ends, unless the operator has accepted that. `over`: nobody wants it any more."""
+    header = copy.keeper.header
+    if header.resync is not None or header.history.blank or not copy.preserve.available:
+        then(header.undo)
+        return
+    kind = LayerKind.RESCUE if message.rescue else LayerKind.UNDO
+    sizes = tuple(sorted(copy.geometry.sizes.items()))
+    layer = Layer(copy.new_id(), kind, sizes, message.rescue, copy.history().head, copy.outbox.wall)
+
+    def begun(errno: int) -> None:
+        if over():
+            if not errno:
+                copy.preserve.drop(layer.id)
+        elif not errno:
+            then(layer.id)
+        elif errno not in FULL:
+            copy.fail(errno)
+        elif message.unprotected:
+            copy.outbox.note("resync-unprotected", why=NO_ROOM)
+            then(b"")
+        else:
+            copy.end_session("store-full", NO_ROOM)
+
+    copy.preserve.begin(layer, message.marked, begun)
+
+
+def release(copy: Follower, undo: bytes) -> None:
+    """The completion cut is durable. What an operator wanted to be kept stays."""
+    layer = copy.preserve.layer(undo)
+    if layer is not None and layer.kind is LayerKind.UNDO:
+        copy.preserve.drop(undo)
+
+
+def roll_back(copy: Secondary) -> None:
+    """In place of the start of a copy that is to be what it was before its open resync (rule E3). It ends,
+    some actions later, with `has_started`, and may be cut off at any point and begun again.
+
+    First nobody can prove that resync to be open any more, so that a feeder that comes back counts everything
+    that it had copied as missing again; then every region counts as suspect for this copy's own links.
+    """
+    header, setup = copy.keeper.header, copy.setup
+    undo, resync, head = header.undo, header.resync, header.history.head
+    assert resync is not None
+    assert head is not None
+    copy.standing.move_to(head, head.sequence)
+    broken = replace(resync, id=copy.new_id())
+
+    def marked() -> None:
+        copy.outbox.emit(RollBack(copy.outbox.ticket(restored), undo, head))
+
+    def restored(errno: int) -> None:
+        if errno:
+            copy.fail(errno)
+            return
+        copy.outbox.note("rolled-back", sequence=head.sequence)
+        fresh = replace(copy.keeper.header, resync=None, undo=b"", fault="", boot=setup.boot)
+        copy.keeper.put(fresh, done)
+
+    def done() -> None:
+        copy.preserve.drop(undo)
+        copy.has_started()
+
+    copy.keeper.put(replace(header, resync=broken, clean=False), lambda: copy.relay.restore(True, marked))

@@ -1,0 +1,109 @@
+"""Carries out what the core asks of the preserve store, on one lane of the pool, never on the loop.
+
+Saves, layers and roll-backs take effect in the order in which they were asked for. Reading the volumes here
+is safe beside the loop's writes: what is read has not been released for an overwrite.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from farshore.core import actions as a
+from farshore.core.preserve import PreserveImage
+from farshore.engine.carrier import Carrier
+from farshore.engine.pool import Pool, errno_of
+from farshore.engine.stored_copy import StoredCopy
+from farshore.errors import FarshoreError
+from farshore.model.layers import Run
+from farshore.store.preserve import PreserveStore
+
+_LANE: Final = "preserve"
+Report = Callable[..., list[a.Action]]
+
+
+def image_of(store: PreserveStore) -> PreserveImage:
+    """What the core starts from."""
+    return PreserveImage(store.layers, tuple(store.saved()))
+
+
+class PreserveRoom:
+    """See the module."""
+
+    def __init__(self, stored: StoredCopy, pool: Pool, carrier: Carrier) -> None:
+        self._stored = stored
+        self._pool = pool
+        self._carrier = carrier
+
+    @property
+    def store(self) -> PreserveStore:
+        """The copy's store."""
+        store = self._stored.preserve
+        assert store is not None
+        return store
+
+    def offer(self, preserved: Report, dropped: Report) -> dict[type, Callable[[Any], None]]:
+        """What this adds to a copy's table of actions."""
+        done, gone = self._carrier.reporting(preserved), self._carrier.reporting(dropped)
+        return {
+            a.BeginLayer: lambda action: self._submit(
+                partial(self.store.begin, action.layer, action.reserve), action.ticket, done
+            ),
+            a.SaveRegions: lambda action: self._submit(
+                partial(self.store.save, action.runs, self.read), action.ticket, done
+            ),
+            a.RollBack: lambda action: self._submit(partial(self._roll_back, action), action.ticket, done),
+            a.DropLayer: lambda action: self._drop(action, gone),
+        }
+
+    def _submit(self, job: Callable[[], None], ticket: int, report: Callable[..., None]) -> None:
+        self._pool.submit(_LANE, partial(_told, job), lambda result: report(ticket, errno_of(result)))
+
+    def read(self, volume: int, offset: int, length: int) -> bytes:
+        """What a volume holds now. Blocks."""
+        return self._stored.volumes[volume].read(offset, length)
+
+    def _put(self, volume: int, offset: int, length: int, content: bytes | None) -> None:
+        if content is None:
+            self._stored.volumes[volume].zero(offset, length, may_unmap=True)
+        else:
+            self._stored.volumes[volume].write(content, offset)
+
+    def _roll_back(self, action: a.RollBack) -> None:
+        """Nobody is met meanwhile: the volumes are not used by anybody else."""
+        self.store.restore(action.layer, self._put)
+        for volume in self._stored.volumes.values():
+            volume.fdatasync()
+        position = self._stored.position
+        assert position is not None
+        position.write_applied(action.position)
+        position.write_durable(action.position)
+
+    def _drop(self, action: a.DropLayer, report: Callable[..., None]) -> None:
+        """Part by part, so that saves in between do not wait for all of it."""
+        store, layer = self.store, action.layer
+
+        def some() -> tuple[Run, ...] | None:
+            if not store.hand_down(layer):
+                return None
+            store.drop(layer)
+            return tuple(store.saved())
+
+        def done(result: tuple[Run, ...] | OSError | None) -> None:
+            if result is None:
+                self._pool.submit(_LANE, partial(_told, some), done)
+            else:
+                failed = isinstance(result, OSError)
+                report(action.ticket, errno_of(result), () if failed else result)
+
+        self._pool.submit(_LANE, partial(_told, some), done)
+
+
+def _told(job: Callable[[], Any]) -> Any:
+    """What cannot be read is an error of the disk to the core."""
+    try:
+        return job()
+    except FarshoreError as error:
+        raise OSError(errno.EIO, error.what) from error

@@ -1,0 +1,140 @@
+"""The part of a secondary's shell that carries out what the core asks of the preserve store.
+
+It remembers what the volumes held when a layer began; whenever a process opens the store, and whenever a copy
+goes back, each layer has to show exactly that, whatever has died in between (rules E1, E3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from farshore.core import actions as a
+from farshore.core.preserve import PreserveImage
+from farshore.model.layers import Run
+from farshore.model.volumes import WRITE, ZERO
+from farshore.store.preserve import PreserveStore
+from sim.site import STATE
+from sim.steps import Step
+from sim.world import BrokenRule
+
+if TYPE_CHECKING:
+    from sim.secondary_site import SecondarySite
+
+PRESERVE = f"{STATE}/preserve"
+_MOST_PARTS = 100
+
+
+class PreserveShell:
+    """See the module."""
+
+    def __init__(self, site: SecondarySite) -> None:
+        self._site = site
+        self.store: PreserveStore
+        self.moments: dict[bytes, dict[int, bytes]] = {}
+        """What each layer has to show; empty once somebody has tampered with the state."""
+        self.goes_back: bool | None = None
+        """Whether the next process takes an open resync back; None leaves it to chance."""
+        self.carry: dict[type, Callable[[Any], None]] = {
+            a.BeginLayer: self._begin,
+            a.SaveRegions: self._save,
+            a.DropLayer: self._drop,
+            a.RollBack: self._roll_back,
+        }
+
+    def load(self) -> None:
+        """A process opens the store."""
+        plan = self._site.plan
+        self.store = PreserveStore.open(self._site.files, PRESERVE, plan.geometry, 1 << 30)
+
+    def check(self) -> None:
+        """Rule E1: every layer shows its moment, and the one that the header relies on is there."""
+        undo = self._site.header_file.header.undo
+        if undo in self.moments and all(each.id != undo for each in self.store.layers):
+            raise BrokenRule("E1", f"the undo of {self._site.name} is gone, and its resync is open")
+        for layer in self.store.layers:
+            if layer.id in self.moments and self._shown(layer.id) != self.moments[layer.id]:
+                raise BrokenRule(
+                    "E1", f"the {layer.kind} of {self._site.name} does not show what it was to keep"
+                )
+
+    def _shown(self, layer: bytes) -> dict[int, bytes]:
+        geometry, shown = self._site.plan.geometry, {}
+        for volume in geometry.sizes:
+            parts = [self.store.read(layer, volume, n, self._read) for n in range(geometry.regions(volume))]
+            shown[volume] = b"".join(parts)
+        return shown
+
+    def _read(self, volume: int, offset: int, length: int) -> bytes:
+        return bytes(self._site.file_of(volume).current[offset : offset + length])
+
+    @property
+    def image(self) -> PreserveImage:
+        """What the core is told of it at a start."""
+        return PreserveImage(self.store.layers, tuple(self.store.saved()))
+
+    def leads_back(self) -> bool:
+        """Whether the copy goes back to before its open resync; only to a state that it can vouch for."""
+        header = self._site.header_file.header
+        head = header.history.head
+        known = header.resync is not None and header.undo in self.moments and head is not None
+        able = known and head is not None and head.sequence >= header.doubtful_until
+        wish, self.goes_back = self.goes_back, None
+        return able and (self._site.world.chance(0.4) if wish is None else wish)
+
+    # -- actions ----------------------------------------------------------------------------
+
+    def _report(self, ticket: int) -> Callable[[int], None]:
+        site = self._site
+        return lambda errno: site.turn(site.core.preserved, ticket, errno)
+
+    def _begin(self, action: a.BeginLayer) -> None:
+        def run() -> None:
+            self.moments[action.layer.id] = {
+                volume: bytes(image) for volume, image in self._site.images().items()
+            }
+            self.store.begin(action.layer, action.reserve)
+
+        self._site.steps.begin("preserve", Step(run, self._report(action.ticket)))
+
+    def _save(self, action: a.SaveRegions) -> None:
+        def run() -> None:
+            self.store.save(action.runs, self._site.volumes.read)
+
+        self._site.steps.begin("preserve", Step(run, self._report(action.ticket)))
+
+    def _drop(self, action: a.DropLayer) -> None:
+        site, saved = self._site, list[Run]()
+
+        def run() -> None:
+            for _ in range(_MOST_PARTS):
+                if self.store.hand_down(action.layer):
+                    break
+            self.store.drop(action.layer)
+            saved.extend(self.store.saved())
+
+        def done(errno: int) -> None:
+            site.turn(site.core.layer_dropped, action.ticket, errno, tuple(saved))
+
+        site.steps.begin("preserve", Step(run, done))
+
+    def _roll_back(self, action: a.RollBack) -> None:
+        site = self._site
+
+        def put(volume: int, offset: int, length: int, content: bytes | None) -> None:
+            code = WRITE if content is not None else ZERO
+            site.volumes.change(volume, code, offset, length, content)
+
+        def run() -> None:
+            self.store.restore(action.layer, put)
+            try:
+                site.volumes.end_sync(site.volumes.begin_sync())
+            except OSError:
+                site.power_failed = True
+                raise
+            site.position.write_applied(action.position)
+            site.position.write_durable(action.position)
+            self.check()
+            site.world.reach("rolled back")
+
+        site.steps.begin("restore", Step(run, self._report(action.ticket)))

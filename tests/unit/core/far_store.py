@@ -1,0 +1,79 @@
+"""The preserve store of a `far`, in memory. It remembers each layer's whole image, so that `check` can say
+whether what the layers and the volumes hold still shows it, now and after any loss of power."""
+
+from collections.abc import Mapping, Sequence
+
+from farshore.core.geometry import Geometry
+from farshore.core.preserve import PreserveImage
+from farshore.model.layers import Layer, Run
+from tests.unit.core.shells import Disk
+
+Image = Mapping[int, bytes | bytearray]
+
+
+class FarStore:
+    """See the module. Everything is durable at once."""
+
+    def __init__(self, geometry: Geometry, disk: Disk) -> None:
+        self._geometry = geometry
+        self._disk = disk
+        self.layers: list[Layer] = []
+        self.kept: dict[bytes, dict[tuple[int, int], bytes]] = {}
+        self.images: dict[bytes, dict[int, bytes]] = {}
+        """What the volumes held when each layer began."""
+        self.dropped: list[Layer] = []
+
+    @property
+    def image(self) -> PreserveImage:
+        """What a start finds."""
+        newest = self.kept[self.layers[-1].id] if self.layers else {}
+        return PreserveImage(tuple(self.layers), tuple((v, r, r + 1) for v, r in sorted(newest)))
+
+    def begin(self, layer: Layer) -> None:
+        """Rule E1: everything is synced when it begins."""
+        assert all(bytes(data) == self._disk.safe[v] for v, data in self._disk.seen.items())
+        self.layers.append(layer)
+        self.kept[layer.id] = {}
+        self.images[layer.id] = dict(self._disk.safe)
+
+    def save(self, runs: Sequence[Run]) -> None:
+        if not self.layers:
+            return
+        kept = self.kept[self.layers[-1].id]
+        for volume, first, stop in runs:
+            for region in range(first, stop):
+                offset, length = self._geometry.span(volume, region, 1)
+                kept.setdefault((volume, region), bytes(self._disk.seen[volume][offset : offset + length]))
+
+    def drop(self, layer: bytes) -> tuple[Run, ...]:
+        place = next(index for index, each in enumerate(self.layers) if each.id == layer)
+        if place:
+            older = self.kept[self.layers[place - 1].id]
+            for key, content in self.kept[layer].items():
+                older.setdefault(key, content)
+        self.dropped.append(self.layers.pop(place))
+        del self.kept[layer], self.images[layer]
+        return self.image.saved
+
+    def view(self, layer: bytes, over: Image) -> dict[int, bytes]:
+        """What the layer shows over these volumes."""
+        shown = {volume: bytearray(data) for volume, data in over.items()}
+        place = next(index for index, each in enumerate(self.layers) if each.id == layer)
+        for each in reversed(self.layers[place:]):
+            for (volume, region), content in self.kept[each.id].items():
+                offset = region * self._geometry.region
+                shown[volume][offset : offset + len(content)] = content
+        return {volume: bytes(data) for volume, data in shown.items()}
+
+    def roll_back(self, layer: bytes) -> None:
+        for volume, data in self.view(layer, self._disk.seen).items():
+            self._disk.seen[volume][:] = data
+        assert self._disk.seen == self.images[layer]
+
+    def check(self) -> None:
+        """Every layer shows what it began with."""
+        for each in self.layers:
+            for over in (self._disk.seen, self._disk.safe):
+                assert self.view(each.id, over) == self.images[each.id], (
+                    f"the {each.kind} shows something else"
+                )
