@@ -45,10 +45,14 @@ def ended(pair: Pair, turns: int = 2000) -> VerifyState:
 
 
 def plant(pair: Pair, *regions: int) -> None:
-    """The peer's volume is changed behind everybody's back."""
+    """The peer's volume is changed behind everybody's back, on its disk as well."""
     pair.checked = False
+    disk = pair.far.disk
     for region in regions:
-        pair.far.disk.seen[1][region * REGION + 17] ^= 0xFF
+        at = region * REGION + 17
+        other = bytes([disk.seen[1][at] ^ 0xFF])
+        disk.seen[1][at : at + 1] = other
+        disk.safe[1] = disk.safe[1][:at] + other + disk.safe[1][at + 1 :]
 
 
 def found(pair: Pair) -> list[int]:
