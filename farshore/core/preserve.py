@@ -22,6 +22,8 @@ from farshore.core.scoreboard import RegionMap
 from farshore.model.layers import Layer, LayerKind, Run
 
 FULL = (errnos.ENOSPC, errnos.EDQUOT)
+UNREADABLE = errnos.ENODATA
+"""A save ends so where a volume cannot be read: the store is well, and has nothing to keep."""
 MOST_WAITING = 32 << 20
 """Bytes of a stream that may wait for saves; beyond it the line is not read (rule F1)."""
 GIVES_WAY = (LayerKind.DRILL, LayerKind.SNAPSHOT)
@@ -40,7 +42,7 @@ class PreserveImage:
 
 
 class Preserving:
-    """See the module. `failed` is told of the errno of a disk, `full` that there is no room any more."""
+    """See the module. `failed` is told of the errno of a disk."""
 
     def __init__(
         self,
@@ -48,12 +50,12 @@ class Preserving:
         geometry: Geometry,
         image: PreserveImage | None,
         failed: Callable[[int], None],
-        full: Callable[[], None],
     ) -> None:
         self._outbox = outbox
         self._geometry = geometry
         self._failed = failed
-        self._full = full
+        self.full: Callable[[], None] = lambda: None
+        """Told that there is no room any more."""
         self.available = image is not None
         """Whether there is a store at all."""
         image = image or PreserveImage()
@@ -73,6 +75,8 @@ class Preserving:
         self._broken = False
         """Rule C3: nothing is tried again after a disk has failed."""
         self._idle: list[Callable[[], None]] = []
+        self.unreadable: Callable[[], None] = lambda: self._fail(errnos.EIO)
+        """Told that what the newest layer should keep cannot be read; nothing is saved before it is gone."""
         self._stuck: set[bytes] = set()
         """Layers that there was no room to give up."""
 
@@ -142,6 +146,9 @@ class Preserving:
             self._saving.clear()
             if errno in FULL:
                 self._make_room(runs)
+            elif errno == UNREADABLE:
+                self._short = True
+                self.unreadable()
             elif errno:
                 self._fail(errno)
             else:
@@ -173,7 +180,7 @@ class Preserving:
                 self._want_again(runs)
                 self.drop(may[0].id)
                 return
-        self._full()
+        self.full()
 
     def _fail(self, errno: int) -> None:
         self._broken = True

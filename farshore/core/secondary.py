@@ -70,15 +70,15 @@ class Secondary:
         self.outbox = Outbox()
         self.keeper = HeaderKeeper(self.outbox, setup.header, self.fail)
         self.standing = Durability(self.outbox, self.keeper, GroupSync(self.outbox), self.fail)
-        full, self.new_id = partial(self.end_session, "store-full", undoing.NO_ROOM), setup.new_id
-        self.preserve = Preserving(self.outbox, setup.geometry, setup.preserve, self.fail, full)
+        self.new_id = setup.new_id
+        self.preserve = Preserving(self.outbox, setup.geometry, setup.preserve, self.fail)
+        undoing.attend(self)
         self.journal = Journaling(self, setup.limits)
         self.journal.said = self._say_durable
         self.relay = Relay(self)
         self.lookups = Lookups(self)
         self.session: Stream | None = None
-        self.started = False
-        self.stopped = False
+        self.started = self.stopped = False
         self.replaying = False
         """The volumes do not hold yet what the journal has."""
         self.fault = ""
@@ -279,7 +279,7 @@ class Secondary:
         session = self._current(channel)
         if session is not None:
             if isinstance(message, m.ReadQuery):
-                self.lookups.take(session, message)
+                session.in_turn(partial(self.lookups.take, session, message))
             session.received(message)
             if isinstance(message, m.Heartbeat):
                 fed_until.hear(self, message)

@@ -213,10 +213,15 @@ class Stream:
             case m.Fill(volume=volume, offset=offset, length=length) if self.guarded:
                 ranges = [(volume, offset, length)]
                 self.guard.take(Waiting(ranges, length, lambda: self._take(message), message=True))
-            case _ if self.guarded:
-                self.guard.take(Waiting((), _SMALL, lambda: self._take(message), message=True))
             case _:
-                self._take(message)
+                self.in_turn(lambda: self._take(message))
+
+    def in_turn(self, step: Callable[[], None]) -> None:
+        """Runs `step` behind everything that was handed over before it."""
+        if self.guarded:
+            self.guard.take(Waiting((), _SMALL, step, message=True))
+        else:
+            step()
 
     def _take(self, message: m.Message) -> None:
         """A message of the stream, in its turn."""

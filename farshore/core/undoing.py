@@ -8,8 +8,10 @@ was never whole since, has nothing to go back to.
 
 from __future__ import annotations
 
+import errno as errnos
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from farshore.core.actions import RollBack
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from farshore.core.follower import Follower
     from farshore.core.secondary import Secondary
 
+UNREADABLE = "a volume cannot be read where the resync would overwrite it"
 NO_ROOM = "the preserve store has no room for what the resync would overwrite"
 
 
@@ -52,6 +55,25 @@ def protect(
             copy.end_session("store-full", NO_ROOM)
 
     copy.preserve.begin(layer, message.marked, begun)
+
+
+def attend(copy: Secondary) -> None:
+    """What happens to a copy whose store cannot keep what has to be kept."""
+    copy.preserve.full = partial(copy.end_session, "store-full", NO_ROOM)
+    copy.preserve.unreadable = partial(abandon, copy)
+
+
+def abandon(copy: Secondary) -> None:
+    """What the resync is about to overwrite cannot be read: without it nothing could be gone back to. So
+    nothing is kept, and the resync goes on once its feeder has heard that, with its next greeting."""
+    header = copy.keeper.header
+    layer = copy.preserve.layer(header.undo)
+    if layer is None or layer.kind is not LayerKind.UNDO:
+        copy.fail(errnos.EIO, "a volume cannot be read")
+        return
+    copy.outbox.note("undo-lost", why=UNREADABLE, layer=layer.id.hex())
+    copy.end_session("", UNREADABLE)
+    copy.keeper.put(replace(header, undo=b""), lambda: copy.preserve.drop(layer.id))
 
 
 def release(copy: Follower, undo: bytes) -> None:

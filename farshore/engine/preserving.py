@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from farshore.core import actions as a
-from farshore.core.preserve import PreserveImage
+from farshore.core.preserve import UNREADABLE, PreserveImage
 from farshore.engine.carrier import Carrier
 from farshore.engine.pool import Pool, errno_of
 from farshore.engine.stored_copy import StoredCopy
@@ -52,7 +52,7 @@ class PreserveRoom:
                 partial(self.store.begin, action.layer, action.reserve), action.ticket, done
             ),
             a.SaveRegions: lambda action: self._submit(
-                partial(self.store.save, action.runs, self.read), action.ticket, done
+                partial(self.store.save, action.runs, self._read_to_save), action.ticket, done
             ),
             a.RollBack: lambda action: self._submit(partial(self._roll_back, action), action.ticket, done),
             a.DropLayer: lambda action: self._drop(action, gone),
@@ -64,6 +64,13 @@ class PreserveRoom:
     def read(self, volume: int, offset: int, length: int) -> bytes:
         """What a volume holds now. Blocks."""
         return self._stored.volumes[volume].read(offset, length)
+
+    def _read_to_save(self, volume: int, offset: int, length: int) -> bytes:
+        """The same; its errors are told from those of the store's own files."""
+        try:
+            return self.read(volume, offset, length)
+        except OSError as error:
+            raise OSError(UNREADABLE, f"volume {volume} at {offset}: {error.strerror}") from error
 
     def _put(self, volume: int, offset: int, length: int, content: bytes | None) -> None:
         if content is None:

@@ -18,6 +18,7 @@ from farshore.core.secondary import SecondarySetup
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL, TurnIntent
 from farshore.model.header import Header, Upstream
+from farshore.model.layers import Layer
 from farshore.model.messages import Residue
 from farshore.model.options import LinkOptions, LinkSpec, Role
 from farshore.model.positions import Position
@@ -48,6 +49,9 @@ def image(data: bytes | bytearray) -> Image:
     return tuple(found)
 
 
+Store = tuple[tuple[Layer, tuple[tuple[tuple[int, int], bytes], ...], bytes], ...]
+
+
 @dataclass(frozen=True)
 class Kept:
     """See the module."""
@@ -68,6 +72,8 @@ class Kept:
     journal: tuple[a.AppendFrame, ...] = ()
     journal_start: Position | None = None
     safe_journal: int = 0
+    store: Store = ()
+    """The layers of its preserve store, each with what it keeps and what the volume held when it began."""
     upstream: Upstream | None = None
     """Whom its node wants it to follow."""
     turn: bytes = b""
@@ -134,6 +140,10 @@ def far_of(copy: Kept, *, turning_now: bool = False) -> Far:
     far.disk.seen[1][:], far.disk.safe[1] = copy.seen, copy.safe
     far.journal, far.journal_start = list(copy.journal), copy.journal_start
     far.safe_journal = copy.safe_journal
+    for layer, kept, held in copy.store:
+        far.store.layers.append(layer)
+        far.store.kept[layer.id] = dict(kept)
+        far.store.images[layer.id] = {1: held}
     return far
 
 
@@ -162,7 +172,18 @@ def kept_far(copy: Kept, far: Far) -> Kept:
         journal=tuple(far.journal),
         journal_start=far.journal_start,
         safe_journal=far.safe_journal,
+        store=_store_of(far),
         boards=tuple([each for each in copy.boards if each[0] in retired]),
+    )
+
+
+def _store_of(far: Far) -> Store:
+    store = far.store
+    return tuple(
+        [
+            (each, tuple(sorted(store.kept[each.id].items())), bytes(store.images[each.id][1]))
+            for each in store.layers
+        ]
     )
 
 
@@ -200,7 +221,7 @@ def promoted(copy: Kept, others: tuple[Kept, ...]) -> Kept:
 def _settled(copy: Kept) -> Kept:
     """After a life as secondary that met nobody."""
     far = far_of(copy, turning_now=True)
-    far.start(copy.boot_id)
+    far.start(copy.boot_id, roll_back=copy.header.resync is not None and bool(copy.header.undo))
     far.core.clock(1.0, 1.0)
     far.run(far.core.start())
     far.run(far.core.stop())

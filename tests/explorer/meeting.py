@@ -38,7 +38,7 @@ class Elsewhere:
     holding = False
 
     def __init__(self, header: Header, meeting: Meeting, link: bytes) -> None:
-        self.core = self
+        self.core = self.store = self
         self._header, self._meeting, self._link = header, meeting, link
         self.told = False
         """It has said that it was promoted."""
@@ -53,6 +53,9 @@ class Elsewhere:
         code, text = answer_to_former(self._header, hello)
         self.told |= code == "promoted"
         return [a.Send(channel, m.Refusal(code, text)), a.Close(channel, code, text)]
+
+    def check(self) -> None:
+        """Nothing is kept here that could be wrong."""
 
     def clock(self, now: float, wall: float) -> None:
         """Nothing here hangs on it."""

@@ -177,9 +177,12 @@ def test_an_export_on_tcp(sites: Sites) -> None:
 def test_events_are_awaited(sites: Sites) -> None:
     engine = sites.alone({"data": 8 * MIB})
     engine.start()
+
+    def kinds() -> list[str]:
+        return [each["kind"] for each in engine.ask("events", since=0, wait=0)["events"]]
+
+    wait_until(lambda: "writes-flow" in kinds())
     answer = engine.ask("events", since=0, wait=0)
-    kinds = [each["kind"] for each in answer["events"]]
-    assert "writes-flow" in kinds
     assert engine.ask("events", since=answer["next"], wait=0.2)["events"] == []
 
 

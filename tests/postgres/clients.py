@@ -5,6 +5,7 @@ has come; only then n + 1 begins. So afterwards a bookkeeper's numbers run from 
 both tables name the same n, and n is at least what was acknowledged and at most one more.
 """
 
+import contextlib
 import subprocess
 import threading
 from dataclasses import dataclass
@@ -145,4 +146,5 @@ class _Bookkeeper(threading.Thread):
         self.join(_END_S)
         for pipe in (self._psql.stdin, self._psql.stdout):
             assert pipe is not None
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # what nobody will read stands in its buffer
+                pipe.close()

@@ -26,7 +26,8 @@ class Scene:
         self.full = 0
         geometry = Geometry({1: 16 * REGION}, REGION, REGION)
         image = PreserveImage(layers, ((1, 0, 2),) if layers else ())
-        self.preserve = Preserving(self.outbox, geometry, image, self.failed.append, self._full)
+        self.preserve = Preserving(self.outbox, geometry, image, self.failed.append)
+        self.preserve.full = self._full
         self.blocked = self.behind = False
         self.guard = Guard(self.preserve, lambda message: self.blocked or (message and self.behind))
         self.went: list[str] = []

@@ -4,6 +4,7 @@ import pytest
 
 from farshore.core import actions as a
 from farshore.core.moments import moment
+from farshore.core.preserve import UNREADABLE
 from farshore.model import messages as m
 from farshore.model.layers import Layer, LayerKind
 from farshore.model.options import LinkState, Reason, ResyncKind
@@ -206,3 +207,45 @@ def test_an_undo_that_no_resync_has_goes_at_the_next_start() -> None:
     assert [each.id for each in pair.far.store.layers] != [b"o" * 16]
     pair.replicating()
     assert pair.far.store.layers == []
+
+
+def test_e1_what_cannot_be_read_is_not_kept_and_the_resync_goes_on_without_an_undo() -> None:
+    pair = apart()
+    pair.far.hold.add(a.SaveRegions)
+    pair.mend()
+    pair.until(lambda: pair.far.held(a.SaveRegions) > 0)
+    before = bytes(pair.far.disk.seen[1])
+    pair.far.errors[a.SaveRegions] = [UNREADABLE]
+    pair.far.hold.add(a.WriteHeader)
+    pair.far.let(a.SaveRegions)
+    pair.turn(30)
+    assert bytes(pair.far.disk.seen[1]) == before, "nothing is overwritten before the header says it"
+    pair.line.stops = lambda unit: isinstance(unit, m.ResyncEnd)
+    pair.far.let_all()
+    pair.until(lambda: pair.near.core.feeders[pair.link].state is LinkState.RESYNCING)
+    pair.turn(30)
+    assert (pair.far.header.undo, pair.far.store.layers, pair.far.core.fault) == (b"", [], "")
+    assert of(pair)["peer_usable"] is False
+    assert pair.far.noted("undo-lost")
+    pair.line.stops = lambda _: False
+    pair.replicating()
+    assert pair.equal()
+
+
+def test_what_is_asked_behind_frames_that_wait_for_a_save_waits_with_them() -> None:
+    """A read for the primary's application, and how old this copy is (rule F3)."""
+    pair = apart(0, 3)
+    open_resync(pair, 1)
+    pair.far.hold.add(a.SaveRegions)
+    pair.line.stops = lambda unit: isinstance(unit, m.ResyncEnd)
+    pair.write(9 * REGION)
+    pair.until(lambda: pair.far.held(a.SaveRegions) > 0)
+    session, asked = pair.far.core.session, []
+    assert session is not None
+    assert session.guard.waiting
+    session.in_turn(lambda: asked.append(bytes(pair.far.disk.seen[1][9 * REGION : 9 * REGION + 4])))
+    pair.turn(5)
+    assert asked == []
+    pair.far.let_all()
+    pair.turn(30)
+    assert asked == [bytes(pair.near.disk.seen[1][9 * REGION : 9 * REGION + 4])]
