@@ -13,9 +13,9 @@ from farshore.core.filling import Filling
 from farshore.core.journaling import Journaling
 from farshore.core.link import LinkEvent
 from farshore.core.links import Links
+from farshore.core.pieces import Pieces
 from farshore.core.queueing import LinkQueue, position_of
 from farshore.core.relaying import Relay
-from farshore.core.resync import ResyncCursor
 from farshore.core.secondary import Secondary
 from farshore.model import messages as m
 from farshore.model.options import Mode
@@ -113,7 +113,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     ),
     "a former feeder is let in": Variant("B8", objections, "to", _without_objection("wrong-feeder")),
     "order does not come back in a resync": Variant("E4", Filling, "_stream_again", _nothing),
-    "writes are never held for a read": Variant("E4", ResyncCursor, "hold_needed", _never),
+    "writes are never held for a read": Variant("E4", Pieces, "hold_needed", _never),
     "a resync makes its link sync": Variant("E4", Feeder, "_gate_facts", _a_resync_makes_its_link_sync),
     "a memory queue has no bound": Variant("F1", Feeder, "_overflows", _never),
     "a disk queue has no bound": Variant("F1", LinkQueue, "_full", _never),
