@@ -61,6 +61,8 @@ class LinkGate:
         """True while the header says, or is about to say, that the copy is alone."""
         self.alone_until = NO_LIMIT
         """The newest sequence that the application may have been told of without this peer."""
+        self._openings = 0
+        """How often the gate was asked to open: what became durable for an earlier time does not count."""
         if self._sync:
             path.gates[link] = Gate(0, 0)
 
@@ -78,6 +80,7 @@ class LinkGate:
         """Do without the peer; a sync link first records that it is alone."""
         was_closed, self.closed = self.closed, False
         self.alone_until = NO_LIMIT
+        self._openings += 1
         if not self._sync:
             self._path.gates.pop(self._link, None)
             self._path.release()
@@ -95,11 +98,14 @@ class LinkGate:
             gate.limit(acked.at(options.ack), acked.durable)
         self.alone = True
         since = record.alone_since or Position(self._path.generation, acked.durable)
-        self._remember(since, self._alone)
+        opening = self._openings
+        self._remember(since, lambda: self._alone(opening))
 
-    def _alone(self) -> None:
-        """The header says so durably."""
-        if not self.closed and not self.freezing and self._link in self._path.gates:
+    def _alone(self, opening: int) -> None:
+        """The header says so durably; unless the peer came back and went again meanwhile: it may just have
+        been written that nothing is missing there, and the record of this opening is still on its way."""
+        latest = opening == self._openings and not self.closed
+        if latest and not self.freezing and self._link in self._path.gates:
             self._path.gates[self._link] = Gate()
             self._path.release()
 

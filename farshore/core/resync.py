@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from farshore.core.pieces import CHUNK, Piece, Pieces
+from farshore.core.pieces import CHUNK, VOIDS_BEFORE_HOLD, Piece, Pieces
 from farshore.core.scoreboard import RegionMap, Scoreboard
 from farshore.model.header import OpenResync
 from farshore.model.volumes import Operation
@@ -46,6 +46,9 @@ class ResyncCursor(Pieces):
 
     def next_piece(self) -> Piece | None:
         """The next run of regions to read, already counted as under way; None when there is none now."""
+        held = self._held_piece()
+        if held is not None:
+            return self.take(held)
         for name, region_map, digest in (
             ("dirty", self.board.dirty, False),
             ("suspect", self.board.suspect, True),
@@ -53,6 +56,16 @@ class ResyncCursor(Pieces):
             piece = self._find(name, region_map, digest)
             if piece is not None:
                 return self.take(piece)
+        return None
+
+    def _held_piece(self) -> Piece | None:
+        """A region whose writes are held while it is read goes before all others: writes wait for it."""
+        for (volume, region), voids in self.voided.items():
+            if voids < VOIDS_BEFORE_HOLD or self.busy.bits[volume][region]:
+                continue
+            dirty = bool(self.board.dirty.bits[volume][region])
+            if dirty or self.board.suspect.bits[volume][region]:
+                return Piece(volume, region, region + 1, not dirty)
         return None
 
     def _find(self, name: str, region_map: RegionMap, digest: bool) -> Piece | None:

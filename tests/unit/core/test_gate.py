@@ -76,6 +76,20 @@ def test_c4_a_gate_opens_only_after_alone_since_is_durable() -> None:
     assert world.limits == Gate(NO_LIMIT, NO_LIMIT)
 
 
+def test_c4_a_peer_that_came_back_and_went_again_opens_only_for_the_newer_record() -> None:
+    """Both records may reach the disk as one, in which the copy was not alone in between."""
+    world = World()
+    world.gate.close(replicating=True)
+    world.gate.open()
+    world.gate.close(replicating=True)
+    world.gate.open()
+    (_, first), (_, second) = world.asked
+    first()
+    assert world.limits == Gate(11, 10)
+    second()
+    assert world.limits == Gate(NO_LIMIT, NO_LIMIT)
+
+
 def test_c4_a_peer_that_came_back_meanwhile_keeps_the_gate_closed() -> None:
     world = World()
     world.gate.open()

@@ -222,6 +222,18 @@ def test_e4_a_region_that_is_written_all_the_time_is_read_with_its_writes_held()
     assert (rounds[-1][0].first, rounds[-1][0].stop) == (2, 3)
 
 
+def test_e4_a_region_whose_writes_are_held_is_read_before_all_others() -> None:
+    """A digest waits behind everything that is to be filled anyway, but not while writes wait for it."""
+    board = board_with(set(), {(1, 2)})
+    cursor = ResyncCursor(board, resync())
+    write: Operation = (1, WRITE, 2 * REGION, 512)
+    for ticket in range(VOIDS_BEFORE_HOLD):
+        read_once(cursor, ticket, write)
+    board.dirty.set(1, 0, 2, 1)
+    piece, sent, held = read_once(cursor, VOIDS_BEFORE_HOLD, write)
+    assert (piece.first, piece.stop, piece.digest, sent, held) == (2, 3, True, True, True)
+
+
 @pytest.mark.parametrize("kind", ["sequenced before, not written", "sequenced while it is read"])
 def test_e5_a_read_beside_a_write_to_its_region_is_void(kind: str) -> None:
     cursor = ResyncCursor(board_with({(1, 0)}, set()), resync())
