@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from farshore.core.feeder import Feeder
-from farshore.core.secondary import SecondarySetup
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.model.options import LinkState
 from sim import dirt
 from sim.ages import Ages

@@ -17,7 +17,7 @@ from farshore.core.geometry import Geometry
 from farshore.core.links import Links
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.scoreboard import BoardImage
-from farshore.core.secondary import SecondarySetup
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.core.write_path import NO_LIMIT
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation

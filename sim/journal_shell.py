@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from farshore.core import actions as a
-from farshore.core.journaling import JournalImage
+from farshore.core.journaled import JournalImage
+from farshore.model.messages import FrameHead
 from farshore.model.positions import Position
 from farshore.store.platform import File
 from farshore.store.segment_sync import Unsynced
@@ -38,7 +39,7 @@ class JournalShell:
             a.BeginJournal: self._begin,
             a.ContinueJournal: self._continue,
             a.TrimJournal: lambda action: self.segments.trim(action.position),
-            a.ReplayJournal: self._replay,
+            a.ReadJournal: self._read,
         }
 
     @property
@@ -52,7 +53,7 @@ class JournalShell:
 
     def _append(self, action: a.AppendFrame) -> None:
         site, entries = self._site, list[tuple[Position, frame.Frame]]()
-        for each in (action, *site.also(a.AppendFrame)):
+        for each in (action, *site.also()):
             assert isinstance(each.frame, frame.Frame)
             site.witness.applying(site, each.position)
             entries.append((each.position, each.frame))
@@ -120,18 +121,18 @@ class JournalShell:
 
         self._site.steps.begin("journal", Step(run, self._report(action.ticket)))
 
-    def _replay(self, action: a.ReplayJournal) -> None:
-        site = self._site
-        reached = [action.after]
+    def _read(self, action: a.ReadJournal) -> None:
+        """A frame or a few of them at a time."""
+        site, most = self._site, self._site.world.random.randint(1, 4)
+        found: list[tuple[FrameHead, frame.Frame]] = []
 
         def run() -> None:
-            for position, data in behind(self.segments, action.after):
-                apply(site.volumes, data)
-                reached.append(position)
+            for _, data in behind(self.segments, action.after)[:most]:
+                found.append((data.head, data))
 
         def done(errno: int) -> None:
-            if len(reached) > 1:
+            if found:
                 site.world.reach("frames replayed")
-            site.turn(site.core.replayed, action.ticket, reached[-1], errno)
+            site.turn(site.core.journal_read, action.ticket, found, errno)
 
         site.steps.begin("replay", Step(run, done))

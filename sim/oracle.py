@@ -10,7 +10,7 @@ from __future__ import annotations
 from farshore.core import actions as a
 from farshore.core.feeder import Feeder
 from farshore.core.primary import PrimarySetup
-from farshore.core.secondary import SecondarySetup
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.model.header import Header
 from farshore.model.messages import Ack, DigestQuery, Fill, Welcome
 from farshore.model.options import AckLevel, LinkSpec, LinkState, Mode, OnOutage

@@ -91,7 +91,7 @@ class PreserveShell:
     def _begin(self, action: a.BeginLayer) -> None:
         def run() -> None:
             self.moments[action.layer.id] = {
-                volume: bytes(image) for volume, image in self._site.images().items()
+                volume: bytes(self._site.file_of(volume).current) for volume in self._site.plan.geometry.sizes
             }
             self.store.begin(action.layer, action.reserve)
 

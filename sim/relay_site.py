@@ -12,7 +12,8 @@ from typing import Any
 
 from farshore.core import actions as a
 from farshore.core.scoreboard import BoardImage
-from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.core.secondary import Secondary
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.model.messages import Resume
 from farshore.model.options import LinkSpec
 from farshore.model.positions import Position

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from xxhash import xxh3_128_digest
 
 from farshore.core import actions as a
 from farshore.core.geometry import Geometry
 from farshore.core.journaling import JournalLimits
-from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.core.secondary import Secondary
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.errors import ProtocolError
 from farshore.model.header import Header, Upstream
 from farshore.model.messages import Hello
@@ -36,8 +37,6 @@ from sim.net import End
 from sim.preserve_shell import PreserveShell
 from sim.site import HEADER, STATE, TICK, Place, Site
 from sim.steps import Step
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +202,12 @@ class SecondarySite(Site):
         """What comes of an action that ended within its turn."""
         self._queue.extend(actions)
 
-    def also(self, kind: type[T]) -> list[T]:
-        """Further actions of this kind that are to be carried out right behind the present one, with it."""
-        found: list[T] = []
-        while self._queue and isinstance(self._queue[0], kind):
+    def also(self) -> list[a.AppendFrame]:
+        """Further frames that are to be appended right behind the present one, with it."""
+        found: list[a.AppendFrame] = []
+        while self._queue and isinstance(self._queue[0], a.AppendFrame):
             action = self._queue.popleft()
-            assert isinstance(action, kind)
+            assert isinstance(action, a.AppendFrame)
             self.witness.carrying(self, action)
             found.append(action)
         return found

@@ -315,10 +315,10 @@ class TrimJournal:
 
 
 @dataclass(slots=True)
-class ReplayJournal:
-    """Secondary: write every frame of the journal behind `after`, in order and up to the first one that
-    does not follow, to the volumes. Report `replayed(ticket, position, errno)`; the position is that of
-    the last one."""
+class ReadJournal:
+    """Secondary, at a start: read a piece of the journal behind `after`, in order and up to the first frame
+    that does not follow. Report `journal_read(ticket, [(head, frame), ...], errno)`; an empty list is the
+    end of it."""
 
     ticket: int
     after: Position
@@ -373,7 +373,7 @@ class Note:
 
 _OfQueues: TypeAlias = QueueAppend | QueueRead | QueueSend | QueueTrim | QueueDrop | QueueSync
 _OfJournal: TypeAlias = (
-    AppendFrame | SyncJournal | ApplyFrames | BeginJournal | ContinueJournal | TrimJournal | ReplayJournal
+    AppendFrame | SyncJournal | ApplyFrames | BeginJournal | ContinueJournal | TrimJournal | ReadJournal
 )
 _OfReads: TypeAlias = ReadRegion | AnswerRead | MendRegion | ReadRange
 _OfLayers: TypeAlias = BeginLayer | SaveRegions | DropLayer | RollBack

@@ -13,6 +13,7 @@ from farshore.model.positions import History
 
 if TYPE_CHECKING:
     from farshore.core.relaying import Relay
+    from farshore.core.snapping import Snapping
 
 
 class Follower(Protocol):
@@ -24,6 +25,7 @@ class Follower(Protocol):
     standing: Durability
     journal: Journaling
     preserve: Preserving
+    snapping: Snapping
     since: float
 
     @property

@@ -13,7 +13,7 @@ import errno as errnos
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from farshore.core import cutting
 from farshore.core.actions import (
@@ -24,17 +24,20 @@ from farshore.core.actions import (
     Relayable,
     SyncJournal,
 )
-from farshore.core.durability import Durability, gathered
-from farshore.core.outbox import GroupSync, Outbox
+from farshore.core.durability import gathered
+from farshore.core.outbox import GroupSync
+from farshore.core.preserve import Range, ranges_of
 from farshore.model.messages import FrameHead
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
 if TYPE_CHECKING:
     from farshore.core.comparing import Comparing
-    from farshore.core.relaying import Relay
+    from farshore.core.journaled import Journaled
 
 FULL = (errnos.ENOSPC, errnos.EDQUOT)
+NOWHERE = 1 << 63
+"""No sequence comes so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,44 +55,6 @@ class JournalLimits:
     mark_every: float = 5.0
     retry_every: float = 1.0
     """How soon a full disk is tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class JournalImage:
-    """What a start found: the position that the first entry follows, None where there is no journal."""
-
-    start: Position | None = None
-    damaged: str = ""
-
-    def lost_before(self, mark: Position) -> str:
-        """Why nothing can be replayed behind the mark; empty when it can."""
-        if self.start is None:
-            return self.damaged or "the journal is missing"
-        return "the front of the journal is missing" if self.start.sequence > mark.sequence else ""
-
-
-class Journaled(Protocol):
-    """What the journal needs of its copy."""
-
-    outbox: Outbox
-    standing: Durability
-
-    @property
-    def relay(self) -> Relay:
-        """Told of every frame on its way, and asked what may be written to the volumes."""
-        ...
-
-    def end_session(self, code: str, text: str) -> None:
-        """End the session; with a code the feeder is told why."""
-        ...
-
-    def fail(self, errno: int, what: str) -> None:
-        """A disk failed (rule C3)."""
-        ...
-
-    def out_of_room(self) -> None:
-        """The volumes are full: what is journaled cannot be applied now."""
-        ...
 
 
 def _nobody() -> None:
@@ -132,6 +97,8 @@ class Journaling:
         self._marking = False
         self._written_bytes = 0
         self._drains: list[Callable[[], None]] = []
+        self.halt = NOWHERE
+        """The newest sequence that may be written to the volumes before `go_on_behind`."""
         self.said: Callable[[], None] = _nobody
         """Told when more has become durable."""
         self.comparing: Comparing | None = None
@@ -157,6 +124,8 @@ class Journaling:
         """The next frame of the stream."""
         self.taken = head.last
         self._copy.relay.taken(head, frame)
+        if self._copy.preserve.collecting:
+            self._copy.preserve.spare(ranges_of(frame))  # saved by the time it is durable here
         self._frames.append((head.last, head.size, frame))
         if head.cut:
             self._cuts.append(Position(head.generation, head.last))
@@ -228,17 +197,38 @@ class Journaling:
     @property
     def drained(self) -> bool:
         """Whether the volumes themselves durably hold everything."""
-        return self.taken == self._standing.applied == self.written == self.marked and not self._marking
+        here = self.taken == self._standing.applied == self.written == self.marked
+        return here and self.halt == NOWHERE and not self._marking
+
+    def halt_at(self, sequence: int) -> None:
+        """The volumes get everything up to `sequence`, durably, the mark with them, and nothing behind it
+        before `go_on_behind`. Nothing behind it has been written."""
+        self.halt, self._asked = sequence, True
+        self._advance()
+
+    @property
+    def halted(self) -> bool:
+        """Whether the volumes durably stand where they were to stop."""
+        return self.written == self.marked == self.halt and not self._marking
+
+    def go_on_behind(self) -> None:
+        """What was to happen where the volumes stopped has."""
+        self.halt = NOWHERE
+        self._advance()
 
     def _write(self) -> None:
         """Rule B2: only what is durable in the journal goes to the volumes, and the hops hear of it first."""
         if self._writing or self.stuck:
             return
-        durable, frames, last, size = self.releasable, list[object](), 0, 0
+        durable, last, size = min(self.releasable, self.halt), 0, 0
+        frames, ranges = list[object](), list[Range]()
+        collecting = self._copy.preserve.collecting
         for sequence, length, frame in self._frames:
             if sequence > durable or size >= self.limits.sync:
                 break
             frames.append(frame)
+            if collecting:
+                ranges += ranges_of(frame)
             if self.comparing is not None and self.comparing.open:
                 self.comparing.changes(sequence, frame.operations)
             last, size = sequence, size + length
@@ -246,8 +236,12 @@ class Journaling:
             return
         self._writing = True
         count = len(frames)
-        ticket = self._outbox.ticket(lambda errno: self._wrote(errno, last, count))
-        self._outbox.emit(ApplyFrames(ticket, frames))
+
+        def write() -> None:
+            ticket = self._outbox.ticket(lambda errno: self._wrote(errno, last, count))
+            self._outbox.emit(ApplyFrames(ticket, frames))
+
+        self._copy.preserve.when_spare(ranges, write)
 
     @property
     def releasable(self) -> int:
@@ -295,8 +289,8 @@ class Journaling:
     def _mark_if_due(self) -> None:
         if self._marking or self.written == self.marked:
             return
-        if self._drains:
-            due = self.written == self._standing.applied
+        if self._drains or self.halt != NOWHERE:
+            due = self.written == min(self._standing.applied, self.halt)
         else:
             late = self._outbox.now - self._standing.since >= self.limits.mark_every
             due = late or self._written_bytes >= self.limits.mark or self.size >= self.limits.size

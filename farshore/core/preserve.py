@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from farshore.core.actions import BeginLayer, DropLayer, SaveRegions
+from farshore.core.actions import BeginLayer, DropLayer, Relayable, SaveRegions
 from farshore.core.geometry import Geometry
 from farshore.core.outbox import Outbox
 from farshore.core.scoreboard import RegionMap
@@ -26,6 +26,8 @@ UNREADABLE = errnos.ENODATA
 """A save ends so where a volume cannot be read: the store is well, and has nothing to keep."""
 MOST_WAITING = 32 << 20
 """Bytes of a stream that may wait for saves; beyond it the line is not read (rule F1)."""
+RETRY_EVERY = 1.0
+"""Seconds after which a save that found no room is tried again."""
 GIVES_WAY = (LayerKind.DRILL, LayerKind.SNAPSHOT)
 """What makes room when the store is full, the oldest first of each; an undo and a rescue never do."""
 
@@ -66,10 +68,16 @@ class Preserving:
         self._saving = RegionMap(geometry)
         """What is being saved just now."""
         self._busy = False
-        self._beginning = False
-        """A layer is about to begin: nothing may be overwritten until it is known to have."""
+        self._beginning = 0
+        """Layers that are about to begin: nothing may be overwritten until they are known to have."""
         self._dropping: list[bytes] = []
         """Layers that are on their way out, the first one just now."""
+        self._told: dict[bytes, list[Callable[[int], None]]] = {}
+        """Who waits for them to be gone."""
+        self._waiting: list[tuple[Sequence[Range], Callable[[], None]]] = []
+        """What waits for its ranges, and does not ask again itself."""
+        self._tried = 0.0
+        """When there was no room for a save, monotonic seconds."""
         self._short = False
         """Saves wait until something has given way."""
         self._broken = False
@@ -117,6 +125,24 @@ class Preserving:
         settled = self._saved.bits[volume][part] | self._saving.bits[volume][part]
         self._wanted.bits[volume][part] |= ~settled
 
+    def when_spare(self, ranges: Sequence[Range], then: Callable[[], None]) -> None:
+        """Runs `then` once these ranges may be overwritten."""
+        if self.spare(ranges):
+            then()
+        else:
+            self._waiting.append((ranges, then))
+
+    def go_on(self) -> None:
+        """Whoever waits for ranges that are saved by now goes on."""
+        waiting, self._waiting = self._waiting, []
+        for ranges, then in waiting:
+            self.when_spare(ranges, then)
+
+    def tick(self) -> None:
+        """Somebody may have made room on the disk."""
+        if self._waiting and not self._busy and self._outbox.now - self._tried >= RETRY_EVERY:
+            self.go_on()
+
     def when_idle(self, then: Callable[[], None]) -> None:
         """Runs `then` once nothing of the store is under way."""
         self._idle.append(then)
@@ -158,6 +184,7 @@ class Preserving:
                 else:
                     self._want_again(runs)
                 self._save()
+                self.go_on()
             self._rest()
 
         self._outbox.emit(SaveRegions(self._outbox.ticket(saved), runs))
@@ -173,13 +200,14 @@ class Preserving:
             self._want_again(runs)
             return
         for kind in GIVES_WAY:
-            may = [each for each in self.layers[:-1] if each.kind is kind and each.id not in self._stuck]
+            may = [each for each in self.layers if each.kind is kind and each.id not in self._stuck]
             if may:
                 self._outbox.note("layer-gave-way", name=may[0].name, layer=kind.value)
                 self._short = True
                 self._want_again(runs)
                 self.drop(may[0].id)
                 return
+        self._tried = self._outbox.now
         self.full()
 
     def _fail(self, errno: int) -> None:
@@ -192,22 +220,30 @@ class Preserving:
         """A new layer at this moment, at which everything written is durable in the volumes; with room for
         `reserve` bytes. `then` is told an errno."""
 
-        self._beginning = True
+        self._beginning += 1
 
         def begun(errno: int) -> None:
-            self._beginning = False
+            self._beginning -= 1
             if not errno:
                 self.layers.append(layer)
                 self._saved = RegionMap(self._geometry)
                 self._wanted = RegionMap(self._geometry)
             then(errno)
+            self.go_on()
             self._rest()
 
         self._outbox.emit(BeginLayer(self._outbox.ticket(begun), layer, reserve))
 
-    def drop(self, layer: bytes) -> None:
-        """A layer is not needed any more; what older ones need of it is handed down first."""
-        if self.layer(layer) is None or layer in self._dropping:
+    def drop(self, layer: bytes, then: Callable[[int], None] | None = None) -> None:
+        """A layer is not needed any more; what older ones need of it is handed down first. `then` is told an
+        errno: ENOSPC where there was no room for that, and the layer stays."""
+        if self.layer(layer) is None:
+            if then is not None:
+                then(0)
+            return
+        if then is not None:
+            self._told.setdefault(layer, []).append(then)
+        if layer in self._dropping:
             return
         self._dropping.append(layer)
         if len(self._dropping) == 1:
@@ -219,20 +255,23 @@ class Preserving:
         def dropped(errno: int, saved: tuple[Run, ...]) -> None:
             self._dropping.pop(0)
             self._short = False
+            told = self._told.pop(layer, [])
             if errno in FULL:
                 self._stuck.add(layer)
                 self._outbox.note("layer-kept", why="the preserve store has no room to give it up")
             elif errno:
                 self._fail(errno)
-                return
             else:
                 newest = self.layers[-1].id == layer
                 self.layers = [each for each in self.layers if each.id != layer]
                 if newest:
                     self._saved = _map_of(self._geometry, saved)
-            if self._dropping:
+            if self._dropping and not self._broken:
                 self._drop()
             self._save()
+            for then in told:
+                then(errno)
+            self.go_on()
             self._rest()
 
         self._outbox.emit(DropLayer(self._outbox.ticket(dropped), layer))
@@ -242,6 +281,11 @@ class Preserving:
         for each in list(self.layers):
             if each.kind is LayerKind.UNDO and each.id != undo:
                 self.drop(each.id)
+
+
+def ranges_of(frame: Relayable) -> list[Range]:
+    """What a frame overwrites."""
+    return [(volume, offset, length) for volume, _, offset, length in frame.operations if length]
 
 
 def _map_of(geometry: Geometry, runs: Iterable[Run]) -> RegionMap:

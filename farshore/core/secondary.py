@@ -6,59 +6,28 @@ come, the fault. What arrives within a session is the business of `stream`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
-from farshore.core import fed_until, leaving, objections, starting, undoing
+from farshore.core import fed_until, leaving, objections, snapping, starting, undoing
 from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.durability import Durability
 from farshore.core.fault_texts import RECORDS, named
 from farshore.core.fed_until import FedUntil
-from farshore.core.geometry import Geometry
-from farshore.core.journaling import JournalImage, Journaling, JournalLimits
+from farshore.core.journaling import Journaling
 from farshore.core.liveness import Liveness
 from farshore.core.lookups import Lookups
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
-from farshore.core.preserve import PreserveImage, Preserving
+from farshore.core.preserve import Preserving
 from farshore.core.relaying import Relay
-from farshore.core.scoreboard import BoardImage
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.core.stream import Stream
 from farshore.core.turning import pointed, residue_for
 from farshore.model import messages as m
-from farshore.model.header import Header, Upstream
-from farshore.model.layers import Run
-from farshore.model.options import LinkSpec, Timing
-from farshore.model.positions import History, Position
-
-
-@dataclass(frozen=True, slots=True)
-class SecondarySetup:
-    """What a secondary starts from. `durable` and `applied` are the position file's records."""
-
-    header: Header
-    geometry: Geometry
-    durable: Position | None
-    applied: Position | None
-    """None when it was recorded under another boot id."""
-    boot: str
-    instance: bytes
-    new_id: Callable[[], bytes]
-    timing: Timing
-    empty: bool = True
-    journal: JournalImage = field(default_factory=JournalImage)
-    limits: JournalLimits = field(default_factory=JournalLimits)
-    links: tuple[LinkSpec, ...] = ()
-    """Of this copy's own, the hops."""
-    boards: Mapping[bytes, BoardImage] = field(default_factory=dict)
-    residues: Mapping[bytes, m.Residue] = field(default_factory=dict)
-    """What retired links tell of, by the copy at their far end."""
-    turning: bool = False
-    """This run only brings the copy to where it can be promoted: nobody is met, and its journal is of no use
-    to the hops afterwards."""
-    preserve: PreserveImage | None = None
-    roll_back: bool = False
-    """Be what the copy was before its open resync, if that has an undo (rule E3)."""
+from farshore.model.header import Upstream
+from farshore.model.layers import LayerKind, Run
+from farshore.model.positions import History
 
 
 class Secondary:
@@ -77,6 +46,7 @@ class Secondary:
         self.journal.said = self._say_durable
         self.relay = Relay(self)
         self.lookups = Lookups(self)
+        self.snapping = snapping.Snapping(self)
         self.session: Stream | None = None
         self.started = self.stopped = False
         self.replaying = False
@@ -112,7 +82,7 @@ class Secondary:
         return self.outbox.take()
 
     def out_of_room(self) -> None:
-        """The volumes are full: what is journaled cannot be applied now. A stop is not clean then."""
+        """A disk is full: what is journaled cannot be applied now. A stop is not clean then."""
         self.stopped = self.stopping
 
     # -- facts ------------------------------------------------------------------------------
@@ -322,9 +292,11 @@ class Secondary:
         """Something was done to or from the journal."""
         return self._settle(ticket, errno)
 
-    def replayed(self, ticket: int, position: Position, errno: int) -> list[Action]:
-        """The journal was applied up to a position."""
-        return self._settle(ticket, position, errno)
+    def journal_read(
+        self, ticket: int, frames: Sequence[tuple[m.FrameHead, Relayable]], errno: int
+    ) -> list[Action]:
+        """A piece of the journal was read."""
+        return self._settle(ticket, frames, errno)
 
     def header_written(self, ticket: int, errno: int) -> list[Action]:
         """The header was replaced."""
@@ -342,6 +314,16 @@ class Secondary:
         """A layer was given up."""
         return self._settle(ticket, errno, saved)
 
+    def drop_layer(self, layer: bytes, then: Callable[[int], None]) -> list[Action]:
+        """Nobody needs this layer of the preserve store any more (see `Preserving.drop`)."""
+        self.preserve.drop(layer, then)
+        return self.outbox.take()
+
+    def take_layer(self, kind: LayerKind, name: str, then: snapping.Then) -> list[Action]:
+        """Begin a layer at exactly where the copy stands (see `snapping.take`)."""
+        snapping.take(self, kind, name, then)
+        return self.outbox.take()
+
     def _settle(self, ticket: int, *result: object) -> list[Action]:
         self.outbox.settle(ticket, *result)
         self.lookups.go_on()
@@ -349,6 +331,7 @@ class Secondary:
 
     def _go_on(self) -> list[Action]:
         """Units of the stream that wait may go on now."""
+        self.snapping.go_on()
         if self.session is not None:
             self.session.guard.advance()
         return self.outbox.take()
@@ -380,7 +363,9 @@ class Secondary:
         if self.replaying and self.journal.take_room_due():
             starting.again(self)
         self.journal.tick()
+        self.preserve.tick()
         self.relay.tick()
+        self.snapping.go_on()
         standing = self.standing
         due = standing.overdue or now - standing.since >= timing.durable_every
         if standing.unsynced and standing.sync.idle and due:
@@ -395,6 +380,7 @@ class Secondary:
         self.outbox.note("faulted", why=self.fault, sequence=self.applied)
         self.end_session("io-error", self.fault)
         self.relay.fail(self.fault)
+        self.snapping.fail()
         self.keeper.put(replace(self.keeper.header, fault=self.fault, clean=False))
         if self.stopping:
             self.stopped = True

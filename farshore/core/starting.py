@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farshore.core import undoing
-from farshore.core.actions import ReplayJournal
 from farshore.core.durability import reaching
 from farshore.core.journaling import FULL
+from farshore.core.replaying import Replay
 from farshore.model.positions import Position
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _replay(copy: Secondary, head: Position) -> None:
     if lost:
         replayed(mark, 0)
     else:
-        copy.outbox.emit(ReplayJournal(copy.outbox.ticket(replayed), mark))
+        Replay(copy, mark, replayed).go_on()
 
 
 def again(copy: Secondary) -> None:

@@ -19,7 +19,7 @@ from farshore.core.actions import ApplyFill, ApplyFrame, Relayable, Send
 from farshore.core.comparing import Comparing
 from farshore.core.journaling import FULL
 from farshore.core.liveness import Liveness
-from farshore.core.preserve import Guard, Waiting
+from farshore.core.preserve import Guard, Waiting, ranges_of
 from farshore.core.turning import with_history
 from farshore.model import messages as m
 from farshore.model.positions import Position
@@ -75,11 +75,16 @@ class Stream:
         """Whether what is handed over may have to wait."""
         return self.guard.waiting or (self._copy.preserve.collecting and not self._copy.journal.active)
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is held, or a unit of it is in hand."""
+        return self._holds > 0 or self._frame is not None or self._fill is not None
+
     def _blocked(self, message: bool) -> bool:
         """Whether the next unit has to wait for the one before; a message also until the journal has the
         frames before it."""
         journal = self._copy.journal
-        held = self._holds > 0 or self._frame is not None or self._fill is not None
+        held = self.busy or self._copy.snapping.holding
         ahead = message and journal.active and journal.taken != self._copy.standing.applied
         return held or journal.full or ahead
 
@@ -123,8 +128,7 @@ class Stream:
     def frame(self, head: m.FrameHead, frame: Relayable) -> None:
         """A frame: ignored at or below the position, applied when it is the next, else refused."""
         if self.guarded:
-            ranges = [(volume, offset, length) for volume, _, offset, length in frame.operations if length]
-            self.guard.take(Waiting(ranges, head.size, lambda: self._in_order(head, frame)))
+            self.guard.take(Waiting(ranges_of(frame), head.size, lambda: self._in_order(head, frame)))
         else:
             self._in_order(head, frame)
 

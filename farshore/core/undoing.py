@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from farshore.core.actions import RollBack
-from farshore.core.preserve import FULL
+from farshore.core.preserve import FULL, GIVES_WAY
 from farshore.model import messages as m
 from farshore.model.layers import Layer, LayerKind
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from farshore.core.follower import Follower
     from farshore.core.secondary import Secondary
 
-UNREADABLE = "a volume cannot be read where the resync would overwrite it"
+UNREADABLE = "a volume cannot be read where it is about to be overwritten"
 NO_ROOM = "the preserve store has no room for what the resync would overwrite"
 
 
@@ -59,14 +59,27 @@ def protect(
 
 def attend(copy: Secondary) -> None:
     """What happens to a copy whose store cannot keep what has to be kept."""
-    copy.preserve.full = partial(copy.end_session, "store-full", NO_ROOM)
+    copy.preserve.full = partial(full, copy)
     copy.preserve.unreadable = partial(abandon, copy)
 
 
+def full(copy: Secondary) -> None:
+    """What may not be given up leaves no room for what is to be saved: nothing more is overwritten."""
+    copy.end_session("store-full", NO_ROOM)
+    if copy.journal.active or copy.replaying:
+        copy.out_of_room()
+
+
 def abandon(copy: Secondary) -> None:
-    """What the resync is about to overwrite cannot be read: without it nothing could be gone back to. So
-    nothing is kept, and the resync goes on once its feeder has heard that, with its next greeting."""
+    """What is about to be overwritten cannot be read. A snapshot or drill gives way. Without an undo nothing
+    could be gone back to, so none is kept, and the resync goes on once its feeder has heard that, with its
+    next greeting."""
     header = copy.keeper.header
+    newest = copy.preserve.layers[-1]
+    if newest.kind in GIVES_WAY:
+        copy.outbox.note("layer-gave-way", name=newest.name, layer=newest.kind.value, why=UNREADABLE)
+        copy.preserve.drop(newest.id)
+        return
     layer = copy.preserve.layer(header.undo)
     if layer is None or layer.kind is not LayerKind.UNDO:
         copy.fail(errnos.EIO, "a volume cannot be read")

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from farshore.core.journaling import JournalImage
+from farshore.core.journaled import JournalImage
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.scoreboard import BoardImage
-from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.core.secondary import Secondary
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.core.turning import pointed
 from farshore.engine import log
 from farshore.engine.intents import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -23,7 +23,7 @@ from farshore.engine.pool import Pool, errno_of
 from farshore.engine.reactor import Reactor
 from farshore.engine.stored_copy import StoredCopy
 from farshore.errors import FarshoreError
-from farshore.model.messages import Buffer
+from farshore.model.messages import Buffer, FrameHead
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 from farshore.store.segments import Cursor, Entry
@@ -32,7 +32,7 @@ from farshore.wire import frame
 _LANE: Final = "journal"
 _APPLY_LANE: Final = "apply"
 _REPLAY_BYTES: Final = 1 << 20
-"""Bytes of the journal that are applied in one turn of the loop."""
+"""Bytes of the journal that are read for a replay in one turn of the loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,6 @@ class KeptFrame:
         return self.whole.operations
 
 
-@dataclass(slots=True)
-class _Replay:
-    action: a.ReplayJournal
-    cursor: Cursor
-    reached: Position
-
-
 class FrameJournal:
     """See the module. `pool` has to run the jobs of one lane in order."""
 
@@ -78,18 +71,20 @@ class FrameJournal:
         self.slow = False
         """Whether the volumes took long the last time: then a thread writes to them."""
         self._handed: list[Entry] = []
+        self._cursor: tuple[Position, Cursor] | None = None
+        """Where a replay goes on behind a position."""
         self.reads = JournalReads(self.segments, carrier, pool)
 
     def offer(
         self,
         appended: Callable[[int], list[a.Action]],
         done: Callable[[int, int], list[a.Action]],
-        replayed: Callable[[int, Position, int], list[a.Action]],
+        read: Callable[[int, Sequence[tuple[FrameHead, a.Relayable]], int], list[a.Action]],
     ) -> dict[type, Callable[..., None]]:
         """How the core's actions about the journal are carried out, and where their ends are reported."""
         self._appended = appended
         self._done = self._carrier.reporting(done)
-        self._replayed = self._carrier.reporting(replayed)
+        self._journal_read = self._carrier.reporting(read)
         return {
             a.AppendFrame: self._hand_over,
             a.SyncJournal: lambda action: self._run(action.ticket, self.segments.begin_sync().run),
@@ -97,7 +92,7 @@ class FrameJournal:
             a.BeginJournal: lambda action: self.reads.alone(partial(self._begin, action)),
             a.ContinueJournal: self._continue,
             a.TrimJournal: lambda action: self.reads.alone(partial(self._trim, action.position)),
-            a.ReplayJournal: self._replay,
+            a.ReadJournal: self._read,
         }
 
     # -- appending ----------------------------------------------------------------------------
@@ -181,35 +176,33 @@ class FrameJournal:
 
     # -- replaying ----------------------------------------------------------------------------
 
-    def _replay(self, action: a.ReplayJournal) -> None:
-        replay = _Replay(action, self.segments.cursor_at(action.after), action.after)
-        self._reactor.post(partial(self._replay_some, replay))
+    def _read(self, action: a.ReadJournal) -> None:
+        """A piece of it, in a turn of its own, so that the engine can be asked how it is."""
+        if self._cursor is None or self._cursor[0] != action.after:
+            self._cursor = action.after, self.segments.cursor_at(action.after)
+        self._reactor.post(partial(self._read_some, action))
 
-    def _replay_some(self, replay: _Replay) -> None:
-        """A piece of it, so that the engine can be asked how it is."""
-        failed, more = 0, False
+    def _read_some(self, action: a.ReadJournal) -> None:
+        assert self._cursor is not None
+        reached, cursor = self._cursor
+        found: list[tuple[FrameHead, KeptFrame]] = []
+        failed = 0
         try:
-            entries, replay.cursor = self.segments.read(replay.cursor, _REPLAY_BYTES)
-            more = bool(entries)
-            for position, data in entries:
-                if position.generation == replay.reached.generation and (
-                    position.sequence > replay.reached.sequence
-                ):
-                    failed = failed or self._replay_frame(data)
-                    replay.reached = position
+            entries, cursor = self.segments.read(cursor, _REPLAY_BYTES)
+            while entries and not found:
+                for position, data in entries:
+                    if position.generation == reached.generation and position.sequence > reached.sequence:
+                        whole = frame.check(data)
+                        found.append((whole.head, KeptFrame(whole, steps_of(whole, self._sizes, gone=True))))
+                        reached = position
+                if not found:
+                    entries, cursor = self.segments.read(cursor, _REPLAY_BYTES)
         except OSError as error:
             failed = error.errno or errno.EIO
         except FarshoreError:
             failed = errno.EIO  # it was whole when it was opened: the disk does not keep what it has
-        if more and not failed:
-            self._reactor.post(partial(self._replay_some, replay))
-        else:
-            self._replayed(replay.action.ticket, replay.reached, failed)
-
-    def _replay_frame(self, data: Buffer) -> int:
-        steps = steps_of(frame.check(data), self._sizes, gone=True)
-        self._writes.unsynced |= volumes_in(steps)
-        return carry_out(self._volumes, steps)
+        self._cursor = (reached, cursor) if found and not failed else None
+        self._journal_read(action.ticket, [] if failed else found, failed)
 
     # -- facts --------------------------------------------------------------------------------
 

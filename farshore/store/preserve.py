@@ -104,6 +104,11 @@ class PreserveStore:
         """Bytes of all layers, reserved ones included."""
         return sum(each.room for each in self._layers.values())
 
+    def bytes_of(self, layer: bytes) -> int:
+        """Bytes of one layer, reserved ones included; 0 for one that is not there."""
+        file = self._layers.get(layer)
+        return 0 if file is None else file.room
+
     def saved(self) -> list[Run]:
         """What the newest layer keeps."""
         return self.kept(self.layers[-1].id) if self.layers else []

@@ -12,9 +12,9 @@ from itertools import count
 from farshore.core import actions as a
 from farshore.core import turning
 from farshore.core.geometry import Geometry
-from farshore.core.journaling import JournalImage
+from farshore.core.journaled import JournalImage
 from farshore.core.residue import residue_of
-from farshore.core.secondary import SecondarySetup
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL, TurnIntent
 from farshore.model.header import Header, Upstream

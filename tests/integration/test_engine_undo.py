@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from farshore.errors import FarshoreError
 from farshore.model.options import LinkOptions, Mode
 from tests.integration.conftest import Sites
 from tests.integration.engines import Engine
@@ -91,6 +92,10 @@ def test_e3_an_update_cut_at_every_tenth_with_its_primary_gone_leads_back_to_exa
         a.kill()
         assert b.status()["promotable"], b.status()["promotable_why"]
         assert b.status()["undo"]["kind"] == "undo"
+        (undo,) = b.ask("layers")["layers"]
+        assert (undo["kind"], undo["bytes"] > MIB // 8) == ("undo", True)
+        with pytest.raises(FarshoreError, match="what takes the open resync back"):
+            b.ask("layer-drop", id=undo["id"])
         b.kill()
         assert not filecmp.cmp(saved.image("b"), sites.image("b", "data"), shallow=False)
         turners.promote(b)

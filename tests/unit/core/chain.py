@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from farshore.core import actions as a
 from farshore.core.feeder import Feeder
-from farshore.core.journaling import JournalImage
-from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.core.journaled import JournalImage
+from farshore.core.secondary import Secondary
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.model.header import Header, Upstream
 from farshore.model.options import Apply, LinkOptions, LinkSpec, LinkState, Role
 from tests.unit.core.far import Far

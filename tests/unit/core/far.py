@@ -8,13 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from farshore.core import actions as a
-from farshore.core.journaling import JournalImage
-from farshore.core.secondary import Secondary, SecondarySetup
+from farshore.core.journaled import JournalImage
+from farshore.core.secondary import Secondary
+from farshore.core.secondary_setup import SecondarySetup
+from farshore.model import messages as m
 from farshore.model.header import Header
 from farshore.model.layers import Run
 from farshore.model.positions import Position
 from tests.unit.core.far_store import FarStore
-from tests.unit.core.shells import Disk, Shell, new_id
+from tests.unit.core.shells import Disk, Shell, head_of, new_id
 
 
 class Far(Shell):
@@ -35,6 +37,8 @@ class Far(Shell):
         self.journal_start: Position | None = None
         self.safe_journal = 0
         """How many of its entries are durable."""
+        self.piece = 2
+        """Frames that a replay reads at once."""
         self.boot = setup.boot
         self.core = Secondary(setup)
 
@@ -109,7 +113,7 @@ class Far(Shell):
                 self._actions.extend(core.appended(errno))
             case a.SyncJournal() | a.ApplyFrames() | a.BeginJournal() | a.ContinueJournal():
                 self._carry_out_journal(action)
-            case a.TrimJournal() | a.ReplayJournal():
+            case a.TrimJournal() | a.ReadJournal():
                 self._carry_out_journal(action)
             case _:
                 self._line(action)
@@ -167,14 +171,14 @@ class Far(Shell):
                 kept = [each for each in self.journal if each.position.sequence > position.sequence]
                 self.safe_journal -= len(self.journal) - len(kept)
                 self.journal, self.journal_start = kept, position
-            case a.ReplayJournal(ticket=ticket, after=after):
+            case a.ReadJournal(ticket=ticket, after=after):
                 left = [each for each in self.journal if each.position.sequence > after.sequence]
-                reached = left[-1].position if left else after
-                self.finish(
-                    action,
-                    lambda _: self._write([each.frame for each in left]),
-                    lambda errno: core.replayed(ticket, reached, errno),
-                )
+                found = [self._piece(each) for each in left[: self.piece]]
+                self.finish(action, lambda _: None, lambda errno: core.journal_read(ticket, found, errno))
+
+    def _piece(self, entry: a.AppendFrame) -> tuple[m.FrameHead, a.Relayable]:
+        assert isinstance(entry.frame, a.Issue)
+        return head_of(self.header.group, entry.frame), entry.frame
 
     def _write(self, frames: list[object]) -> None:
         for frame in frames:

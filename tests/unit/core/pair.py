@@ -13,7 +13,7 @@ from farshore.core import actions as a
 from farshore.core.feeder import Feeder
 from farshore.core.geometry import Geometry
 from farshore.core.primary import PrimarySetup
-from farshore.core.secondary import SecondarySetup
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.model import messages as m
 from farshore.model.header import Header, Upstream
 from farshore.model.options import LinkOptions, LinkSpec, LinkState, Mode, Role

@@ -219,7 +219,7 @@ class TestErrors:
         pair.turn(15)
         pair.cut(silent=True)
         pair.far.forget()
-        pair.far.errors[a.ReplayJournal] = [errno.ENOSPC]
+        pair.far.errors[a.ApplyFrames] = [errno.ENOSPC]
         pair.far.start("boot-1")
         pair.far.core.clock(pair.now, pair.now)
         pair.far.run(pair.far.core.start())

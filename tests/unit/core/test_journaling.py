@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from farshore.core import actions as a
-from farshore.core.journaling import JournalImage, JournalLimits
+from farshore.core.journaled import JournalImage
+from farshore.core.journaling import JournalLimits
 from farshore.core.starting import FOREVER
 from farshore.model import messages as m
 from farshore.model.options import Apply, LinkOptions, LinkState, Mode
@@ -250,7 +251,7 @@ class TestDeath:
         for n in range(5):
             pair.write(n * 512)
         pair.turn(15)
-        restart_holding(pair, "boot-2", a.ReplayJournal)
+        restart_holding(pair, "boot-2", a.ReadJournal)
         pair.far.run(pair.far.core.stop())
         assert not pair.far.core.stopped
         pair.far.let_all()
@@ -262,9 +263,9 @@ class TestDeath:
         pair = journaled()
         pair.write(0)
         pair.turn(15)
-        restart_holding(pair, "boot-2", a.ReplayJournal)
+        restart_holding(pair, "boot-2", a.ReadJournal)
         pair.far.run(pair.far.core.stop())
-        pair.far.errors[a.ReplayJournal] = [errno.ENOSPC]
+        pair.far.errors[a.ApplyFrames] = [errno.ENOSPC]
         pair.far.let_all()
         assert pair.far.core.stopped
         assert not pair.far.header.clean
@@ -273,7 +274,7 @@ class TestDeath:
         pair = journaled()
         pair.write(0)
         pair.turn(15)
-        restart_holding(pair, "boot-2", a.ReplayJournal)
+        restart_holding(pair, "boot-2", a.ReadJournal)
         pair.turn(20)
         assert pair.far.core.session is None
         assert not pair.far.core.consistent
@@ -356,7 +357,7 @@ class TestResync:
         assert not pair.far.header.journaling
         pair.restart_far("boot-2")
         assert pair.far.core.started
-        assert not pair.far.carried(a.ReplayJournal)
+        assert not pair.far.carried(a.ReadJournal)
         pair.line.room = None
         pair.replicating()
         assert pair.equal()

@@ -12,7 +12,7 @@ from farshore.core import actions as a
 from farshore.core import turning
 from farshore.core.primary import PrimarySetup
 from farshore.core.residue import residue_of
-from farshore.core.secondary import SecondarySetup
+from farshore.core.secondary_setup import SecondarySetup
 from farshore.core.turning import Demotion
 from farshore.model import messages as m
 from farshore.model.copy_config import TurnIntent
