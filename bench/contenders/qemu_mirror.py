@@ -48,7 +48,7 @@ class QemuMirror(Daemon):
         daemon += ["--chardev", f"socket,id=monitor,path={self._monitor},server=on,wait=off"]
         daemon += ["--monitor", "chardev=monitor"]
         process = self._processes.start(daemon)
-        self._processes.until(process, unix_ready(self._monitor))
+        self._processes.until(process, self._monitor.exists)
         with Monitor(self._monitor) as qmp:
             job = {"job-id": "mirror", "device": "volume", "target": "replica", "sync": "full"}
             qmp.do("blockdev-mirror", **job, **{"copy-mode": "write-blocking"})

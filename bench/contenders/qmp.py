@@ -3,26 +3,33 @@
 import json
 import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
-from bench.contenders.base import CannotStart
+from bench.contenders.base import START_LIMIT, CannotStart
+
+_ANSWER_LIMIT = 30.0
+_TRY_AGAIN = 0.02
 
 
 class Monitor:
-    """One connection to a monitor, with capabilities negotiated."""
+    """One connection to a monitor, with capabilities negotiated.
 
-    __slots__ = ("_events", "_lines", "_socket")
+    A monitor serves one client at a time: a second one waits, or is hung up on where QEMU has not noticed
+    yet that the first has gone. So nobody is there before the greeting, and until then it is tried again,
+    for about `limit` seconds; CannotStart after that.
+    """
 
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(30)
-        self._socket.connect(str(path))
-        self._lines = self._socket.makefile("rw")
+    __slots__ = ("_end", "_events", "_lines")
+
+    def __init__(self, path: Path, limit: float = START_LIMIT) -> None:
         self._events: set[str] = set()
-        self._lines.readline()
-        self.do("qmp_capabilities")
+        with ExitStack() as opened:
+            self._lines = _greeted(path, limit, opened)
+            self.do("qmp_capabilities")
+            self._end = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -30,8 +37,7 @@ class Monitor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lines.close()
-        self._socket.close()
+        self._end.close()
 
     def do(self, command: str, **arguments: object) -> Any:
         """Carry out `command`; its result, or CannotStart with QEMU's own words."""
@@ -61,3 +67,23 @@ class Monitor:
         if "event" in found:
             self._events.add(found["event"])
         return found
+
+
+def _greeted(path: Path, limit: float, opened: ExitStack) -> TextIO:
+    give_up = time.monotonic() + limit
+    while True:
+        connection = opened.enter_context(socket.socket(socket.AF_UNIX))
+        connection.settimeout(limit)
+        lines = opened.enter_context(connection.makefile("rw"))
+        try:
+            connection.connect(str(path))
+            if lines.readline():
+                connection.settimeout(_ANSWER_LIMIT)
+                return lines
+            why = "it hung up"
+        except OSError as error:
+            why = str(error)
+        opened.close()
+        if time.monotonic() > give_up:
+            raise CannotStart(f"QEMU's monitor at {path} did not greet within {limit:g} s: {why}")
+        time.sleep(_TRY_AGAIN)
