@@ -14,7 +14,7 @@ import pytest
 from farshore.core.journaling import JournalLimits
 from farshore.model.options import Apply, LinkOptions, Mode
 from tests.integration.conftest import Sites
-from tests.integration.engines import Engine, Load
+from tests.integration.engines import Door, Engine, Load
 from tests.requires import requires
 from tests.waiting import wait_until
 
@@ -32,11 +32,16 @@ def _equal(sites: Sites, volume: str = "data") -> bool:
     return filecmp.cmp(sites.image("a", volume), sites.image("b", volume), shallow=False)
 
 
-def _replicating(sites: Sites, options: LinkOptions) -> tuple[Engine, Engine]:
-    a, b, _ = sites.pair(SIZES, options)
+def _behind_a_door(sites: Sites, options: LinkOptions) -> tuple[Engine, Engine, Door]:
+    a, b, door = sites.pair(SIZES, options)
     b.start()
     a.start()
     a.wait_for_link("replicating")
+    return a, b, door
+
+
+def _replicating(sites: Sites, options: LinkOptions) -> tuple[Engine, Engine]:
+    a, b, _ = _behind_a_door(sites, options)
     return a, b
 
 
@@ -58,14 +63,20 @@ def test_writes_zeroes_and_trims_come_through_the_journal(sites: Sites, options:
 
 
 def test_a_clean_stop_under_load_leaves_a_whole_image_and_resumes_behind_it(sites: Sites) -> None:
-    a, b = _replicating(sites, ASYNC)
+    a, b, door = _behind_a_door(sites, ASYNC)
     load = a.load(30.0, LOAD)
     wait_until(lambda: a.status()["sequence"] > 500)
     assert b.terminate() == 0
     load.kill()
     load.wait()
+    door.shut()  # A would come at once, and the copy not be usable while A copies what it lacks
+    whole = sites.image("b", "data").read_bytes()
     b.start()
-    assert b.status()["usable"]
+    wait_until(lambda: b.status()["usable"], what="its journal was looked through")
+    assert b.status()["sequence"] > 0
+    assert "journal-damaged" not in _kinds(b)
+    assert sites.image("b", "data").read_bytes() == whole
+    door.open()
     a.ask("peer-back", peer=None)
     a.wait_for_link("replicating")
     a.wait_until_clean()
