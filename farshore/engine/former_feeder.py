@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Final
 
 from farshore.core.turning import answer_to_former
+from farshore.engine.arrivals import Arrivals
 from farshore.engine.channel import Channel
-from farshore.engine.line import Identity, accept
+from farshore.engine.line import Identity
 from farshore.engine.link_connection import LinkConnection
-from farshore.engine.opening import Opening
 from farshore.engine.workshop import Workshop
-from farshore.errors import FarshoreError, ProtocolError
+from farshore.errors import ProtocolError
 from farshore.model.header import Header
 from farshore.model.messages import Hello, Refusal
 from farshore.wire import session
@@ -37,45 +37,27 @@ class FormerFeeder:
         self._header = header
         self.identity: Identity | None = None
         """Ours and the former feeder's; None where this copy never followed anybody."""
-        self._openings: list[Opening] = []
+        self._arrivals = Arrivals(shop, _MOST, lambda: "the former feeder", self._opened)
         self._callers: list[LinkConnection] = []
 
     def adopt(self, sock: socket.socket) -> None:
         """A socket whose preface named the link that once fed this copy. Raises FarshoreError
         `wrong-feeder` if there was none."""
-        if self.identity is None:
-            sock.close()
-            raise FarshoreError("wrong-feeder", "this copy is the primary and follows nobody")
-        if len(self._openings) >= _MOST:
-            self._openings.pop(0).cancel()
-        opening = Opening(
-            self._shop.reactor,
-            accept(sock, self.identity),
-            lambda channel: self._opened(opening, channel),
-            lambda why, _: self._refused(opening, why),
-        )
-        self._openings.append(opening)
-        opening.start()
+        self._arrivals.adopt(sock, self.identity, "this copy is the primary and follows nobody")
 
     def close(self) -> None:
         """Ends everything that is open."""
-        for opening in self._openings:
-            opening.cancel()
+        self._arrivals.close()
         for caller in self._callers:
             caller.abort()
         self._callers.clear()
 
-    def _opened(self, opening: Opening, channel: Channel) -> None:
-        self._openings.remove(opening)
+    def _opened(self, channel: Channel) -> None:
         if len(self._callers) >= _MOST:
             self._callers.pop(0).abort()
         caller = LinkConnection(self._shop.reactor, channel, self, _WINDOW)
         self._callers.append(caller)
         self._shop.reactor.after(_LIMIT, lambda: self._give_up(caller))
-
-    def _refused(self, opening: Opening, why: str) -> None:
-        self._openings.remove(opening)
-        self._shop.journal.note("peer-refused", {"peer": "the former feeder", "why": why})
 
     def _give_up(self, caller: LinkConnection) -> None:
         if caller in self._callers:

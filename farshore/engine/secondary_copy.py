@@ -18,20 +18,20 @@ from farshore.core import actions as a
 from farshore.core import report
 from farshore.core.secondary import Secondary
 from farshore.engine.applying import carry_out, steps_of, volumes_in
+from farshore.engine.arrivals import Arrivals
 from farshore.engine.carrier import Carrier
 from farshore.engine.channel import Channel
 from farshore.engine.digests import Digests
 from farshore.engine.durable_records import DurableRecords
 from farshore.engine.frame_journal import FrameJournal, KeptFrame
-from farshore.engine.line import Identity, accept
+from farshore.engine.line import Identity
 from farshore.engine.link_connection import LinkConnection
 from farshore.engine.local_writes import LocalWrites
-from farshore.engine.opening import Opening
 from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.pool import errno_of
 from farshore.engine.preserving import PreserveRoom
 from farshore.engine.workshop import Workshop
-from farshore.errors import FarshoreError, ProtocolError
+from farshore.errors import ProtocolError
 from farshore.model.messages import DigestQuery, Hello, Purpose
 from farshore.wire import frame, session
 
@@ -60,7 +60,7 @@ class SecondaryCopy:
         self._connections: dict[bytes, LinkConnection] = {}
         self._keys: dict[LinkConnection, bytes] = {}
         self._greeted: set[bytes] = set()
-        self._openings: list[Opening] = []
+        self._arrivals = Arrivals(shop, _MOST_OPENINGS, lambda: self.feeder_name, self._opened)
         self._last_key = 0
         self._received_before = 0
         self.links = OutgoingLinks(core.relay, shop, carrier, records, self.digests)
@@ -124,8 +124,7 @@ class SecondaryCopy:
 
     def close(self) -> None:
         """Ends everything that is open."""
-        for opening in self._openings:
-            opening.cancel()
+        self._arrivals.close()
         for connection in list(self._connections.values()):
             connection.abort()
         self._connections.clear()
@@ -136,22 +135,9 @@ class SecondaryCopy:
 
     def adopt(self, sock: socket.socket) -> None:
         """A socket whose preface named our link. Raises FarshoreError `wrong-feeder` if we have none."""
-        if self.identity is None:
-            sock.close()
-            raise FarshoreError("wrong-feeder", "this copy follows nobody")
-        if len(self._openings) >= _MOST_OPENINGS:
-            self._openings.pop(0).cancel()
-        opening = Opening(
-            self._shop.reactor,
-            accept(sock, self.identity),
-            lambda channel: self._opened(opening, channel),
-            lambda why, _: self._refused(opening, why),
-        )
-        self._openings.append(opening)
-        opening.start()
+        self._arrivals.adopt(sock, self.identity, "this copy follows nobody")
 
-    def _opened(self, opening: Opening, channel: Channel) -> None:
-        self._openings.remove(opening)
+    def _opened(self, channel: Channel) -> None:
         self._last_key += 1
         key = self._last_key.to_bytes(8, "little")
         connection = LinkConnection(self._shop.reactor, channel, self, _WINDOW)
@@ -168,10 +154,6 @@ class SecondaryCopy:
             connection = self._forget(key)
             if connection is not None:
                 connection.abort()
-
-    def _refused(self, opening: Opening, why: str) -> None:
-        self._openings.remove(opening)
-        self._shop.journal.note("peer-refused", {"peer": self.feeder_name, "why": why})
 
     def _send(self, action: a.Send) -> None:
         connection = self._connections.get(action.channel)
@@ -319,7 +301,7 @@ class SecondaryCopy:
     def buffers(self) -> dict[str, int]:
         """What is held in memory, in bytes."""
         return {
-            "connections": len(self._connections) + len(self._openings),
+            "connections": len(self._connections) + len(self._arrivals),
             "links_unsent_bytes": self.links.unsent_bytes,
             "receive_bytes": sum(each.buffered for each in self._connections.values())
             + self.links.receive_bytes,
