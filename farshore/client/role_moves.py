@@ -12,6 +12,7 @@ from typing import Any
 
 from farshore.client import transport
 from farshore.client.answers import Answer
+from farshore.client.calls import Calls
 from farshore.client.documents import read
 
 _LOOKING = 15.0
@@ -54,20 +55,8 @@ class RoleMove(Answer):
     """Nodes whose copies could not be told of it."""
 
 
-class RoleMoves:
+class RoleMoves(Calls):
     """See the module."""
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        query: Mapping[str, object] | None = None,
-        extra: float = 0.0,
-    ) -> Mapping[str, Any]:
-        """One request."""
-        raise NotImplementedError
 
     def switchover(self, group: str, node: str, **how: Any) -> RoleMove:
         """Moves the role to the copy at a node, without a loss. `how`: `accept`, a plan's id, else the plan

@@ -8,7 +8,6 @@ random numbers that the core needs come from here.
 from __future__ import annotations
 
 import gc
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -40,10 +39,10 @@ from farshore.engine.reactor import Reactor
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.engine.stored_copy import StoredCopy, reads_as_blank
 from farshore.engine.workshop import Workshop
-from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, LinkIntent, from_json
 from farshore.model.header import Upstream
 from farshore.model.options import LinkSpec, Role, Timing
+from farshore.store.json_file import read_object
 
 IDENTIFIER: Final = "farshore-engine"
 """What engines are called in a log."""
@@ -55,17 +54,7 @@ _COLLECT_AFTER: Final = 1.0
 
 def read_config(directory: str) -> CopyConfig:
     """Raises FarshoreError `state-damaged`, `state-newer` or `not-found`."""
-    path = f"{directory}/copy.json"
-    try:
-        with open(path, "rb") as file:
-            document = json.loads(file.read())
-        if not isinstance(document, dict):
-            raise ValueError("it is no object")
-    except FileNotFoundError:
-        raise FarshoreError("not-found", f"{path} is not there", next_step="farshore group list") from None
-    except ValueError as error:
-        raise FarshoreError("state-damaged", f"{path} cannot be read: {error}") from error
-    return from_json(document)
+    return from_json(read_object(f"{directory}/copy.json", missing="farshore group list"))
 
 
 class RunningCopy:

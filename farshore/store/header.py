@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from typing import Any, Final, TypeAlias
 
-from farshore.errors import FarshoreError
 from farshore.model.header import (
     HEADER_FORMAT,
     Header,
@@ -301,12 +300,7 @@ class HeaderFile:
     @classmethod
     def open(cls, layer: FileLayer, path: str) -> HeaderFile:
         """Raises FarshoreError `state-damaged` or `state-newer`."""
-        slots = SlotFile.open(layer, path, KIND)
-        try:
-            return cls(slots, decode(slots.read(), path))
-        except FarshoreError:
-            slots.close()
-            raise
+        return cls(*SlotFile.decoded(layer, path, KIND, decode))
 
     def write(self, header: Header) -> None:
         """Replaces the header, durably. After an OSError it is the old or the new one."""

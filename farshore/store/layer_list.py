@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from farshore.errors import FarshoreError
 from farshore.model.layers import Layer, LayerKind
 from farshore.model.positions import Position
 from farshore.store.platform import FileLayer
@@ -78,12 +77,7 @@ class LayerList:
     @classmethod
     def open(cls, files: FileLayer, path: str) -> LayerList:
         """Raises FarshoreError `state-damaged` or `state-newer`."""
-        slots = SlotFile.open(files, path, KIND)
-        try:
-            return cls(slots, decode(slots.read(), path))
-        except FarshoreError:
-            slots.close()
-            raise
+        return cls(*SlotFile.decoded(files, path, KIND, decode))
 
     def write(self, layers: tuple[Layer, ...]) -> None:
         """Replaces the list, durably. After an OSError it is the old or the new one."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import posixpath
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from xxhash import xxh3_64
 
@@ -25,6 +26,8 @@ SLOT_HEAD: Final = _HEAD.size + _CHECKSUM.size
 """Bytes of a slot before its payload."""
 ALIGNMENT: Final = 4096
 _MAX_SLOT: Final = 64 << 20
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,19 @@ class SlotFile:
             slots.close()
             raise
         return slots
+
+    @classmethod
+    def decoded(
+        cls, layer: FileLayer, path: str, kind: RecordKind, decode: Callable[[bytes, str], _Value]
+    ) -> tuple[SlotFile, _Value]:
+        """Opens the file and decodes its record, which `decode` is given with the path. Raises what `open`
+        and `decode` raise; the file is closed then."""
+        slots = cls.open(layer, path, kind)
+        try:
+            return slots, decode(slots.read(), path)
+        except FarshoreError:
+            slots.close()
+            raise
 
     def read(self) -> bytes:
         """The record as it was opened or last written."""
