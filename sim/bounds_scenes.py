@@ -65,8 +65,7 @@ def one_region_is_written_all_the_time(scene: Scene) -> None:
     for _ in range(_ROUNDS):
         scene.cut()
         scene.write(4, range(1, REGIONS))
-        scene.write(1, [0])
-        scene.answered()
+        scene.written(1, [0])
         scene.primary.steps.slowest = 0.02
         scene.net.heal(scene.link)
         scene.until(lambda: scene.feeder.state is LinkState.RESYNCING)
@@ -79,9 +78,7 @@ def a_queue_overflows_in_a_resync(scene: Scene) -> None:
     """Order comes back although the queue was full in the middle of a resync (E4)."""
     scene.net.window = _NARROW
     for _ in range(_ROUNDS):
-        scene.cut()
-        scene.write(12)
-        scene.answered()
+        scene.written_apart(12)
         scene.net.heal(scene.link)
         scene.until(lambda: scene.feeder.state is LinkState.RESYNCING)
         scene.net.hold(scene.link, 0.5)
@@ -92,9 +89,7 @@ def a_queue_overflows_in_a_resync(scene: Scene) -> None:
 def a_line_is_late_when_a_resync_ends(scene: Scene) -> None:
     """A resync does not make an async link wait for its peer (E4)."""
     for _ in range(_ROUNDS):
-        scene.cut()
-        scene.write(8)
-        scene.answered()
+        scene.written_apart(8)
         scene.net.heal(scene.link)
         scene.until(lambda: scene.feeder.filling is not None and scene.feeder.filling.cursor.ending)
         scene.net.hold(scene.link, 0.8)

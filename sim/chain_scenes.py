@@ -40,13 +40,11 @@ def a_far_copy_comes_back_while_frames_come(scene: Scene) -> None:
     """What a hop reads in the journal leaves only if it is durable there (B6)."""
     for _ in range(_ROUNDS):
         _cut_off(scene)
-        scene.write()
-        scene.answered()
+        scene.written()
         _relay(scene).steps.slowest = 0.1
         scene.net.heal(_hop(scene).id)
         for _ in range(_MOST_WRITES):
-            scene.write(1)
-            scene.answered()
+            scene.written(1)
             if _hop(scene).replicating:
                 break
         _relay(scene).steps.slowest = 0.002
@@ -57,8 +55,7 @@ def power_fails_at_a_relay_that_keeps_frames(scene: Scene) -> None:
     """What a relay keeps for a far copy survives its power (D4)."""
     for machine in (True, False) * (_ROUNDS // 2):
         _cut_off(scene)
-        scene.write()
-        scene.answered()
+        scene.written()
         _relay(scene).die(machine)
         scene.net.heal(scene.options.hops[0].spec.id)
         scene.in_step()
@@ -68,9 +65,7 @@ def power_fails_after_a_relay_was_resynced(scene: Scene) -> None:
     """What a resync has changed at a relay is known to its hops, whatever happens then (B6)."""
     for _ in range(_ROUNDS):
         _cut_off(scene)
-        scene.cut()
-        scene.write(12)
-        scene.answered()
+        scene.written_apart(12)
         scene.resyncing()
         scene.until(lambda: scene.feeder.replicating)
         _relay(scene).die(True)

@@ -18,8 +18,7 @@ _FOR_A_WHILE = 1.5
 def _write_for_a_while(scene: Scene) -> None:
     deadline = scene.world.now + _FOR_A_WHILE
     while scene.world.now < deadline:
-        scene.write(1)
-        scene.answered()
+        scene.written(1)
         scene.let_pass(0.05)
 
 

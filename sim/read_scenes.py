@@ -38,8 +38,7 @@ def a_region_cannot_be_read(scene: Scene) -> None:
     """What a peer answers shows every write that was acknowledged before the read (C3)."""
     scene.peer.steps.slowest = 0.2
     for _ in range(_ROUNDS):
-        scene.write(8)
-        scene.answered()
+        scene.written(8)
         reads = [_read(scene, scene.world.random.randrange(REGIONS)) for _ in range(4)]
         scene.write(2)  # beside them
         scene.until(lambda: all(each() is not None for each in reads))  # noqa: B023
@@ -51,9 +50,7 @@ def a_region_cannot_be_read(scene: Scene) -> None:
 def a_region_cannot_be_read_in_a_resync(scene: Scene) -> None:
     """A peer that lacks anything is not asked (C3)."""
     for _ in range(_ROUNDS):
-        scene.cut()
-        scene.write(12)
-        scene.answered()
+        scene.written_apart(12)
         scene.net.heal(scene.link)
         scene.until(lambda: scene.feeder.state is LinkState.RESYNCING)
         reads = [_read(scene, region) for region in range(REGIONS)]
@@ -79,8 +76,7 @@ def a_region_is_repaired_under_load(scene: Scene) -> None:
 def a_faulted_primary_is_started_again(scene: Scene) -> None:
     """Nothing is acknowledged after a failed sync, also by the next process, until a repair (C3)."""
     for _ in range(_ROUNDS):
-        scene.write()
-        scene.answered()
+        scene.written()
         scene.primary.disk.strikes.append(Strike("fdatasync", ".img", errno.EIO))
         scene.flush()
         scene.let_pass(0.1)
@@ -89,8 +85,7 @@ def a_faulted_primary_is_started_again(scene: Scene) -> None:
             continue  # all of it had been synced already, or the operator was quick
         scene.primary.die(False)
         scene.until(lambda: scene.primary.running and scene.app.server is not None)
-        scene.write(2)
-        scene.answered()
+        scene.written(2)
         scene.until(lambda: scene.primary.running and not scene.primary.header_file.header.fault)
         scene.resync(scene.link, ResyncKind.UPDATE, once=False)
         scene.in_step()

@@ -91,6 +91,11 @@ class Scene(Cluster):
         """Until nothing is in flight, or nobody is there to answer."""
         self.until(lambda: self.app.idle)
 
+    def written(self, count: int = 4, among: Sequence[int] = range(REGIONS)) -> None:
+        """`write`, and all is answered."""
+        self.write(count, among)
+        self.answered()
+
     def flush(self) -> Request:
         """A flush, when it was answered or can no longer be."""
         request = self.app.flush()
@@ -108,6 +113,11 @@ class Scene(Cluster):
         """The line breaks, and the primary has noticed."""
         self.net.cut(self.link)
         self.until(lambda: self.feeder.state is LinkState.LOGGING)
+
+    def written_apart(self, count: int) -> None:
+        """Writes that the peer lacks, and that were answered."""
+        self.cut()
+        self.written(count)
 
     def resyncing(self) -> None:
         """The line is back; until a resync has settled something of what is marked now, or was too quick."""

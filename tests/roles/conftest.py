@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from farshore.client.answers import Group
 from farshore.client.role_moves import RoleMove
 from tests.cluster import Cluster, Host, OnCluster, clusters, first_difference
 from tests.command_line import pair
+from tests.outage.writing import anywhere, writing
 from tests.processes import running
 from tests.waiting import wait_until
 
@@ -62,6 +64,40 @@ class Roles(OnCluster):
         moved = goal.node.failover(self.group, goal.name, accept=plan.id)
         goal.hold()
         return moved
+
+    def write(self, host: Host, seed: int, pieces: int = 60) -> None:
+        """Writes at `host`, anywhere."""
+        with host.client(self.group) as client, writing(client, anywhere(self.size, seed)) as load:
+            load.go_on(pieces)
+
+    def lose(self, host: Host) -> None:
+        """The host is gone: its node and its engines."""
+        host.hold()
+        host.kill_node()
+        host.kill_engine_of(self.group)
+
+    def back(self, host: Host) -> None:
+        """It is there again, and its copy runs."""
+        host.start()
+        host.engine(self.group)
+        host.hold()
+
+    def fenced(self, host: Host) -> Group:
+        """Until the former primary at `host` has heard that another one was promoted."""
+        return host.until(self.group, lambda seen: bool(seen.fenced), f"{host.name} to hear of it")
+
+    def parted(self, first: Host, second: Host) -> None:
+        """Both are written while they do not meet: `first` as it was, then `second`, promoted without it.
+        The first is back, and has heard of it."""
+        self.lose(second)
+        first.until(self.group, lambda seen: seen.links[0].state == "logging", f"{second.name} to be missed")
+        self.write(first, 2)
+        self.lose(first)
+        self.back(second)
+        self.fail_over(second)
+        self.write(second, 3)
+        self.back(first)
+        self.fenced(first)
 
     def protected(self, host: Host) -> None:
         """Until the primary at `host` feeds all others in order."""

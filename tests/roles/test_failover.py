@@ -3,47 +3,27 @@
 import pytest
 
 from farshore.errors import FarshoreError
-from tests.cluster import Host
-from tests.outage.writing import anywhere, writing
 from tests.roles.conftest import MIB, MakeRoles, Roles
 from tests.waiting import wait_until
-
-
-def _lose(host: Host, group: str) -> None:
-    """The host is gone: its node and its engines."""
-    host.hold()
-    host.kill_node()
-    host.kill_engine_of(group)
-
-
-def _back(host: Host, group: str) -> None:
-    host.start()
-    host.engine(group)
-    host.hold()
-
-
-def _write(made: Roles, host: Host, seed: int, pieces: int = 60) -> None:
-    with host.client(made.group) as client, writing(client, anywhere(made.size, seed)) as load:
-        load.go_on(pieces)
 
 
 def test_a_lost_primary_is_replaced_and_brought_back_by_failback(roles: MakeRoles) -> None:
     made = roles(mode="async")
     a, b, group = made.a, made.b, made.group
-    _write(made, a, 1)
+    made.write(a, 1)
     made.protected(a)
-    _lose(a, group)
+    made.lose(a)
     plan = b.node.failover(group).plan  # the most advanced
     assert (plan.goal, plan.refusals) == ("b", ())
     assert any(each.startswith("at least, as of the last contact") for each in plan.lost)
     made.fail_over(b)
-    _write(made, b, 2)
+    made.write(b, 2)
     assert b.json(group)["change"]["kind"] == "failover"
     assert "--commit" in (b.group(group).next or "")
     b.done("failover", group, "--commit")
     assert b.json(group)["change"] is None
-    _back(a, group)
-    seen = a.until(group, lambda group: bool(group.fenced), "a to hear of it")
+    made.back(a)
+    seen = made.fenced(a)
     assert (seen.health, seen.writes, seen.fenced_by) == ("diverged", "refused", "b")
     assert "farshore split-brain" in (seen.next or "")
     shown = a.done("split-brain", "show", group, "--json")
@@ -62,16 +42,16 @@ def test_a_copy_that_was_never_whole_is_not_promoted_and_nothing_is_moved(roles:
     a, b = cluster.a, cluster.b
     cluster.group("part", {"data": "16MiB"})
     made = Roles(cluster, "part", [a], 16 * MIB)
-    _write(made, a, 7, 300)
+    made.write(a, 7, 300)
     cluster.link("part", b, max_rate="64KiB/s")
     b.engine("part")
     a.until("part", lambda seen: seen.links[0].state == "resyncing", "the first copy to begin")
-    _lose(a, "part")
+    made.lose(a)
     refused = b.farshore("failover", "part", "--dry-run")
     assert refused.returncode == 4, refused.stderr
     assert "not-promotable" in refused.stderr
     assert b.group("part").role == "secondary"
-    _back(a, "part")
+    made.back(a)
     assert a.group("part").role == "primary"
 
 
@@ -89,12 +69,12 @@ def test_d6_a_sync_primary_that_was_killed_follows_the_promoted_copy_by_itself(r
     # Frozen: on a busy machine one that is back might else give the peer up before it has been heard.
     made = roles(mode="sync", on_outage="freeze")
     a, b, group = made.a, made.b, made.group
-    _write(made, a, 1)
+    made.write(a, 1)
     made.told(b)
-    _lose(a, group)
+    made.lose(a)
     made.fail_over(b)
-    _write(made, b, 2)
-    _back(a, group)
+    made.write(b, 2)
+    made.back(a)
     wait_until(lambda: made.primaries() == ["b"], 30, what="a to follow b")
     made.protected(b)
     made.equal()
@@ -110,15 +90,7 @@ def test_d6_a_sync_primary_that_was_killed_follows_the_promoted_copy_by_itself(r
 def test_d6_a_primary_that_may_have_acknowledged_alone_waits_for_a_plan(roles: MakeRoles) -> None:
     made = roles(mode="sync")
     a, b, group = made.a, made.b, made.group
-    _lose(b, group)
-    a.until(group, lambda seen: seen.links[0].state == "logging", "b to be missed")
-    _write(made, a, 1)
-    _lose(a, group)
-    _back(b, group)
-    made.fail_over(b)
-    _write(made, b, 2)
-    _back(a, group)
-    a.until(group, lambda seen: bool(seen.fenced), "a to hear of it")
+    made.parted(a, b)
     assert made.primaries() == ["a", "b"]
     assert a.farshore("switchover", group, "a", "--dry-run").returncode == 8
 
@@ -126,15 +98,15 @@ def test_d6_a_primary_that_may_have_acknowledged_alone_waits_for_a_plan(roles: M
 def test_a_failover_is_taken_back_and_the_old_primary_is_as_it_was(roles: MakeRoles) -> None:
     made = roles(mode="async")
     a, b, group = made.a, made.b, made.group
-    _write(made, a, 1)
+    made.write(a, 1)
     made.protected(a)
-    _lose(a, group)
+    made.lose(a)
     before = a.directory.joinpath(f"{group}-data.img").read_bytes()
     made.fail_over(b)
-    _write(made, b, 2)
+    made.write(b, 2)
     assert b.farshore("failover", group, "--revert", "--dry-run").returncode == 4  # to nobody
-    _back(a, group)
-    a.until(group, lambda seen: bool(seen.fenced), "a to hear of it")
+    made.back(a)
+    made.fenced(a)
     plan = b.node.failover_revert(group).plan
     assert (plan.refusals, plan.accepts) == ((), ("unprotected",))
     b.node.failover_revert(group, accept=plan.id)
@@ -142,7 +114,7 @@ def test_a_failover_is_taken_back_and_the_old_primary_is_as_it_was(roles: MakeRo
     made.protected(a)
     assert a.image(group).read_bytes() == before
     made.equal()
-    _write(made, a, 3)
+    made.write(a, 3)
     assert a.group(group).writes == "flowing"
 
 
@@ -150,17 +122,9 @@ def test_a_failover_is_taken_back_and_the_old_primary_is_as_it_was(roles: MakeRo
 def test_of_two_copies_that_were_both_written_one_is_kept(roles: MakeRoles, keep: str) -> None:
     made = roles(mode="async")
     a, b, group = made.a, made.b, made.group
-    _write(made, a, 1)
+    made.write(a, 1)
     made.protected(a)
-    _lose(b, group)
-    a.until(group, lambda seen: seen.links[0].state == "logging", "b to be missed")
-    _write(made, a, 2)
-    _lose(a, group)
-    _back(b, group)
-    made.fail_over(b)
-    _write(made, b, 3)
-    _back(a, group)
-    a.until(group, lambda seen: bool(seen.fenced), "a to hear of it")
+    made.parted(a, b)
     kept, other = (a, b) if keep == "a" else (b, a)
     kept_image = kept.image(group).read_bytes()
     preview = other.done("split-brain", "preview", group, "--json")
@@ -174,6 +138,6 @@ def test_of_two_copies_that_were_both_written_one_is_kept(roles: MakeRoles, keep
     made.equal()
     assert kept.image(group).read_bytes() == kept_image
     assert kept.json_link(group)["resent_bytes_total"] < made.size
-    _write(made, kept, 4)
+    made.write(kept, 4)
     made.protected(kept)
     assert not kept.done("split-brain", "show", group, "--json")["split"]
