@@ -2,7 +2,7 @@
 
 With `--dry-run` a plan is only printed. `--accept PLAN` carries it out. On a terminal, typing the group's
 name does the same; without a terminal nobody is asked, the plan is printed and the command refused
-(`plan-needed`).
+(`plan-needed`). Where a node asks for no acceptance, since nothing can be lost, it has done it by then.
 """
 
 from __future__ import annotations
@@ -48,13 +48,15 @@ def plan_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def decided(ask: Ask, command: str, choice: Choice) -> RoleMove | None:
-    """What was done with the plan's acceptance; None where it was only to be shown.
+    """What was done, with the plan's acceptance unless it needs none; None where it was only to be shown.
 
     `command` is the command as typed, without its options. Raises FarshoreError.
     """
     if choice.accept is not None:
         return ask(choice.accept)
     shown = ask(None)
+    if shown.done:
+        return shown
     if choice.as_json:
         output.emit(shown.document)
     else:

@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from farshore.cli import output
-from farshore.cli.options import connect, json_option, target_options
-from farshore.errors import FarshoreError
+from farshore.cli import plans
+from farshore.cli.options import connect, target_options
+from farshore.client.role_moves import RoleMove
 
 
 @click.command()
 @click.argument("group")
-@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
-@click.option("--accept", metavar="PLAN", help="Carry out the plan of this id.")
-@json_option
+@plans.plan_options
 @target_options
-def repair(group: str, dry_run: bool, accept: str | None, as_json: bool) -> None:
-    """Bring GROUP's copy on this node back once its disk is well again.
+def repair(group: str, choice: plans.Choice) -> None:
+    """Bring GROUP's copies on this node back once their disk is well again.
 
-    After a failed sync, or write of its records, the copy starts anew and compares everything with its
-    peers. What could not be read is written anew with what a peer has.
+    After a failed sync, or write of its records, a copy starts anew and compares everything with its peers;
+    what could not be read is written anew with what a peer has. It shows its plan first where writes that
+    were acknowledged may be missing, and is done at once where nothing can be lost.
     """
     node = connect()
-    if dry_run:
-        _show(node.repair_plan(group), as_json=as_json)
-        return
-    try:
-        done = node.repair(group, accept)
-    except FarshoreError as error:
-        if error.code.name != "plan-needed" or not sys.stdin.isatty():
-            raise
-        plan = node.repair_plan(group)
-        _show(plan, as_json=False)
-        if click.prompt("Type the group's name to carry it out", default="", err=True) != group:
-            raise
-        ids = [each["plan"] for each in plan["copies"] if each["plan"]]
-        done = node.repair(group, ids[0] if ids else None)
-    if as_json:
-        output.emit(done)
-        return
-    for each in done["copies"]:
-        output.note(f"{each['copy']}: {_told(each)}")
-    output.note(f"next: farshore status {group}")
+
+    def ask(accept: str | None) -> RoleMove:
+        return node.repair_plan(group) if choice.dry_run else node.repair(group, accept)
+
+    done = plans.decided(ask, f"farshore repair {group}", choice)
+    if done is not None:
+        told = [f"{each['copy']}: {_told(each)}" for each in done.document["copies"]]
+        plans.tell(done, "\n".join([*told, f"next: farshore status {group}"]), choice)
 
 
 def _told(copy: Mapping[str, Any]) -> str:
@@ -54,17 +40,3 @@ def _told(copy: Mapping[str, Any]) -> str:
     if copy["mended"] or copy["left"]:
         return f"{copy['mended']} regions can be read again, {copy['left']} cannot"
     return "it is well"
-
-
-def _show(plan: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        output.emit(plan)
-        return
-    for each in plan["copies"]:
-        output.say(f"{plan['group']}/{each['copy']}: {each['fault'] or 'no fault'}")
-        for number, step in enumerate(each["steps"], 1):
-            output.say(f"  {number}. {step}")
-        if each["lost"]:
-            output.say(f"  {each['lost']}")
-        if each["plan"]:
-            output.say(f"  plan {each['plan']}: farshore repair {plan['group']} --accept {each['plan']}")

@@ -275,13 +275,14 @@ class Node(RoleMoves):
         body = {"link": link, "kind": kind, "once": once, **bare}
         return read(answers.Started, self.call("POST", _path("groups", group, "resync"), body))
 
-    def repair_plan(self, group: str) -> Mapping[str, Any]:
-        """What `repair` would do, for each copy of the group there; changes nothing."""
-        return self.call("GET", _path("groups", group, "repair"))
+    def repair_plan(self, group: str) -> RoleMove:
+        """What `repair` would do with the copies of the group there; changes nothing."""
+        return read(RoleMove, self.call("GET", _path("groups", group, "repair")))
 
-    def repair(self, group: str, accept: str | None = None) -> Mapping[str, Any]:
-        """Brings a group's copies there back after a disk error; `accept` is the id of a plan."""
-        return self.call("POST", _path("groups", group, "repair"), {"accept": accept}, extra=_REPAIR_SECONDS)
+    def repair(self, group: str, accept: str | None = None) -> RoleMove:
+        """Brings a group's copies there back after a disk error; the plan only, where it needs acceptance."""
+        path, body = _path("groups", group, "repair"), _given({"accept": accept})
+        return read(RoleMove, self.call("POST", path, body, extra=_REPAIR_SECONDS))
 
     def verify(
         self, group: str, *, link: str | None = None, halt: bool = False, max_rate: int = 0

@@ -2,71 +2,118 @@
 
 A copy whose engine is up and faulted first makes sure that its own records can be written; its intent then
 names the fault that is taken for repaired, and a new engine starts on it, which syncs the volumes and reads
-them from the disk again (rule C3: nothing is believed that a failed sync had covered). Where acknowledged
-writes may be missing in the volumes, that needs a plan: its id is the fault's, so that it is good for this
-fault and no other. A copy that is well rewrites what its disk could not read with what a peer has.
+them from the disk again (rule C3: nothing is believed that a failed sync had covered). A copy that is well
+rewrites what its disk could not read with what a peer has. The plan rests on the faults, so that it is good
+for these and no others; it has to be accepted where acknowledged writes may be missing in the volumes, and
+is carried out at once where nothing can be lost.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from farshore.errors import FarshoreError
+from farshore.model.copy_config import CopyConfig
 from farshore.model.options import Role
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
+from farshore.node.plan import Plan
 
-RECORD_SECONDS: Final = 15.0
-"""For an engine to record its fault."""
 MEND_SECONDS: Final = 600.0
-"""For one to rewrite what it could not read."""
+"""For an engine to rewrite what it could not read."""
+_STEPS: Final = (
+    "the engine ends, and a new one takes its place",
+    "the volumes are synced, and from then on read from the disk",
+    "everything is suspect: links compare it with their peers by digest",
+)
+_LOST: Final = "writes that were acknowledged after the last flush that succeeded"
+_BETTER: Final = "its peer may have what is missing here, and a resync copies over it"
+
+
+@dataclass(frozen=True, slots=True)
+class Ailing:
+    """A copy and what ails it. `id` names a fault that a repair names in turn; empty without one."""
+
+    config: CopyConfig
+    fault: str = ""
+    id: str = ""
+    doubtful: bool = False
+    """Acknowledged writes may be missing in the volumes."""
 
 
 async def plan(node: Node, group: str) -> dict[str, Any]:
-    """What a repair would do, copy by copy; changes nothing. Raises FarshoreError."""
-    return {"group": group, "copies": [await _plan(stored) for stored in node.copies.of_group(group)]}
+    """What a repair would do; changes nothing. Raises FarshoreError."""
+    shown = plan_of(group, node.name, [await _ailing(each) for each in node.copies.of_group(group)])
+    return {"plan": shown.document(), "done": False}
 
 
 async def repair(node: Node, group: str, accept: str | None) -> dict[str, Any]:
-    """Repairs every copy of a group here. Raises FarshoreError, `plan-needed` and `stale-plan` among others;
-    what was repaired before stays so."""
+    """Repairs every copy of a group here; only the plan where it has to be accepted and is not. Raises
+    FarshoreError; what was repaired before stays so."""
     async with node.changing(group):
-        done = [await _repair(node, stored, accept) for stored in node.copies.of_group(group)]
+        copies = node.copies.of_group(group)
+        for stored in copies:
+            seen = node.supervisor.seen(stored.key)
+            if seen is None or not seen.running:
+                await _start_anew(node, stored)
+        ailing = [await _ailing(stored) for stored in copies]
+        shown = plan_of(group, node.name, ailing)
+        if accept is not None:
+            shown.accepted(accept, f"farshore repair {group}")
+        elif shown.lost:
+            return {"plan": shown.document(), "done": False}
+        done = [await _repair(node, *each) for each in zip(copies, ailing, strict=True)]
     node.journal.add("repaired", f"group {group} was repaired by the operator", group=group)
-    return {"group": group, "copies": done}
+    return {"plan": shown.document(), "done": True, "copies": done}
 
 
-async def _plan(stored: StoredCopy) -> dict[str, Any]:
+def plan_of(group: str, name: str, ailing: Sequence[Ailing]) -> Plan:
+    """What a repair of these copies, all of the node `name`, would do."""
+    faults = [f"{each.config.copy_name}: {each.fault}" for each in ailing if each.fault]
+    steps = [
+        f"{each.config.copy_name}: {step}" if len(ailing) > 1 else step
+        for each in ailing
+        for step in _steps(each)
+    ]
+    lost = [each for each in ailing if each.doubtful]
+    paused = [link.spec.name for each in lost for link in each.config.links]
+    return Plan(
+        kind="repair",
+        group=group,
+        goal=name,
+        title=f"repair {group} at {name}: {'; '.join(faults) or 'it is well'}",
+        steps=tuple(steps),
+        lost=tuple(f"at least, at {each.config.copy_name}: {_LOST}" for each in lost),
+        warnings=tuple(f"link {each} stays paused: {_BETTER}" for each in paused),
+        facts={"faults": {each.config.copy_name: each.id for each in ailing}},
+    )
+
+
+def _steps(ailing: Ailing) -> tuple[str, ...]:
+    if ailing.id or (ailing.fault and ailing.config.role is Role.SECONDARY):
+        return _STEPS
+    return ("what cannot be read is written anew with what a peer has that replicates",) * bool(ailing.fault)
+
+
+async def _ailing(stored: StoredCopy) -> Ailing:
     shown = (await stored.engine.ask("status"))["group"]
-    fault, number = shown["fault"], shown.get("fault_id") or None
-    steps = ["nothing: the copy is well"]
-    if number is not None or (fault and stored.config.role is Role.SECONDARY):
-        steps = [
-            "the engine ends, and a new one takes its place",
-            "the volumes are synced, and from then on read from the disk",
-            "everything is suspect: links compare it with their peers by digest",
-        ]
-    elif fault:
-        steps = ["what cannot be read is written anew with what a peer has that replicates"]
-    return {
-        "copy": stored.config.copy_name,
-        "fault": fault,
-        "plan": number if shown.get("fault_doubts_volumes") else None,
-        "steps": steps,
-        "lost": _lost(stored) if shown.get("fault_doubts_volumes") else None,
-    }
+    doubtful = bool(shown.get("fault_doubts_volumes"))
+    return Ailing(stored.config, shown["fault"] or "", shown.get("fault_id") or "", doubtful)
 
 
-async def _repair(node: Node, stored: StoredCopy, accept: str | None) -> dict[str, Any]:
-    seen = node.supervisor.seen(stored.key)
-    if seen is None or not seen.running:
-        await _start_anew(node, stored)
+async def _repair(node: Node, stored: StoredCopy, ailing: Ailing) -> dict[str, Any]:
     answer = await stored.engine.ask("repair", seconds=MEND_SECONDS)
     if not answer["fault"]:
         return {"copy": stored.config.copy_name, "fault": None, **_mended(answer)}
-    if answer["doubtful"] and accept != answer["id"]:
-        raise _refusal(stored, answer, accept)
+    if answer["id"] != ailing.id:
+        raise FarshoreError(
+            "stale-plan",
+            f"{stored.config.group_name} has failed in another way meanwhile: {answer['fault']}",
+            means="this copy was not repaired",
+            next_step=f"farshore repair {stored.config.group_name}",
+        )
     if answer["id"]:
         stored = node.put(replace(stored, config=replace(stored.config, repaired=answer["id"])))
     await _start_anew(node, stored)
@@ -88,21 +135,3 @@ async def _start_anew(node: Node, stored: StoredCopy) -> None:
 
 def _mended(answer: dict[str, Any]) -> dict[str, Any]:
     return {"mended": answer.get("mended", 0), "left": answer.get("left", 0)}
-
-
-def _refusal(stored: StoredCopy, answer: dict[str, Any], accept: str | None) -> FarshoreError:
-    name = stored.config.group_name
-    return FarshoreError(
-        "stale-plan" if accept else "plan-needed",
-        f"{name} has failed: {answer['fault']}",
-        means=_lost(stored),
-        next_step=f"farshore repair {name} --accept {answer['id']}",
-    )
-
-
-def _lost(stored: StoredCopy) -> str:
-    links = ", ".join(each.spec.name for each in stored.config.links)
-    return "Writes that were acknowledged after the last flush that succeeded may be missing here." + (
-        f" The peers may have them: link {links} stays paused, and a resync copies over the peer."
-        * bool(links)
-    )

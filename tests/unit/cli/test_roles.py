@@ -26,7 +26,7 @@ PLAN: dict[str, Any] = {
     "refusals": [],
 }
 SHOWN = {"schema": 1, "plan": PLAN, "done": False}
-DONE = {"schema": 1, "plan": PLAN, "done": True, "not_told": ["c"]}
+DONE = {"schema": 1, "plan": PLAN, "done": True, "not_told": ["c"], "copies": []}
 
 
 class _Terminal(io.StringIO):
@@ -53,6 +53,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         (("failover", "g", "--revert"), "failover/revert", {}),
         (("failback", "g", "a"), "failback", {"node": "a"}),
         (("split-brain", "resolve", "g", "--keep", "b"), "split-brain/resolve", {"node": "b"}),
+        (("repair", "g"), "repair", {}),
     ],
 )
 def test_without_a_terminal_the_plan_is_printed_and_the_command_refused(
@@ -169,3 +170,28 @@ def test_status_shows_what_is_split_first_in_red_and_who_fenced_it() -> None:
     assert text.index("\nz  ") < text.index("\na  ")
     assert "\x1b[1;31mdiverged" in text
     assert "fenced off by b" in text
+
+
+def test_a_repair_that_loses_nothing_is_done_at_once_and_told_copy_by_copy(
+    api: Replay, farshore: Run
+) -> None:
+    copies = [
+        {"copy": "near", "fault": "a sync failed: EIO", "mended": 0, "left": 0},
+        {"copy": "far", "fault": None, "mended": 3, "left": 1},
+        {"copy": "third", "fault": None, "mended": 0, "left": 0},
+    ]
+    api.on("POST", "/v1/groups/g/repair", {"plan": PLAN | {"lost": []}, "done": True, "copies": copies})
+    done = farshore("repair", "g")
+    assert (done.code, done.out) == (0, "")
+    assert done.err.splitlines() == [
+        "near: started anew after: a sync failed: EIO",
+        "far: 3 regions can be read again, 1 cannot",
+        "third: it is well",
+        "next: farshore status g",
+    ]
+
+
+def test_a_repair_is_only_shown_where_that_is_asked_for(api: Replay, farshore: Run) -> None:
+    api.on("GET", "/v1/groups/g/repair", SHOWN)
+    shown = farshore("repair", "g", "--dry-run")
+    assert (shown.code, shown.out.splitlines()[-1]) == (0, "plan 0123456789ab")
