@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from farshore.core import endings
 from farshore.core.actions import Action
 from farshore.core.activity import extent_of
 from farshore.core.fault_texts import RECORDS, VOLUMES, doubts_volumes, fault_id, named, paused_for
@@ -44,7 +45,7 @@ class Faulting:
         text = named("a local write failed", errno)
         for feeder in primary.feeders.values():
             feeder.board.dirty.mark_operations(operations)
-            feeder.fail(text, LinkEvent.LOCAL_ERROR)
+            endings.fail(feeder, text, LinkEvent.LOCAL_ERROR)
         primary.outbox.note("write-error", why=text, sequence=primary.path.sequence)
 
     def lost_writes(self, errno: int) -> None:
@@ -68,7 +69,7 @@ class Faulting:
             header = replace(header, links=paused_for(header.links, text))
         primary.keeper.header = replace(header, fault=text, clean=False)
         for feeder in primary.feeders.values():
-            feeder.fail(text)
+            endings.fail(feeder, text)
             feeder.board.suspect_extents(sorted(map(extent_of, primary.activity.hot)))
         self._record()
         primary.outbox.note("faulted", why=text, sequence=primary.path.sequence)

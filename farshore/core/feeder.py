@@ -1,9 +1,9 @@
 """The feeder: the near end of one outgoing link (rules A1, A4, A5, B5, C4, D2, G).
 
 It streams frames, keeps the link's state and gate, and folds what was not acknowledged durable into
-the scoreboard when the link stops. How a session comes about is in `feeder_session`, how a resync
-begins and ends in `completing`, what it does in between in `filling`, a pause in `pausing`; the
-states are in `link`.
+the scoreboard when the link stops. How a session comes about is in `feeder_session`, what is said in it
+in `hearing`, how a resync begins and ends in `completing`, what it does in between in `filling`, a pause
+in `pausing`; other reasons to stop are in `endings`, the states in `link`.
 
 Always true: a write that this link's peer may lack is in the ledger (streamed, not acknowledged
 durable), in one of the scoreboard's maps, or both.
@@ -15,7 +15,7 @@ import errno as errnos
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from farshore.core import completing, fed_until, refusals
+from farshore.core import completing, hearing
 from farshore.core.actions import Close, Send
 from farshore.core.feeder_session import FeederSession, Phase
 from farshore.core.filling import Filling
@@ -28,7 +28,7 @@ from farshore.core.queueing import LinkQueue, position_of
 from farshore.core.scoreboard import Scoreboard
 from farshore.core.shared import Shared
 from farshore.core.unlogged import Unlogged
-from farshore.core.verifying import ORDINALS, Verifying
+from farshore.core.verifying import Verifying
 from farshore.core.write_path import NO_LIMIT
 from farshore.model import messages as m
 from farshore.model.header import LinkRecord, VerifyState
@@ -227,37 +227,6 @@ class Feeder:
 
     # -- session ----------------------------------------------------------------------------
 
-    def diverge(self, course: Course, why: str) -> None:
-        """The histories forbid to send anything (rules D2, D3, D6)."""
-        if course is Course.NEWER and self.shared.relaying:
-            # It was fed by another copy meanwhile: what it has comes here in time, by our own feeder.
-            self.close("", "the far copy is ahead of this one")
-            self.stop(LinkEvent.LOST, "the far copy is ahead of this one, which has to catch up first")
-            self.session.retry.slow(self.shared.outbox.now)
-            return
-        changed = course is Course.CHANGED
-        self.close("identity-changed" if changed else "diverged", why)
-        self.stop(LinkEvent.IDENTITY if changed else LinkEvent.DIVERGE, why)
-        self.shared.outbox.note("diverged", link=self.spec.name, course=course.value, why=why)
-        if self.record.unmet:
-            return  # a plan has left behind what the peer has beyond us when it made this copy the primary
-        if course is Course.NEWER or (course is Course.CONFLICT and self.shared.opening()):
-            self.shared.fence(why, course is Course.NEWER)
-
-    def part(self, why: str) -> None:
-        """Somebody else is the primary (rule D6): nothing more is sent before a plan says so."""
-        if self.state not in (LinkState.DIVERGED, LinkState.FAILED):
-            self.close("", why)
-            self.stop(LinkEvent.DIVERGE, why)
-
-    def resume(self) -> None:
-        """The peer lacks nothing: ordered frames follow from here."""
-        position = self.shared.position()
-        self.wanted = None
-        self.start_stream(position)
-        self.gate.close()
-        self.session.prepare(m.Resume(self.session.nonce, self.shared.history(), position))
-
     def start_stream(self, position: Position) -> None:
         """Frames follow from `position`."""
         sequence = position.sequence
@@ -305,67 +274,6 @@ class Feeder:
             self.remember(ever_replicated=True, epoch=epoch, unmet=False)
         self.disk.begin()
         self.gate.close(replicating=True)
-        self.shared.progressed()
-
-    # -- messages ---------------------------------------------------------------------------
-
-    def received(self, message: m.Message) -> None:
-        """One message of the peer. Anything of another session is ignored (rule B7)."""
-        match message:  # the first case is by far the most frequent one
-            case m.Ack(session=session) if session == self.session.nonce:
-                self._acknowledged(message)
-            case m.Heartbeat():
-                outbox = self.shared.outbox
-                echo = self.session.liveness.take(message, outbox.now, outbox.wall)
-                if echo is not None:
-                    self.send(replace(echo, age=fed_until.age(self)))
-            case m.Welcome():
-                self.session.welcome(message)
-            case m.ReadReply():
-                self.shared.read_elsewhere(self.id, message)
-            case m.Refusal(code=code, text=text):
-                refusals.take(self, code, text)
-            case m.Ready(session=session, undo=undo) if session == self.session.nonce:
-                head = self.session.peer_head
-                self.undo_at = head.sequence if undo and head is not None else None
-                self.session.ready()
-            case m.DigestReply(session=session, ordinal=ordinal, differing=differing) if (
-                session == self.session.nonce
-            ):
-                if ordinal >= ORDINALS:
-                    self.verify.compared(ordinal, differing)
-                elif self.filling is not None:
-                    self.filling.compared(ordinal, differing)
-            case m.ResyncDone(session=session, resync=resync) if (
-                session == self.session.nonce and self.filling is not None
-            ):
-                self.filling.done(resync)
-
-    def _acknowledged(self, ack: m.Ack) -> None:
-        acked = self.acked
-        if max(ack.received, ack.applied, ack.durable) > self.shared.path.sequence:
-            self.protocol_error("the peer acknowledges what was never sent")
-            return
-        acked.received = max(acked.received, ack.received)
-        acked.applied = max(acked.applied, ack.applied)
-        acked.durable = max(acked.durable, ack.durable)
-        if self.gate.closed:
-            self.gate.follow(acked, self.spec.options.ack)
-        if self.board.queued:
-            self.board.acknowledge_queued(acked.durable)
-        if self.board.spooled:
-            self.board.spooled.acknowledge(acked.durable)
-        if self.gate.settled(acked.durable) and self.replicating:
-            self.gate.alone = False
-            self.remember(alone_since=None)
-        if self.filling is not None:
-            self.filling.acknowledged(ack.fills_durable)
-        if self.disk.live or self.disk.sealed:
-            self.disk.acknowledged(acked.durable)
-        if self.pause is not None:
-            self.pause.advance()
-        if self.verify.cursor is not None:
-            self.verify.pump()
         self.shared.progressed()
 
     def dirty_extents(self, volume: int, offset: int, length: int) -> Iterator[tuple[int, bool]]:
@@ -447,44 +355,12 @@ class Feeder:
             sequence=self.shared.path.sequence,
         )
 
-    def disconnected(self, why: str, next_step: str = "") -> None:
-        """The channel is gone. What the operator can do about it changes nothing else: nobody has
-        proved it."""
-        if self.session.phase is Phase.IDLE:
-            return
-        if self.pause is not None:
-            self.pause.advance(ended=True)
-        else:
-            news = bool(next_step) and why != self.why
-            self.stop(LinkEvent.LOST, why)
-            self.next_step = next_step
-            if news:
-                self.shared.outbox.note("link-refused", link=self.spec.name, why=why, next=next_step)
-
     # -- operator ---------------------------------------------------------------------------
 
     def peer_back(self) -> None:
         """The peer, or the host's network, says that the line is back: try at once."""
         self.session.retry.at_once()
         self.session.connect()
-
-    def retire(self) -> None:
-        """The link was removed: nothing of it goes on."""
-        self.close("", "the link was removed")
-        if self.filling is not None:
-            self.filling.abandon()
-        self.filling, self.pause, self.streaming = None, None, False
-        self.verify.retire()
-        self.disk.retire()
-        self.session.ended()
-        self.retired = True
-
-    def fail(self, why: str, event: LinkEvent = LinkEvent.FAULT) -> None:
-        """A local disk failed: stop at the present sequence (rule C3)."""
-        if self.state not in (LinkState.DIVERGED, LinkState.FAILED):
-            self.close("", why)
-            self.stop(event, why)
-            self.session.retry.slow(self.shared.outbox.now)
 
     # -- time -------------------------------------------------------------------------------
 
@@ -510,7 +386,7 @@ class Feeder:
         silence = self.session.tick()
         if silence:
             self.close("", "silent")
-            self.disconnected(silence)
+            hearing.disconnected(self, silence)
             return
         if self.pause is not None:
             self.pause.advance()

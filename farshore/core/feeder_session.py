@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from farshore.core import completing
+from farshore.core import completing, endings
 from farshore.core.actions import Close, Connect
 from farshore.core.handshake import Course, Terms, decide, kind_for
 from farshore.core.history import fork
@@ -152,7 +152,7 @@ class FeederSession:
             # Rule B8: another feeder had it meanwhile, and what that one wrote there is in no map of ours.
             feeder.board.require(ResyncKind.DIGEST)
         if course in (Course.NEWER, Course.CONFLICT, Course.CHANGED):
-            feeder.diverge(course, decision.why)
+            endings.diverge(feeder, course, decision.why)
             return
         if feeder.record.paused:
             feeder.close("", "the link is paused")  # it was only asked what it holds (rule D5)
@@ -165,12 +165,20 @@ class FeederSession:
         if head is not None and feeder.disk.draining.possible(course, peer):
             feeder.disk.draining.begin(head)
         elif course is Course.RESUME and feeder.wanted in (None, ResyncKind.UPDATE) and not feeder.once:
-            feeder.resume()
+            self._resume()
         elif known and feeder.wanted is None and not feeder.spec.options.autosync:
             feeder.close("", "autosync is off")
             feeder.stop(LinkEvent.STOP, "autosync is off")
         else:
             completing.begin(feeder, course)
+
+    def _resume(self) -> None:
+        """The peer lacks nothing: ordered frames follow from here."""
+        feeder, position = self._feeder, self._feeder.shared.position()
+        feeder.wanted = None
+        feeder.start_stream(position)
+        feeder.gate.close()
+        self.prepare(m.Resume(self.nonce, feeder.shared.history(), position))
 
     def _look_at(self, peer: m.Welcome, course: Course, mine: History) -> None:
         """What is remembered of a peer that was met."""

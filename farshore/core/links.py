@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from farshore.core import findings, orders, pausing
+from farshore.core import endings, findings, hearing, orders, pausing
 from farshore.core.actions import Action
 from farshore.core.board_keeper import BoardKeeper
 from farshore.core.feeder import Feeder
@@ -129,11 +129,11 @@ class Links:
 
     def received(self, link: bytes, message: Message) -> list[Action]:
         """A message of the peer."""
-        return self._of(link, lambda feeder: feeder.received(message))
+        return self._of(link, lambda feeder: hearing.take(feeder, message))
 
     def disconnected(self, link: bytes, why: str, next_step: str = "") -> list[Action]:
         """The channel ended, or could not be opened; `next_step` where waiting would not help."""
-        return self._of(link, lambda feeder: feeder.disconnected(why, next_step))
+        return self._of(link, lambda feeder: hearing.disconnected(feeder, why, next_step))
 
     def backlog(self, link: bytes, size: int) -> list[Action]:
         """Bytes that wait on the channel at the end of a turn."""
@@ -236,7 +236,7 @@ class Links:
 
     def remove_link(self, link: bytes) -> list[Action]:
         """Forget a link; its scoreboard file is the shell's to delete."""
-        self.chosen(link)[0].retire()
+        endings.retire(self.chosen(link)[0])
         del self.feeders[link]
         self.path.gates.pop(link, None)
         header = self.keeper.header

@@ -11,7 +11,7 @@ import errno as errnos
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from farshore.core import cutting
+from farshore.core import cutting, endings
 from farshore.core.actions import Action
 from farshore.core.activity import ActivityLog
 from farshore.core.fault_texts import fault_id
@@ -395,4 +395,4 @@ class Primary(Links):
         if for_good:
             self.keeper.put(replace(self.keeper.header, fenced=self.keeper.header.fenced or why))
             for feeder in self.feeders.values():
-                feeder.part(why)
+                endings.part(feeder, why)

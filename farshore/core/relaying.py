@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from farshore.core import endings
 from farshore.core.actions import Action, QueueRead, Relayable, SendFrames, TrimJournal
 from farshore.core.feeder import Feeder
 from farshore.core.journal_queue import JournalQueue
@@ -347,7 +348,7 @@ class Relay(Links):
     def fail(self, why: str) -> None:
         """A disk of this copy failed (rule C3)."""
         for feeder in self.feeders.values():
-            feeder.fail(why)
+            endings.fail(feeder, why)
 
     def close(self) -> None:
         """A stop begins: the hops end here."""
