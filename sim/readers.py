@@ -40,7 +40,8 @@ class Reader:
         moment, head = site.preserve.moments.get(shown), core.keeper.header.history.head
         if moment is None or head is None:
             raise BrokenRule("E1", f"readers of {site.name} are shown a state that nobody has kept")
-        if shown not in self._known:
+        # Of a frame that a killed process has left in part, that part is shown.
+        if shown not in self._known and core.keeper.header.loose_until <= head.sequence:
             self._compare(site, head, {volume: bytearray(image) for volume, image in moment.items()})
             self._known.add(shown)
         self._looks += 1
