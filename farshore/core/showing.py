@@ -3,8 +3,9 @@
 While the copy is whole that is the volumes themselves, which then hold one state that the primary had, and
 go on to the next ones as frames are applied. While a resync overwrites them out of order it is the state
 before, as the undo keeps it: it stands still until the resync has ended. Where neither exists nothing is
-shown. Whoever reads asks before and after: the answer changes before the first write that it excludes. Without a journal, what a process
-that was killed has written of one more frame is there too, as on any disk whose writer died.
+shown. Whoever reads asks before and after: the answer changes before the first write that it excludes.
+Without a journal, what a process that was killed has written of one more frame is there too, as on any disk
+whose writer died.
 """
 
 from __future__ import annotations
