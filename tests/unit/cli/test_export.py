@@ -38,12 +38,13 @@ def test_exports_are_listed_and_taken_back(api: Replay, farshore: Run) -> None:
 
 
 def test_a_snapshot_is_named_behind_an_at_sign(api: Replay, farshore: Run) -> None:
-    export = {"group": "g", "volume": "v", "uri": "nbd+unix:///v?socket=/s", "read_only": True}
+    uri = "nbd+unix:///v?socket=/s"
+    export = {"group": "g", "volume": "v", "uri": uri, "read_only": True}
     export |= {"role": "secondary", "snapshot": "monday"}
     api.on("POST", "/v1/exports", {"schema": 1, "exports": [export]})
     api.on("GET", "/v1/exports", {"schema": 1, "exports": [export, {**export, "snapshot": None}]})
     api.on("DELETE", "/v1/exports", {})
-    assert farshore("export", "g/v@monday", "--copy", "b").out == export["uri"] + "\n"
+    assert farshore("export", "g/v@monday", "--copy", "b").out == uri + "\n"
     asked = {"group": "g", "volume": "v", "tcp": None, "read_only": False}
     assert api.asked[0].body == {**asked, "snapshot": "monday", "copy_name": "b"}
     shown = farshore("export", "list").out
