@@ -7,6 +7,8 @@ itself.
 
 from __future__ import annotations
 
+import contextlib
+
 from farshore.core import showing
 from farshore.model.positions import Position
 from sim.prefix import Prefix
@@ -46,7 +48,8 @@ class Reader:
             self._known.add(shown)
         self._looks += 1
         if self._looks % _EVERY == 0:
-            site.preserve.check()
+            with contextlib.suppress(OSError):  # of a disk: a reader hears of it, and is shown nothing
+                site.preserve.check()
 
     def _compare(self, site: SecondarySite, position: Position, images: dict[int, bytearray]) -> None:
         try:
