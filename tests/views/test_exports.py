@@ -92,6 +92,7 @@ def test_what_is_not_there_is_said_to_be_missing(views: Views) -> None:
     made = views()
     b, group = made.b, made.group
     for words, code in (
+        ((f"{group}@monday",), 3),
         ((f"{group}/other", "--read-only"), 3),
         ((group, "--read-only", "--copy", "nobody"), 3),
         ((f"{group}@",), 2),
