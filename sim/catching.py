@@ -113,6 +113,7 @@ SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
     "an undo goes before the cut is durable": storm(f"{DEATHS} cut"),
     "a full store lets everything through": directed(scenes.a_store_is_full_in_a_resync),
     "a roll-back leaves the proof of its resync": directed(scenes.a_roll_back_is_cut_off),
+    "readers are shown what a resync overwrites": storm("cut kill"),
     "a cut counts during a resync": storm("cut resync kill", cuts=True),
     "messages of other sessions count": storm("replay cut resync hold"),
 }

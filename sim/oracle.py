@@ -21,6 +21,7 @@ from sim.app import Request
 from sim.chain import Chain
 from sim.prefix import Prefix
 from sim.primary_site import PrimarySite, Witness
+from sim.readers import Reader
 from sim.relay_site import RelaySite, RelayWitness
 from sim.secondary_site import SecondarySite
 from sim.site import Site
@@ -37,6 +38,7 @@ class Follower:
         self.site = site
         self.upkeep = Upkeep(queue)
         self.prefix = Prefix(truth)
+        self.reader = Reader(truth)
         self.highest = 0
         """The last sequence of any frame that it began to apply."""
         self.power_lost = False
@@ -311,6 +313,7 @@ class Oracle(Witness, RelayWitness):
         if site.running and not site.replaying and not follower.tampered and not site.core.fault:
             doubtful = not site.core.consistent or not follower.demands_doubt
             follower.prefix.check(site.images(), doubtful=doubtful)
+            follower.reader.look(site, follower.prefix.position is not None)
 
     # -- at any moment ----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from farshore.core import undoing
+from farshore.core import showing, undoing
 from farshore.core.preserve import Preserving
 from farshore.core.secondary import Secondary
 from farshore.core.stream import Stream
@@ -49,6 +49,14 @@ def _a_roll_back_leaves_the_proof_of_its_resync(roll_back: Any) -> Any:
     return with_the_old_id
 
 
+def _readers_are_shown_a_resync(shown: Any) -> Any:
+    def whatever(copy: Secondary) -> bytes | None:
+        found: bytes | None = shown(copy)
+        return found if found is None else showing.LIVE
+
+    return whatever
+
+
 VARIANTS: Final[dict[str, Variant]] = {
     "a region is overwritten before it is saved": Variant(
         "E1", Preserving, "spare", _a_region_is_overwritten_before_it_is_saved
@@ -58,6 +66,9 @@ VARIANTS: Final[dict[str, Variant]] = {
     ),
     "a full store lets everything through": Variant(
         "E2", Preserving, "_make_room", _a_full_store_lets_everything_through
+    ),
+    "readers are shown what a resync overwrites": Variant(
+        "E1", showing, "shown", _readers_are_shown_a_resync
     ),
     "a roll-back leaves the proof of its resync": Variant(
         "E3", undoing, "roll_back", _a_roll_back_leaves_the_proof_of_its_resync

@@ -93,6 +93,20 @@ class Export(Body):
     tls: bool = False
     names: list[str] = Field(default_factory=list, max_length=100)
     """Under TLS: further names and addresses by which clients reach this host."""
+    snapshot: str | None = None
+    """The name of the snapshot or rescue to be shown."""
+    copy_name: str | None = None
+    """Of which copy, where the node holds several."""
+
+
+class ExportChoice(Body):
+    """Which exports are meant, in a query."""
+
+    group: str
+    volume: str | None = None
+    tcp: str | None = None
+    snapshot: str | None = None
+    copy_name: str | None = None
 
 
 class ExportClient(Body):

@@ -13,8 +13,12 @@ from click.shell_completion import CompletionItem
 
 from farshore.cli import export_client, export_text, fstab, output
 from farshore.cli.options import connect, json_option, target_options
+from farshore.client.answers import Export
 from farshore.errors import FarshoreError
 
+_copy_option = click.option(
+    "--copy", "copy_name", metavar="COPY", help="Which copy, where this node holds several."
+)
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
 
@@ -35,18 +39,19 @@ class _ExportGroup(click.Group):
 
 @click.group(
     cls=_ExportGroup,
-    subcommand_metavar="GROUP[/VOLUME] | create | list | delete | allow | disallow | clients",
+    subcommand_metavar="GROUP[/VOLUME][@SNAPSHOT] | create | list | delete | allow | disallow | clients",
 )
 @target_options
 def export() -> None:
     """Make volumes available to NBD clients.
 
-    `farshore export GROUP[/VOLUME]` prints one address per volume; see `farshore export create --help`.
+    `farshore export GROUP[/VOLUME][@SNAPSHOT]` prints one address per volume; see `farshore export create
+    --help`.
     """
 
 
 @export.command()
-@click.argument("what", metavar="GROUP[/VOLUME]")
+@click.argument("what", metavar="GROUP[/VOLUME][@SNAPSHOT]")
 @click.option(
     "--format",
     "kind",
@@ -72,14 +77,19 @@ def export() -> None:
 @click.option(
     "--mount", metavar="DIR", help="With --format fstab: where to mount; default /srv/GROUP-VOLUME."
 )
-@click.option("--read-only", is_flag=True, help="Refuse writes.")
+@click.option("--read-only", is_flag=True, help="Refuse writes. At a secondary: what it has applied so far.")
+@_copy_option
 @json_option
 @target_options
 def create(what: str, kind: str, as_json: bool, certificates: str | None, **how: Any) -> None:
     """Make a volume, or all of a group, available and print how it is opened.
 
+    A secondary's volumes can only be read (--read-only), and so can a snapshot or a rescue, named behind an
+    @.
+
     --format fstab is for volumes that are attached (`farshore device attach`) and makes no other export.
     """
+    what, which = state_of(what, how.pop("copy_name"))
     group, volume = split(what)
     mount = how.pop("mount")
     if kind == "fstab":
@@ -90,7 +100,7 @@ def create(what: str, kind: str, as_json: bool, certificates: str | None, **how:
     names, tls = list(how.pop("names")), how.pop("tls")
     if tls or names:  # words that a node from before TLS does not know
         how |= {"tls": tls, "names": names}
-    made = connect().create_export(group, volume, **how)
+    made = connect().create_export(group, volume, **how, **which)
     readers = [export_text.Reader(certificates, disks) for disks in range(1, len(made.exports) + 1)]
     texts = [export_text.text(kind, each, reader) for each, reader in zip(made.exports, readers, strict=True)]
     if as_json:
@@ -145,24 +155,42 @@ def list_exports(as_json: bool) -> None:
         output.emit(exports.document)
         return
     rows = [
-        (e.group, e.volume, "read only" if e.read_only else "read, write", e.uri) for e in exports.exports
+        (e.group, e.volume + (f"@{e.snapshot}" if e.snapshot else ""), _access(e), e.uri)
+        for e in exports.exports
     ]
     output.table(("GROUP", "VOLUME", "ACCESS", "OPENED AS"), rows, empty="no exports")
 
 
 @export.command()
-@click.argument("what", metavar="GROUP[/VOLUME]")
+@click.argument("what", metavar="GROUP[/VOLUME][@SNAPSHOT]")
 @click.option("--tcp", metavar="HOST:PORT", help="Only the export that listens there.")
+@_copy_option
 @target_options
-def delete(what: str, tcp: str | None) -> None:
+def delete(what: str, tcp: str | None, copy_name: str | None) -> None:
     """Take an export back. Clients that have it open are disconnected."""
-    group, volume = split(what)
-    connect().delete_export(group, volume, tcp=tcp)
+    named, which = state_of(what, copy_name)
+    group, volume = split(named)
+    connect().delete_export(group, volume, tcp=tcp, **which)
     output.note(f"{what} is exported no more")
 
 
 for each in (export_client.allow, export_client.disallow, export_client.clients):
     export.add_command(each)
+
+
+def _access(export: Export) -> str:
+    if not export.read_only:
+        return "read, write"
+    return "read only" if export.role == "primary" or export.snapshot else "read only, secondary"
+
+
+def state_of(what: str, copy_name: str | None) -> tuple[str, dict[str, str]]:
+    """`GROUP[/VOLUME]` of what is named, and what of it is meant, in words of the API."""
+    named, at, snapshot = what.partition("@")
+    if at and not snapshot:
+        raise click.BadParameter(f"{what!r} names no snapshot behind its @")
+    which = {"snapshot": snapshot} if at else {}
+    return named, which | ({"copy_name": copy_name} if copy_name is not None else {})
 
 
 def split(what: str) -> tuple[str, str | None]:

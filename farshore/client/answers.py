@@ -226,6 +226,10 @@ class Export:
     tcp: str | None = None
     """HOST:PORT that it listens on."""
     tls: bool = False
+    role: str = "primary"
+    """Of the copy that is shown."""
+    snapshot: str | None = None
+    """The snapshot or rescue of it that is shown; None for the copy as it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 from farshore import config
 from farshore.client import answers, transport
 from farshore.client.documents import read
+from farshore.client.exports import NodeExports
 from farshore.client.role_moves import RoleMove, RoleMoves
 from farshore.errors import CODES, FarshoreError
 
@@ -26,7 +27,7 @@ _REPAIR_SECONDS = 600.0  # seconds that a disk and a peer may take for what coul
 _RESHAPING = 120.0  # seconds that engines here and at the peers may take to end and to start
 
 
-class Node(RoleMoves):
+class Node(RoleMoves, NodeExports):
     """The node that `state`, `api` or the environment mean. `timeout`: seconds for each request."""
 
     def __init__(self, state: str | None = None, api: str | None = None, *, timeout: float = 60.0) -> None:
@@ -113,7 +114,7 @@ class Node(RoleMoves):
         """What the node finds about itself."""
         return read(answers.Checks, self.call("GET", "/v1/doctor"))
 
-    # -- groups, links, exports
+    # -- groups, links
 
     def groups(self) -> Mapping[str, Any]:
         """All groups of this node, as intent."""
@@ -196,35 +197,6 @@ class Node(RoleMoves):
         """
         path = _path("groups", group, "links", name)
         return bool(self.call("DELETE", path, extra=_LONGEST_ASKING * 4).get("peer_told", True))
-
-    def exports(self) -> answers.Exports:
-        """Every volume that NBD clients can open here."""
-        return read(answers.Exports, self.call("GET", "/v1/exports"))
-
-    def create_export(
-        self, group: str, volume: str | None = None, *, tcp: str | None = None, **how: Any
-    ) -> answers.Exports:
-        """Makes a volume, or all of a group, available to NBD clients. `how`: `read_only`; on `tcp` also
-        `tls`, and `names`, further names by which clients reach this host."""
-        body = {"group": group, "volume": volume, "tcp": tcp, **how}
-        return read(answers.Exports, self.call("POST", "/v1/exports", body))
-
-    def delete_export(self, group: str, volume: str | None = None, *, tcp: str | None = None) -> None:
-        """Takes exports back."""
-        self.call("DELETE", "/v1/exports", query={"group": group, "volume": volume, "tcp": tcp})
-
-    def export_clients(self, group: str) -> answers.ExportClients:
-        """Who may open the group's exports over TLS."""
-        return read(answers.ExportClients, self.call("GET", "/v1/exports/clients", query={"group": group}))
-
-    def allow_export_client(self, group: str, client: str) -> answers.ClientCertificate:
-        """Lets a client in; its key exists in the answer alone."""
-        body = {"group": group, "client": client}
-        return read(answers.ClientCertificate, self.call("POST", "/v1/exports/clients", body))
-
-    def disallow_export_client(self, group: str, client: str) -> None:
-        """Takes that back, and ends the client's connections."""
-        self.call("DELETE", "/v1/exports/clients", query={"group": group, "client": client})
 
     # -- devices
 

@@ -11,8 +11,10 @@ import gc
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from farshore.core import showing
 from farshore.core.journaled import JournalImage
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.scoreboard import BoardImage
@@ -38,6 +40,7 @@ from farshore.engine.primary_copy import PrimaryCopy
 from farshore.engine.reactor import Reactor
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.engine.stored_copy import StoredCopy, reads_as_blank
+from farshore.engine.views import Shown, Views
 from farshore.engine.workshop import Workshop
 from farshore.model.copy_config import CopyConfig, LinkIntent, from_json
 from farshore.model.header import Upstream
@@ -79,6 +82,9 @@ class RunningCopy:
             self.role = self._primary(shop)
         else:
             self.role = self._secondary(shop)
+        self.views = Views(shop, self._shown())
+        if not turning:
+            self.views.begin(config)
         self._clock = self.role.core.clock
         self._tidying = False
         self._stopping = False
@@ -86,6 +92,7 @@ class RunningCopy:
         """Called once, when a clean stop begins."""
         reactor.at_turn_start(self._begin_turn)
         reactor.at_turn_end(self.role.end_turn)
+        reactor.at_turn_end(self.views.end_turn)
 
     # -- composition ------------------------------------------------------------------------
 
@@ -146,6 +153,12 @@ class RunningCopy:
         self._known_links(copy.links)
         return copy
 
+    def _shown(self) -> Shown | None:
+        core = self.role.core
+        if isinstance(core, Primary):
+            return None
+        return Shown(partial(showing.shown, core), partial(showing.why_not, core))
+
     def _specs(self) -> tuple[LinkSpec, ...]:
         return tuple(spec_of(intent) for intent in self.config.links)
 
@@ -192,6 +205,7 @@ class RunningCopy:
 
     def close(self) -> None:
         """Gives everything back."""
+        self.views.close()
         self.role.close()
         self._durable_pool.close()
         self._read_pool.close()
@@ -213,6 +227,7 @@ class RunningCopy:
     def _tick(self) -> None:
         self.reactor.after(TICK, self._tick)
         self.role.tick()
+        self.views.tick()
         if self._stopping and self.role.stopped:
             self.reactor.stop()
 
@@ -227,15 +242,12 @@ class RunningCopy:
         old, new = self.config, read_config(self._stored.directory)
         check_unchangeable(old, new)
         changed = self._reload_links(self.role.links, old, new)
+        same = (old.exports, old.export_clients) == (new.exports, new.export_clients)
+        if not same or any(each.tls for each in new.exports):  # whose certificate may be a new one
+            asked_for = needs_tls or any(each.tls for each in new.exports if each not in old.exports)
+            self._reload_exports(new, asked_for)
+            changed.append("exports")
         if isinstance(self.role, PrimaryCopy):
-            same = (old.exports, old.export_clients) == (new.exports, new.export_clients)
-            if not same or any(each.tls for each in new.exports):  # whose certificate may be a new one
-                certificates = certificates_of(new, self._stored.directory)
-                refused = self.role.nbd.offer(addresses_of(new, self._stored.volumes), certificates)
-                asked_for = needs_tls or any(each.tls for each in new.exports if each not in old.exports)
-                if refused is not None and asked_for:
-                    raise refused  # else nobody who changes something else is kept from it
-                changed.append("exports")
             self.role.former.identity = self._upstream_identity(new)
         elif old.upstream != new.upstream:
             self._reload_upstream(self.role, new)
@@ -245,6 +257,15 @@ class RunningCopy:
             changed.append("log level")
         self.config = new
         return changed
+
+    def _reload_exports(self, new: CopyConfig, asked_for: bool) -> None:
+        refused = None
+        if isinstance(self.role, PrimaryCopy):
+            certificates = certificates_of(new, self._stored.directory)
+            refused = self.role.nbd.offer(addresses_of(new, self._stored.volumes), certificates)
+        refused = self.views.offer(new) or refused
+        if refused is not None and asked_for:
+            raise refused  # else nobody who changes something else is kept from it
 
     def _reload_links(self, links: OutgoingLinks, old: CopyConfig, new: CopyConfig) -> list[str]:
         before = {intent.spec.id: intent for intent in old.links}
@@ -294,8 +315,10 @@ class RunningCopy:
         names = {intent.spec.id.hex(): intent.peer_name for intent in config.links}
         for link in document["links"]:
             link["peer"] = names.get(link["id"], "")
+        document["views"] = self.views.report()
         document["engine"] = {
             **self.role.buffers(),
+            **self.views.buffers(),
             "jobs": self._durable_pool.unfinished + self._read_pool.unfinished,
             "stalled_seconds": round(self.reactor.stalled, 3),
             "longest_stall_seconds": round(self.reactor.longest_stall, 3),

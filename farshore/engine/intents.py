@@ -9,10 +9,10 @@ from farshore.engine.nbd_exports import Exported
 from farshore.engine.nbd_server import Address
 from farshore.engine.nbd_tls import Certificates
 from farshore.errors import FarshoreError
-from farshore.model.copy_config import TLS_FILES, CopyConfig, LinkIntent
+from farshore.model.copy_config import TLS_FILES, CopyConfig, ExportIntent, LinkIntent
 from farshore.model.device_config import identity_of
 from farshore.model.export_address import uri_of
-from farshore.model.options import LinkSpec
+from farshore.model.options import LinkSpec, Role
 from farshore.model.volumes import VolumeSpec
 from farshore.store.volume import Volume
 
@@ -23,6 +23,8 @@ def addresses_of(config: CopyConfig, volumes: Mapping[int, Volume]) -> dict[Addr
     offered: dict[Address, list[Exported]] = {}
     turn = config.turn.id if config.turn is not None else b""
     for intent in config.exports:
+        if intent.layer:
+            continue  # `views` serves it
         if intent.volume not in names:
             raise FarshoreError("usage", f"an export names volume {intent.volume}, which the copy lacks")
         export = Exported(
@@ -32,11 +34,15 @@ def addresses_of(config: CopyConfig, volumes: Mapping[int, Volume]) -> dict[Addr
             intent.read_only,
             identity_of(config.group, intent.volume, turn),
         )
-        if intent.unix is not None:
-            offered.setdefault(("unix", intent.unix), []).append(export)
-        if intent.tcp is not None:
-            offered.setdefault(("tls" if intent.tls else "tcp", intent.tcp), []).append(export)
+        offered.setdefault(address_of(intent), []).append(export)
     return offered
+
+
+def address_of(intent: ExportIntent) -> Address:
+    """Where an export listens."""
+    if intent.tcp is not None:
+        return ("tls" if intent.tls else "tcp", intent.tcp)
+    return ("unix", intent.unix or "")
 
 
 def spec_of(intent: LinkIntent) -> LinkSpec:
@@ -55,6 +61,8 @@ def certificates_of(config: CopyConfig, directory: str) -> Certificates:
 def address_of_volume(config: CopyConfig, volume: VolumeSpec) -> str | None:
     """What a client opens to write to a volume; on a Unix socket if there is one, None if there is no
     writable export of it."""
+    if config.role is not Role.PRIMARY:
+        return None
     writable = [each for each in config.exports if each.volume == volume.id and not each.read_only]
     chosen = next((each for each in writable if each.unix is not None), next(iter(writable), None))
     return None if chosen is None else uri_of(chosen, volume.name)

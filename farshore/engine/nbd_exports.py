@@ -6,10 +6,11 @@ links may come and go; a client that is already connected keeps what it was give
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from farshore.store.volume import Volume
+from farshore.model.messages import Buffer
 from farshore.wire.nbd.constants import (
     BASE_ALLOCATION,
     FARSHORE_NAMESPACE,
@@ -21,16 +22,50 @@ from farshore.wire.nbd.export import ExportInfo
 _DIRTY = FARSHORE_NAMESPACE + "dirty-"
 
 
+def _always() -> bool:
+    return True
+
+
+class Source(Protocol):
+    """What is read through an export: a volume, or what stands for one. Bytes within `size`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def fast_zero(self) -> bool:
+        """Whether zeroing is known to be faster than writing."""
+
+    @property
+    def lane(self) -> Hashable:
+        """The pool's lane of `extents`."""
+
+    def read_nowait(self, offset: int, length: int) -> Buffer | None:
+        """The range if that takes no waiting, else None. Raises OSError."""
+
+    def read(self, offset: int, length: int) -> Buffer:
+        """The range; may block. Raises OSError."""
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """The range will be read soon; may block. Raises OSError."""
+
+    def extents(self, offset: int, length: int) -> Iterator[tuple[int, bool]]:
+        """The range as runs of (length, hole); may block. Raises OSError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Exported:
     """One volume behind an export."""
 
     id: int
     name: str
-    volume: Volume
+    volume: Source
     read_only: bool
     identity: str = ""
     """What clients are told that this is; one that comes back after a restart compares."""
+    shown: Callable[[], bool] = _always
+    """Whether there is anything to open just now."""
 
 
 class Catalogue:
@@ -51,7 +86,7 @@ class Catalogue:
         if not name and len(self._exports) == 1:
             (name,) = self._exports
         export = self._exports.get(name)
-        if export is None:
+        if export is None or not export.shown():
             return None
         flags = transmission_flags(read_only=export.read_only)
         if not export.volume.fast_zero:

@@ -16,12 +16,11 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from farshore.engine.nbd_connection import Connection
-from farshore.engine.nbd_exports import link_of_context
+from farshore.engine.nbd_exports import Source, link_of_context
 from farshore.engine.nbd_tokens import Answers
 from farshore.engine.nbd_wounded import Wounded, examine
 from farshore.engine.pool import Pool
 from farshore.model.messages import Buffer
-from farshore.store.volume import Volume
 from farshore.wire.nbd import constants as nbd
 from farshore.wire.nbd.block_status import descriptors
 from farshore.wire.nbd.errnos import nbd_error
@@ -174,8 +173,7 @@ class Reads:
             connection.send(simple_reply(cookie, error))
             self._answers.touch(connection)
 
-        job = partial(os.posix_fadvise, volume.fd, offset, length, os.POSIX_FADV_WILLNEED)
-        self._pool.submit(object(), job, done)
+        self._pool.submit(object(), partial(volume.prefetch, offset, length), done)
 
     def _block_status(self, connection: Connection, request: Request) -> None:
         assert connection.export is not None
@@ -187,8 +185,8 @@ class Reads:
             self._answer_status(connection, request, result)
             self._answers.touch(connection)
 
-        # The key keeps the volume's file position, which finding holes moves, to one thread.
-        self._pool.submit(("holes", volume.fd), partial(_holes, volume, offset, length, one), done)
+        # Finding holes moves the volume's file position, which therefore belongs to one thread.
+        self._pool.submit(volume.lane, partial(_holes, volume, offset, length, one), done)
 
     def _answer_status(self, connection: Connection, request: Request, allocation: _Runs | OSError) -> None:
         command, flags, cookie, offset, length, _, _ = request
@@ -210,7 +208,7 @@ class Reads:
             connection.send(block_status_chunk(cookie, context, runs, done=number == last))
 
 
-def _holes(volume: Volume, offset: int, length: int, one: bool) -> _Runs:
+def _holes(volume: Source, offset: int, length: int, one: bool) -> _Runs:
     hole = nbd.NBD_STATE_HOLE | nbd.NBD_STATE_ZERO
     runs = ((run, hole if empty else 0) for run, empty in volume.extents(offset, length))
     return descriptors(runs, length, req_one=one)

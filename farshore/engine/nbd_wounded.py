@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from farshore.engine.nbd_connection import Connection
+from farshore.engine.nbd_exports import Source
 from farshore.model.messages import Buffer
-from farshore.store.volume import Volume
 from farshore.wire.nbd.transmission import Request
 
 
@@ -35,7 +35,7 @@ class Wounded:
 
 
 def examine(
-    volume: Volume, connection: Connection, request: Request, region: int
+    volume: Source, connection: Connection, request: Request, region: int
 ) -> Wounded:  # may block, on a thread
     """Reads a request's range region by region."""
     _, _, _, offset, length, _, _ = request

@@ -126,6 +126,9 @@ class ExportIntent:
     read_only: bool = False
     tls: bool = False
     """On `tcp`, nothing but TLS, and only for the clients of `CopyConfig.export_clients`."""
+    layer: str = ""
+    """Id in hex of the layer of the preserve store that is shown, read-only; empty for what the copy has
+    now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +223,10 @@ def to_json(config: CopyConfig) -> dict[str, Any]:
         # what it would otherwise serve in the clear may make it do so.
         if not export["tls"]:
             del export["tls"]
+        if not export["layer"]:
+            del export[
+                "layer"
+            ]  # likewise: one from before layers could be shown would show what is there now
     for each in (*[link["spec"] for link in document["links"]], *document["hops"], *document["reroutes"]):
         if not each["options"]["verify_every"]:
             del each["options"]["verify_every"]  # likewise, from before there was a verify

@@ -21,7 +21,7 @@ async def allow(node: Node, group: str, client: str) -> dict[str, Any]:
     """Lets a client in; the document holds its key, which is kept nowhere. Raises FarshoreError."""
     names.check("client", client)
     async with node.changing(group):
-        stored = groups.primary(node, group)
+        stored = groups.held(node, group)
         if any(each.name == client for each in stored.config.export_clients):
             raise FarshoreError(
                 "exists",
@@ -47,7 +47,7 @@ async def disallow(node: Node, group: str, client: str) -> None:
     """Ends what a client may do, and its connections. Raises FarshoreError; where an engine did not follow,
     the client is taken back all the same from its next start on."""
     async with node.changing(group):
-        stored = groups.primary(node, group)
+        stored = groups.held(node, group)
         left = tuple(each for each in stored.config.export_clients if each.name != client)
         if len(left) == len(stored.config.export_clients):
             raise FarshoreError(

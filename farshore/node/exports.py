@@ -1,8 +1,10 @@
-"""Which volumes of the primary copies here NBD clients can open, and under which address.
+"""Which volumes of the copies here NBD clients can open, and under which address.
 
-One Unix socket per copy exports its volumes by name; further exports listen on TCP, with or without TLS, or
-are read-only on a socket of their own. Making an export that exists gives its address again. The engine
-carries it out.
+One Unix socket per primary copy exports its volumes by name; further exports listen on TCP, with or without
+TLS, or are read-only on a socket of their own. A secondary's volumes, and layers of a copy's preserve store,
+can be exported read-only; an address shows one of them. Making an export that exists gives its address
+again. The engine carries it out; what it shows of a layer that is gone is nothing, and such an intent is
+forgotten.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, ExportIntent
 from farshore.model.export_address import uri_of
 from farshore.model.options import Role
-from farshore.node import addresses, engine_process, export_certificates, groups
+from farshore.node import addresses, copy_layers, engine_process, export_certificates, groups
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 
@@ -40,6 +42,10 @@ class Wish:
     tls: bool = False
     names: tuple[str, ...] = ()
     """Under TLS, further names and addresses by which clients reach this host."""
+    snapshot: str | None = None
+    """The name of the snapshot, or the rescue, to be shown; read-only by nature."""
+    copy: str | None = None
+    """Of which of this node's copies, where it holds several and none is the primary."""
 
 
 _WRITABLE = Wish()
@@ -48,8 +54,8 @@ _WRITABLE = Wish()
 async def create(node: Node, group: str, volume: str | None, wish: Wish = _WRITABLE) -> list[dict[str, Any]]:
     """Exports one volume or all of a group. Raises FarshoreError; nothing was changed then."""
     async with node.changing(group):
-        stored = groups.primary(node, group)
-        place = _place(node, stored, wish)
+        stored, layer = await _shown(node, group, wish)
+        place = _place(node, stored, wish, layer)
         wanted = [replace(place, volume=each) for each in _volumes(stored.config, volume)]
         missing = [each for each in wanted if each not in stored.config.exports]
         for each in missing:
@@ -59,7 +65,23 @@ async def create(node: Node, group: str, volume: str | None, wish: Wish = _WRITA
         await ensure(node, stored, wanted)
         if wish.tls and not missing:  # the engine shows a new certificate from its next look on
             await stored.engine.ask("reload", {"needs_tls": True}, seconds=_RELOAD_S)
-    return [_document(stored.config, each) for each in wanted]
+    return [_document(stored.config, each, wish.snapshot) for each in wanted]
+
+
+async def _shown(node: Node, group: str, wish: Wish) -> tuple[StoredCopy, str]:
+    """The copy that is to be exported, and the id of its layer where one was named."""
+    if wish.snapshot is None and not wish.read_only:
+        try:
+            return groups.primary(node, group), ""
+        except FarshoreError as error:
+            if error.code.name != "wrong-role":
+                raise
+            error.next_step += f"; to read what is here: farshore export {group} --read-only"
+            raise
+    stored = groups.held(node, group, wish.copy)
+    if wish.snapshot is None:
+        return stored, ""
+    return stored, (await copy_layers.named(stored, wish.snapshot)).id
 
 
 async def ensure(node: Node, stored: StoredCopy, wanted: Sequence[ExportIntent]) -> StoredCopy:
@@ -92,16 +114,18 @@ def unix_export(node: Node, stored: StoredCopy, volume: int, *, read_only: bool)
     return replace(_place(node, stored, Wish(read_only=read_only)), volume=volume)
 
 
-async def delete(node: Node, group: str, volume: str | None, tcp: str | None) -> list[dict[str, Any]]:
-    """Ends the exports of one volume or all of a group, only those on `tcp` where it is given."""
+async def delete(node: Node, group: str, volume: str | None, wish: Wish = _WRITABLE) -> list[dict[str, Any]]:
+    """Ends the exports of one volume or all of a group, or of a snapshot of it; of `wish` counts what is
+    shown, and `tcp`, where it is given."""
     async with node.changing(group):
-        stored = groups.primary(node, group)
+        stored = groups.held(node, group, wish.copy)
+        layer = (await copy_layers.named(stored, wish.snapshot)).id if wish.snapshot is not None else ""
         chosen = set(_volumes(stored.config, volume))
-        address = str(addresses.parse(tcp)) if tcp is not None else None
+        address = str(addresses.parse(wish.tcp)) if wish.tcp is not None else None
         gone = [
             each
-            for each in stored.config.exports
-            if each.volume in chosen and (address is None or each.tcp == address)
+            for each in _visible(stored.config)
+            if each.volume in chosen and each.layer == layer and (address is None or each.tcp == address)
         ]
         if not gone:
             raise FarshoreError(
@@ -111,24 +135,38 @@ async def delete(node: Node, group: str, volume: str | None, tcp: str | None) ->
                 next_step="farshore export list shows what is exported",
             )
         for each in gone:
-            if each.unix is not None:
+            if each.unix is not None and not each.layer:
                 node.devices.refuse_attached(group, _name(stored.config, each.volume), each.unix)
         await _apply(node, stored, tuple(each for each in stored.config.exports if each not in gone))
     node.journal.add("export-deleted", f"{len(gone)} exports of {group} were ended", group=group)
-    return [_document(stored.config, each) for each in gone]
+    return [_document(stored.config, each, wish.snapshot) for each in gone]
 
 
-def all_exports(node: Node) -> list[dict[str, Any]]:
-    """Of every primary copy on this node."""
-    return [
-        _document(stored.config, each)
-        for stored in node.copies.all()
-        if stored.config.role is Role.PRIMARY
-        for each in stored.config.exports
-    ]
+async def all_exports(node: Node) -> list[dict[str, Any]]:
+    """Of every copy on this node; of its snapshots those that are there."""
+    found: list[dict[str, Any]] = []
+    for stored in node.copies.all():
+        visible = _visible(stored.config)
+        layers = await copy_layers.names(stored) if any(each.layer for each in visible) else {}
+        for each in visible:
+            if not each.layer:
+                found.append(_document(stored.config, each))
+            elif layers is None or each.layer in layers:
+                name = each.layer if layers is None else layers[each.layer]
+                found.append(_document(stored.config, each, name))
+    return found
+
+
+def _visible(config: CopyConfig) -> list[ExportIntent]:
+    """What is served in the copy's present role: a secondary keeps the others for when it is primary
+    again."""
+    return [each for each in config.exports if config.role is Role.PRIMARY or each.read_only]
 
 
 async def _apply(node: Node, stored: StoredCopy, exports: tuple[ExportIntent, ...]) -> StoredCopy:
+    if any(each.layer for each in exports):
+        layers = await copy_layers.names(stored)
+        exports = tuple(each for each in exports if not each.layer or layers is None or each.layer in layers)
     return await carry_out(node, stored, replace(stored.config, exports=exports))
 
 
@@ -177,7 +215,8 @@ def _written_down(stored: StoredCopy, error: FarshoreError) -> FarshoreError:
     )
 
 
-def _place(node: Node, stored: StoredCopy, wish: Wish) -> ExportIntent:
+def _place(node: Node, stored: StoredCopy, wish: Wish, layer: str = "") -> ExportIntent:
+    read_only = wish.read_only or bool(layer)
     if wish.tcp is None:
         if wish.tls or wish.names:
             raise FarshoreError(
@@ -185,24 +224,31 @@ def _place(node: Node, stored: StoredCopy, wish: Wish) -> ExportIntent:
                 "TLS is for exports on TCP",
                 next_step="write --tcp HOST:PORT --tls, or leave it out",
             )
-        unix = node.paths.nbd_socket(stored.config.copy, read_only=wish.read_only)
-        return ExportIntent(-1, unix=str(unix), read_only=wish.read_only)
+        unix = node.paths.nbd_socket(stored.config.copy, read_only=read_only, layer=layer)
+        return ExportIntent(-1, unix=str(unix), read_only=read_only, layer=layer)
     address = addresses.parse(wish.tcp)
     if address.port == 0:
         raise FarshoreError("usage", "an export needs a port", next_step="write --tcp HOST:PORT")
     if wish.names and not wish.tls:
         raise FarshoreError("usage", "names are for exports with TLS", next_step="add --tls")
-    return ExportIntent(-1, tcp=str(address), read_only=wish.read_only, tls=wish.tls)
+    return ExportIntent(-1, tcp=str(address), read_only=read_only, tls=wish.tls, layer=layer)
 
 
 def _refuse_conflicts(config: CopyConfig, wanted: ExportIntent) -> None:
-    """An address speaks TLS or does not, and offers a volume once."""
+    """An address speaks TLS or does not, shows one state, and offers a volume once."""
     here = [each for each in config.exports if wanted.tcp is not None and each.tcp == wanted.tcp]
     if any(each.tls != wanted.tls for each in here):
         raise FarshoreError(
             "exists",
             f"{config.group_name} is exported at {wanted.tcp} {'without' if wanted.tls else 'with'} TLS",
             means="nothing was changed; an address speaks TLS to all of its clients or to none",
+            next_step="choose another port, or farshore export delete first",
+        )
+    if any(each.layer != wanted.layer for each in here):
+        raise FarshoreError(
+            "exists",
+            f"another state of {config.group_name} is exported at {wanted.tcp}",
+            means="nothing was changed; an address shows the copy as it is, or one snapshot of it",
             next_step="choose another port, or farshore export delete first",
         )
     if any(each.volume == wanted.volume for each in here):
@@ -253,7 +299,7 @@ def _volumes(config: CopyConfig, name: str | None) -> list[int]:
     return found
 
 
-def _document(config: CopyConfig, export: ExportIntent) -> dict[str, Any]:
+def _document(config: CopyConfig, export: ExportIntent, snapshot: str | None = None) -> dict[str, Any]:
     name = _name(config, export.volume)
     tcp = None if export.tcp is None else str(addresses.reachable(addresses.parse(export.tcp)))
     return {
@@ -264,6 +310,9 @@ def _document(config: CopyConfig, export: ExportIntent) -> dict[str, Any]:
         "unix": export.unix,
         "tcp": export.tcp,
         "tls": export.tls,
+        "copy": config.copy_name,
+        "role": config.role.value,
+        "snapshot": snapshot,
     }
 
 

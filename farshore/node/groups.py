@@ -87,6 +87,24 @@ def primary(node: Node, name: str) -> StoredCopy:
     return stored
 
 
+def held(node: Node, name: str, copy: str | None = None) -> StoredCopy:
+    """The copy of a group here that is meant, whatever its role: the one of that name, else the primary or
+    the only one.
+
+    Raises FarshoreError `not-found`, or `usage` where it could be several.
+    """
+    found = node.copies.of_group(name)
+    if copy is None and len(found) > 1 and found[0].config.role is not Role.PRIMARY:
+        names = [each.config.copy_name for each in found]
+        raise FarshoreError(
+            "usage",
+            f"{node.name} holds several copies of {name}: " + ", ".join(names),
+            means="nothing was changed",
+            next_step=f"say which: --copy {names[0]}",
+        )
+    return feeder(node, name, copy)
+
+
 def feeder(node: Node, name: str, copy: str | None = None) -> StoredCopy:
     """The copy of a group here that is to feed another: the one of that name, else the primary or the only.
 

@@ -84,9 +84,10 @@ class Paths:
         """Of the engine of one copy."""
         return self.run / f"{copy.hex()[:12]}.ctl"
 
-    def nbd_socket(self, copy: bytes, *, read_only: bool = False) -> Path:
-        """One per copy: it exports all volumes of the copy by name."""
-        return self.run / f"{copy.hex()[:12]}{'-ro' if read_only else ''}.nbd"
+    def nbd_socket(self, copy: bytes, *, read_only: bool = False, layer: str = "") -> Path:
+        """One per copy, and one per layer that is shown: it exports all volumes of the copy by name."""
+        kind = f"-{layer[:12]}" if layer else "-ro" if read_only else ""
+        return self.run / f"{copy.hex()[:12]}{kind}.nbd"
 
     @property
     def mounts(self) -> Path:

@@ -9,6 +9,7 @@ have been durable and cannot be read is damage and is told as such, never guesse
 from __future__ import annotations
 
 import struct
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -55,7 +56,7 @@ def _key(volume: int, region: int) -> int:
 class LayerFile:
     """See the module. One thread saves; any number may read meanwhile."""
 
-    __slots__ = ("_file", "_id", "_path", "_places", "_synced", "end", "room")
+    __slots__ = ("__weakref__", "_file", "_id", "_path", "_places", "_synced", "end", "room")
 
     def __init__(self, file: File, path: str, layer: bytes) -> None:
         """Use `create` or `open`."""
@@ -237,6 +238,10 @@ class LayerFile:
     def close(self) -> None:
         """Ends the use of the file."""
         self._file.close()
+
+    def leave(self) -> None:
+        """The same, once the last thread that reads just now has let go of it."""
+        weakref.finalize(self, self._file.close).atexit = False
 
 
 def _sound(stored: bytes, length: int) -> bool:

@@ -51,6 +51,8 @@ class PreserveStore:
         self.limit = limit
         self._list: LayerList
         self._layers: dict[bytes, LayerFile] = {}
+        self._chain: tuple[tuple[Layer, LayerFile], ...] = ()
+        """What readers go by, oldest first; replaced in one piece, so that they never see half a change."""
 
     @classmethod
     def open(cls, files: FileLayer, path: str, geometry: Geometry, limit: int) -> PreserveStore:
@@ -85,6 +87,10 @@ class PreserveStore:
         for name, layer in wanted.items():
             path = posixpath.join(self._path, name)
             self._layers[layer.id] = LayerFile.open(self._files, path, layer.id)
+        self._rechain()
+
+    def _rechain(self) -> None:
+        self._chain = tuple((each, self._layers[each.id]) for each in self.layers)
 
     def close(self) -> None:
         """Ends the use of all files."""
@@ -98,6 +104,11 @@ class PreserveStore:
     def layers(self) -> tuple[Layer, ...]:
         """Oldest first; the last one collects."""
         return self._list.layers
+
+    @property
+    def region(self) -> int:
+        """Bytes that are kept together."""
+        return self._geometry.region
 
     @property
     def used(self) -> int:
@@ -130,7 +141,10 @@ class PreserveStore:
 
     def _length(self, layer: bytes, volume: int, region: int) -> int:
         """Bytes of a region at the layer's moment; 0 where the volume did not reach so far."""
-        size = dict(next(each for each in self.layers if each.id == layer).sizes).get(volume, 0)
+        return self._length_in(next(each for each in self.layers if each.id == layer), volume, region)
+
+    def _length_in(self, layer: Layer, volume: int, region: int) -> int:
+        size = dict(layer.sizes).get(volume, 0)
         return max(0, min(self._geometry.region, size - region * self._geometry.region))
 
     # -- saving -----------------------------------------------------------------------------
@@ -148,6 +162,7 @@ class PreserveStore:
             made.close()
             raise
         self._layers[layer.id] = made
+        self._rechain()
 
     def _admit(self, more: int) -> None:
         if self.used + more > self.limit:
@@ -197,7 +212,7 @@ class PreserveStore:
 
         Safe beside saves and overwrites: what was not saved when it was read had not been overwritten.
         """
-        length = self._length(layer, volume, region)
+        length = self._length_in(self._read_from(layer)[0][0], volume, region)
         if not length:
             return b""
         found = self._saved_in(layer, volume, region, length)
@@ -207,10 +222,22 @@ class PreserveStore:
         found = self._saved_in(layer, volume, region, length)
         return content if found is None else found
 
+    def keeps(self, layer: bytes, volume: int, region: int) -> bool:
+        """Whether a region of the layer is read from the store, not from the volume; safe as `read`."""
+        return any(file.has(volume, region) for _, file in self._read_from(layer))
+
+    def _read_from(self, layer: bytes) -> tuple[tuple[Layer, LayerFile], ...]:
+        """As `_since`, for readers: files of layers that are dropped meanwhile stay open for them."""
+        chain = self._chain
+        for place, (each, _) in enumerate(chain):
+            if each.id == layer:
+                return chain[place:]
+        raise OSError(errno.ESTALE, "this layer of the preserve store is gone", self._path)
+
     def _saved_in(self, layer: bytes, volume: int, region: int, length: int) -> bytes | None:
-        for each in self._since(layer):
-            if self._layers[each].has(volume, region):
-                stored = self._layers[each].read(volume, region, self._length(each, volume, region))
+        for each, file in self._read_from(layer):
+            if file.has(volume, region):
+                stored = file.read(volume, region, self._length_in(each, volume, region))
                 content = bytes(length) if stored is None else stored[:length]
                 return content.ljust(length, b"\0")
         return None
@@ -268,8 +295,11 @@ class PreserveStore:
     def drop(self, *layers: bytes) -> None:
         """Forgets layers, all at once, of which nothing is left to be handed down."""
         self._list.write(tuple(each for each in self.layers if each.id not in layers))
+        gone = [self._layers.pop(layer) for layer in layers]
+        self._rechain()
+        while gone:
+            gone.pop().leave()
         for layer in layers:
-            self._layers.pop(layer).close()
             self._files.remove(posixpath.join(self._path, _name_of(layer)))
         self._files.fsync_dir(self._path)
 

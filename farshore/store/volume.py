@@ -61,6 +61,15 @@ class Volume:
         """Whether zeroing with `may_unmap` is known to be faster than writing."""
         return self._may_punch
 
+    @property
+    def lane(self) -> tuple[str, int]:
+        """Calls of `extents` share the file's position: one at a time, in the pool's lane of this name."""
+        return ("holes", self.fd)
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """Has the range read ahead."""
+        os.posix_fadvise(self.fd, offset, length, os.POSIX_FADV_WILLNEED)
+
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of a range."""
         data = os.pread(self.fd, length, offset)

@@ -170,9 +170,9 @@ def test_what_cannot_be_attached_leaves_nothing(tmp_path: Path) -> None:
         async with running(tmp_path / "a", "a") as opened:
             node = opened.node
             await make(node, tmp_path, "data", "unfit")
-            exported = exports.all_exports(node)
+            exported = await exports.all_exports(node)
             await refused(devices.attach(node, DeviceWish("orders", read_only=True)), "permission")
-            assert exports.all_exports(node) == exported
+            assert (await exports.all_exports(node)) == exported
             error = await refused(devices.attach(node, DeviceWish("orders")), "permission")
             assert error.next_step == "ls -l /dev/fuse"
             assert node.devices.all() == []
@@ -216,7 +216,7 @@ def test_what_an_attached_volume_stands_on_cannot_be_taken_away(tmp_path: Path) 
             await devices.attach(node, DeviceWish("orders", "data"))
             for doing in (
                 groups.delete(node, "orders"),
-                exports.delete(node, "orders", None, None),
+                exports.delete(node, "orders", None),
                 reshaping.remove(node, "orders", "data"),
             ):
                 error = await refused(doing, "in-use")
@@ -233,9 +233,9 @@ def test_attaching_exports_what_is_not_exported(tmp_path: Path) -> None:
         async with running(tmp_path / "a", "a") as opened:
             node = opened.node
             await make(node, tmp_path, "data")
-            await exports.delete(node, "orders", "data", None)
+            await exports.delete(node, "orders", "data")
             await devices.attach(node, DeviceWish("orders", read_only=True))
-            (shown,) = exports.all_exports(node)
+            (shown,) = await exports.all_exports(node)
             assert shown["read_only"]
             assert device_of(node).config.socket in shown["uri"]
             assert asked(node.copies.of_group("orders")[0], "reload")

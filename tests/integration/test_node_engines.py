@@ -239,13 +239,13 @@ def test_volumes_are_exported_from_the_start_and_exports_can_be_changed(tmp_path
                 node, "orders", "data", exports.Wish("127.0.0.1:10809", read_only=True)
             )
             assert (tcp["uri"], tcp["read_only"]) == ("nbd://127.0.0.1:10809/data", True)
-            assert len(exports.all_exports(node)) == 2
-            await exports.delete(node, "orders", None, "127.0.0.1:10809")
-            await exports.delete(node, "orders", "data", None)
-            assert exports.all_exports(node) == []
+            assert len(await exports.all_exports(node)) == 2
+            await exports.delete(node, "orders", None, exports.Wish("127.0.0.1:10809"))
+            await exports.delete(node, "orders", "data")
+            assert (await exports.all_exports(node)) == []
             assert groups.document(node.copies.of_group("orders")[0])["volumes"][0]["uri"] is None
             with pytest.raises(FarshoreError) as caught:
-                await exports.delete(node, "orders", None, None)
+                await exports.delete(node, "orders", None)
             assert caught.value.code.name == "not-found"
             with pytest.raises(FarshoreError) as caught:
                 await exports.create(node, "orders", "other")
@@ -262,7 +262,7 @@ def test_an_address_speaks_tls_to_all_or_to_none_and_offers_a_volume_once(tmp_pa
             at = "127.0.0.1:10809"
             (made,) = await exports.create(node, "orders", None, exports.Wish(at, tls=True))
             assert (made["uri"], made["tls"]) == (f"nbds://{at}/data", True)
-            assert exports.all_exports(node)[1] == made
+            assert (await exports.all_exports(node))[1] == made
             for wish in (exports.Wish(at), exports.Wish(at, tls=True, read_only=True)):
                 with pytest.raises(FarshoreError) as caught:
                     await exports.create(node, "orders", None, wish)

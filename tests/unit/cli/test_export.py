@@ -37,6 +37,24 @@ def test_exports_are_listed_and_taken_back(api: Replay, farshore: Run) -> None:
     assert api.asked[-1].target == "/v1/exports?group=g&volume=v&tcp=h%3A1"
 
 
+def test_a_snapshot_is_named_behind_an_at_sign(api: Replay, farshore: Run) -> None:
+    uri = "nbd+unix:///v?socket=/s"
+    export = {"group": "g", "volume": "v", "uri": uri, "read_only": True}
+    export |= {"role": "secondary", "snapshot": "monday"}
+    api.on("POST", "/v1/exports", {"schema": 1, "exports": [export]})
+    api.on("GET", "/v1/exports", {"schema": 1, "exports": [export, {**export, "snapshot": None}]})
+    api.on("DELETE", "/v1/exports", {})
+    assert farshore("export", "g/v@monday", "--copy", "b").out == uri + "\n"
+    asked = {"group": "g", "volume": "v", "tcp": None, "read_only": False}
+    assert api.asked[0].body == {**asked, "snapshot": "monday", "copy_name": "b"}
+    shown = farshore("export", "list").out
+    assert "v@monday" in shown
+    assert "read only, secondary" in shown
+    assert farshore("export", "delete", "g@monday").code == 0
+    assert api.asked[-1].target == "/v1/exports?group=g&snapshot=monday"
+    assert farshore("export", "g@").code == 2
+
+
 def test_an_export_is_told_in_the_words_that_were_asked_for(api: Replay, farshore: Run) -> None:
     export = {"group": "g", "volume": "v", "uri": "nbds://h:1/v", "tcp": "h:1", "tls": True, "unix": None}
     api.on("POST", "/v1/exports", {"schema": 1, "exports": [export]})

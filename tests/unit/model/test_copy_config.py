@@ -1,6 +1,7 @@
 """What a node writes down of a copy is read back as it was, also where an older node wrote it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import (
     CopyConfig,
+    ExportIntent,
     HopIntent,
     LinkIntent,
     RerouteIntent,
@@ -71,3 +73,12 @@ def test_a_malformed_hop_is_no_guess() -> None:
     with pytest.raises(FarshoreError) as caught:
         from_json(damaged)
     assert caught.value.code.name == "state-damaged"
+
+
+def test_an_export_of_a_layer_is_read_back_and_others_look_as_they_did_before_there_were_any() -> None:
+    plain = ExportIntent(0, unix="/run/a.nbd", read_only=True)
+    layered = replace(plain, layer="ab" * 16)
+    document = json.loads(json.dumps(to_json(replace(_MIDDLE, exports=(plain, layered)))))
+    assert "layer" not in document["exports"][0]
+    assert document["exports"][1]["layer"] == "ab" * 16
+    assert from_json(document).exports == (plain, layered)
