@@ -14,7 +14,7 @@ from farshore.core.journaling import Journaling
 from farshore.core.link import LinkEvent
 from farshore.core.links import Links
 from farshore.core.pieces import Pieces
-from farshore.core.queueing import LinkQueue, position_of
+from farshore.core.queueing import LinkQueue
 from farshore.core.relaying import Relay
 from farshore.core.secondary import Secondary
 from farshore.model import messages as m
@@ -53,7 +53,7 @@ def _a_stop_leaves_no_record(remember: Any) -> Any:
 
 def _a_stop_is_where_the_peer_was_durable(stop: Any) -> Any:
     def stop_there(self: Feeder, event: LinkEvent, why: str, at: Position | None = None) -> None:
-        stop(self, event, why, at or position_of(self.shared.history(), self.acked.durable))
+        stop(self, event, why, at or self.shared.history().position_of(self.acked.durable))
 
     return stop_there
 

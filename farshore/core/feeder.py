@@ -24,7 +24,7 @@ from farshore.core.handshake import Course
 from farshore.core.journal_queue import JournalQueue
 from farshore.core.link import LinkEvent, Standing, step
 from farshore.core.pausing import Pause
-from farshore.core.queueing import LinkQueue, position_of
+from farshore.core.queueing import LinkQueue
 from farshore.core.scoreboard import Scoreboard
 from farshore.core.shared import Shared
 from farshore.core.unlogged import Unlogged
@@ -286,7 +286,7 @@ class Feeder:
         """Rule A5: the scoreboard is complete from what the peer has durable. Called whenever the base is
         about to count, so that an acknowledgement need not touch it."""
         if self.replicating or self.pause is not None or self.disk.live:
-            self.board.base = position_of(self.shared.history(), self.acked.durable)
+            self.board.base = self.shared.history().position_of(self.acked.durable)
 
     # -- stopping ---------------------------------------------------------------------------
 
@@ -378,7 +378,7 @@ class Feeder:
         elif (
             self.standing.reason is Reason.QUEUE_FULL and self.live and not self.queue and self.session.wanted
         ):
-            self.board.base = position_of(self.shared.history(), self.acked.durable)
+            self.board.base = self.shared.history().position_of(self.acked.durable)
             completing.begin(self, Course.UPDATE)
 
     def tick(self) -> None:

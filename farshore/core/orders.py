@@ -12,7 +12,6 @@ from farshore.core import completing
 from farshore.core.feeder_session import Phase
 from farshore.core.link import LinkEvent
 from farshore.core.outbox import after
-from farshore.core.queueing import position_of
 from farshore.errors import FarshoreError
 from farshore.model.header import VerifyRecord, VerifyState
 from farshore.model.options import LinkSpec, LinkState, Mode, ResyncKind
@@ -88,7 +87,7 @@ def change(feeder: Feeder, spec: LinkSpec) -> None:
     if becomes_sync and feeder.acked.applied < feeder.shared.path.sequence:
         # Rule C4: the application was told of these writes while nobody waited for the peer.
         feeder.gate.alone = True
-        since = feeder.record.alone_since or position_of(feeder.shared.history(), feeder.acked.durable)
+        since = feeder.record.alone_since or feeder.shared.history().position_of(feeder.acked.durable)
         feeder.remember(alone_since=since)
     if feeder.sync and (feeder.replicating or (feeder.filling is not None and feeder.filling.cursor.ending)):
         feeder.gate.close(replicating=True)

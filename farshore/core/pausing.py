@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farshore.core.link import LinkEvent
-from farshore.core.queueing import position_of
 from farshore.model import messages as m
 from farshore.model.options import LinkState
 from farshore.model.positions import Position
@@ -57,7 +56,7 @@ def begin(feeder: Feeder, drain: bool, timeout: float) -> None:
 def _stopped(feeder: Feeder) -> Position | None:
     """Where a link that is not in step stopped, or has come to since with what its queue held."""
     if feeder.state is LinkState.QUEUING and feeder.live:
-        return position_of(feeder.shared.history(), feeder.acked.sent)
+        return feeder.shared.history().position_of(feeder.acked.sent)
     return feeder.record.stopped_at
 
 

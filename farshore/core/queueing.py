@@ -29,7 +29,7 @@ from farshore.core.draining import Draining
 from farshore.core.gate import Acknowledged
 from farshore.core.link import LinkEvent, Standing
 from farshore.model.options import LinkState, OnFull, Reason
-from farshore.model.positions import History, Position
+from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 
 if TYPE_CHECKING:
@@ -203,11 +203,24 @@ class LinkQueue:
         if self.configured:
             if feeder.replicating and feeder.streaming:
                 self.begin()
+            if self.live and feeder.pause is None and self._full(0):
+                self._too_long()
         elif self.live and not self.behind and feeder.pause is None:
             self.drop()  # the ledger has what is under way; older marks fall with their acknowledgement
         elif self.live or self.sealed:
             feeder.close("", "the disk queue was switched off")
             feeder.stop(LinkEvent.LOST, "the disk queue was switched off")
+
+    def _too_long(self) -> None:
+        """The operator made the bound smaller than what is kept: as if the next write had met it."""
+        feeder = self._feeder
+        if not self.behind:
+            self._drop_disk(True)
+            self._rebase(feeder.shared.path.sequence)
+        elif feeder.spec.options.on_full is OnFull.LOG:
+            feeder.stop(LinkEvent.OVERFLOW, "the disk queue is longer than its new limit")
+        else:
+            self.block()
 
     # -- frames -----------------------------------------------------------------------------
 
@@ -361,12 +374,3 @@ class LinkQueue:
         outbox = self._feeder.shared.outbox
         self._unsynced, self._synced_at = False, outbox.now
         outbox.emit(QueueSync(outbox.ticket(then), self._feeder.id))
-
-
-def position_of(history: History, sequence: int) -> Position:
-    """The position of a sequence on a history, in the older generation where two meet."""
-    for stretch in history.stretches:
-        if sequence <= stretch.last:
-            return Position(stretch.generation, sequence)
-    newest = history.stretches[-1]
-    return Position(newest.generation, sequence)

@@ -71,6 +71,13 @@ class History:
             floor = stretch.last
         return False
 
+    def position_of(self, sequence: int) -> Position:
+        """The position of a sequence, in the older generation where two meet; the history is not blank."""
+        for stretch in self.stretches:
+            if sequence <= stretch.last:
+                return Position(stretch.generation, sequence)
+        return Position(self.stretches[-1].generation, sequence)
+
     def cut_at(self, position: Position) -> History:
         """This history up to `position`.
 

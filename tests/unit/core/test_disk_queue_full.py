@@ -41,6 +41,23 @@ class TestFull:
             write_on(pair, 1, n)
             assert disk(pair).size <= 8 * KIB
 
+    @pytest.mark.parametrize("on_full", OnFull)
+    def test_f1_a_bound_that_is_made_smaller_counts_at_once(self, on_full: OnFull) -> None:
+        pair = queued(replace(QUEUED, queue_disk=256 * KIB))
+        pair.cut()
+        write_on(pair, 40)
+        assert pair.is_in(LinkState.QUEUING)
+        spec = replace(pair.feeder.spec, options=replace(QUEUED, queue_disk=8 * KIB, on_full=on_full))
+        pair.near.run(pair.near.core.change_link(spec))
+        logs = on_full is OnFull.LOG
+        assert pair.is_in(LinkState.LOGGING if logs else LinkState.QUEUING)
+        assert pair.near.core.writable is (Writes.FLOWING if logs else Writes.HELD)
+        pair.mend()
+        pair.replicating()
+        pair.turn(30)
+        assert pair.equal()
+        assert pair.near.core.writable is Writes.FLOWING
+
     def test_block_holds_writes_until_there_is_room(self) -> None:
         pair = queued(replace(QUEUED, queue_disk=8 * KIB, on_full=OnFull.BLOCK))
         resyncs = len(begins(pair))
