@@ -62,6 +62,11 @@ class Group(Body):
     on_start: str = "wait"
 
 
+class VolumeSize(Body):
+    size: int
+    """Bytes."""
+
+
 class MoreVolumes(Body):
     volumes: list[Volume]
     places: dict[str, str] = Field(default_factory=dict)

@@ -98,6 +98,25 @@ def remove(name: str, volume: str, as_json: bool) -> None:
     output.note(f"{volume} belongs to {name} no more{later}; next: farshore resync {name}")
 
 
+@group.command()
+@click.argument("name")
+@click.argument("volume")
+@click.argument("size", type=SIZE)
+@json_option
+@target_options
+def resize(name: str, volume: str, size: int, as_json: bool) -> None:
+    """Make a volume of a group larger while it is used, at every copy. No volume becomes smaller.
+
+    Files are made longer; devices have to be that large already, at every node. Copies that are out of
+    reach hinder it. What a file system on the volume makes of it is its own affair (resize2fs, say).
+    """
+    document = connect().resize_volume(name, volume, size)
+    if as_json:
+        output.emit(document)
+    else:
+        output.note(f"{volume} of {name} has {units.format_size(document['size'])} now, at every copy")
+
+
 @group.command("list")
 @json_option
 @target_options

@@ -17,6 +17,7 @@ from farshore.client import answers, transport
 from farshore.client.documents import read
 from farshore.client.exports import NodeExports
 from farshore.client.role_moves import RoleMove, RoleMoves
+from farshore.client.volumes import Volumes
 from farshore.errors import CODES, FarshoreError
 
 _UNAFFECTED = "engines run on without their node: writes and replication are not affected"
@@ -24,10 +25,9 @@ _LONGEST_ASKING = 10.0
 _LONGEST_WAIT = 30.0  # seconds that a node lets one request for events wait
 _ATTACHING = 60.0  # seconds that the processes of a group's devices may take to start or to end
 _REPAIR_SECONDS = 600.0  # seconds that a disk and a peer may take for what could not be read
-_RESHAPING = 120.0  # seconds that engines here and at the peers may take to end and to start
 
 
-class Node(RoleMoves, NodeExports):
+class Node(RoleMoves, NodeExports, Volumes):
     """The node that `state`, `api` or the environment mean. `timeout`: seconds for each request."""
 
     def __init__(self, state: str | None = None, api: str | None = None, *, timeout: float = 60.0) -> None:
@@ -139,19 +139,6 @@ class Node(RoleMoves, NodeExports):
     def delete_group(self, name: str) -> None:
         """Forgets a group at this node; the volumes stay as they are."""
         self.call("DELETE", _path("groups", name))
-
-    def add_volumes(
-        self, group: str, volumes: Sequence[Mapping[str, Any]], *, places: Mapping[str, str] | None = None
-    ) -> Mapping[str, Any]:
-        """More volumes for a group whose links are paused; `places`: [LINK:]VOLUME -> path at the peer."""
-        body = {"volumes": list(map(dict, volumes)), "places": dict(places or {})}
-        return self.call("POST", _path("groups", group, "volumes"), body, extra=_RESHAPING)
-
-    def remove_volume(self, group: str, volume: str) -> bool:
-        """Takes a volume out of a group whose links are paused; its content stays. True when every peer has
-        been told."""
-        path = _path("groups", group, "volumes", volume)
-        return bool(self.call("DELETE", path, extra=_RESHAPING).get("peers_told", True))
 
     def links(self, group: str) -> Mapping[str, Any]:
         """The links of a group."""

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from farshore.core.resize_actions import OfSizes
 from farshore.model.header import Header
 from farshore.model.layers import Layer, Run
 from farshore.model.messages import Buffer, DigestQuery, Fill, Message
@@ -377,24 +378,22 @@ _OfJournal: TypeAlias = (
 )
 _OfReads: TypeAlias = ReadRegion | AnswerRead | MendRegion | ReadRange
 _OfLayers: TypeAlias = BeginLayer | SaveRegions | DropLayer | RollBack
+_OfRecords: TypeAlias = SyncVolumes | WriteActivity | WriteHeader | WriteBoard | WriteDurable
 Action: TypeAlias = (
     Issue
     | Reply
-    | SyncVolumes
-    | WriteActivity
-    | WriteHeader
-    | WriteBoard
     | Connect
     | SendFrames
     | Close
     | Send
     | ApplyFrame
     | ApplyFill
-    | WriteDurable
     | CompareDigests
     | _OfReads
     | _OfQueues
     | _OfJournal
     | _OfLayers
+    | _OfRecords
+    | OfSizes
     | Note
 )

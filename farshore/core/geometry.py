@@ -2,17 +2,30 @@
 
 A region is what one scoreboard bit covers (4 KiB to 1 MiB, a power of two); an extent is a run of
 regions that the activity log names as one. The last region and extent of a volume may be short.
+
+A copy has one geometry for as long as it runs. It changes in one way only: a volume grows, and every map of
+regions with it, at once; what is new is clear in all of them, as it holds zeroes at every copy.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
+from weakref import WeakSet
 
 from farshore.model.options import DEFAULT_EXTENT, DEFAULT_REGION, MAX_REGION, MIN_REGION
 
 PAGE_BYTES = 4080
 """Bitmap bytes in one page of a scoreboard file; 16 more are its checksum."""
 PAGE_BITS = PAGE_BYTES * 8
+
+
+class Regional(Protocol):
+    """Something with one entry for each region."""
+
+    def grown(self, volume: int) -> None:
+        """The volume has become larger."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +35,29 @@ class Geometry:
     sizes: dict[int, int]
     region: int = DEFAULT_REGION
     extent: int = DEFAULT_EXTENT
+    _maps: WeakSet[Regional] = field(default_factory=WeakSet, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.region & (self.region - 1) or not MIN_REGION <= self.region <= MAX_REGION:
             raise ValueError(f"region size {self.region} is not a power of two from 4 KiB to 1 MiB")
         if self.extent % self.region or self.extent & (self.extent - 1):
             raise ValueError(f"extent size {self.extent} is not a power of two of whole regions")
+
+    def keep_in_step(self, regional: Regional) -> None:
+        """Has it told of volumes that grow, for as long as somebody holds it."""
+        self._maps.add(regional)
+
+    def grow(self, volume: int, size: int) -> None:
+        """The volume has `size` bytes from now on. Raises ValueError for fewer than it had."""
+        if size < self.sizes[volume]:
+            raise ValueError(f"volume {volume} cannot shrink from {self.sizes[volume]} to {size} bytes")
+        self.sizes[volume] = size
+        for each in list(self._maps):
+            each.grown(volume)
+
+    def copied(self) -> Geometry:
+        """The same, and not grown when this one is."""
+        return Geometry(dict(self.sizes), self.region, self.extent)
 
     @property
     def extent_shift(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from farshore.core import growing
 from farshore.model import messages as m
 from farshore.model.header import Upstream
 
@@ -34,8 +35,8 @@ def to(copy: Secondary, hello: m.Hello) -> tuple[str, str] | None:
         return "disk-full", "no space is left for the copy's volumes"
     if not copy.started or copy.stopping:
         return "session-live", "the copy is starting or stopping"
-    if dict(hello.volumes) != copy.geometry.sizes:
-        return "size-mismatch", "the volumes have other sizes here"
+    if misfit := growing.misfit(copy, hello.volumes):
+        return "size-mismatch", misfit
     other = copy.session
     live = other is not None and not other.liveness.silent(copy.outbox.now)
     if other is not None and live and other.instance != hello.instance:

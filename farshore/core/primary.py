@@ -11,7 +11,7 @@ import errno as errnos
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from farshore.core import cutting, endings
+from farshore.core import cutting, endings, growing
 from farshore.core.actions import Action
 from farshore.core.activity import ActivityLog
 from farshore.core.fault_texts import fault_id
@@ -89,6 +89,7 @@ class Primary(Links):
         self.opened = False
         self._shutdown: Shutdown | None = None
         self.standstill = Standstill(self)
+        self.resizing = growing.Resizing(self)
         self.started_at = 0.0
         """When this run began to meet its peers, wall seconds."""
         self._opened_after = 0.0
@@ -321,6 +322,7 @@ class Primary(Links):
         self.faulting.tick()
         self.rescue.tick()
         self.mending.go_on()
+        self.resizing.go_on()
         if self.path.ceiling and self._shutdown is None:
             self._tick_links()
         self._maintain()

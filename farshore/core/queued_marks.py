@@ -22,7 +22,7 @@ Page = tuple[int, int]
 class QueuedMarks:
     """See the module."""
 
-    __slots__ = ("_geometry", "_maps", "_reach", "changed")
+    __slots__ = ("__weakref__", "_geometry", "_maps", "_reach", "changed")
 
     def __init__(self, geometry: Geometry) -> None:
         self._geometry = geometry
@@ -31,6 +31,13 @@ class QueuedMarks:
         """The newest sequence that each map holds a mark of; 0 where it holds none."""
         self.changed: set[Page] = set()
         """Pages with other bits than when somebody last emptied this."""
+        geometry.keep_in_step(self)
+
+    def grown(self, volume: int) -> None:
+        """The volume has become larger; its new regions have no marks."""
+        for maps in self._maps:
+            if volume in maps:
+                lengthen(maps[volume], self._geometry.regions(volume))
 
     def __bool__(self) -> bool:
         return bool(self._reach[0] or self._reach[1])
@@ -96,6 +103,14 @@ class QueuedMarks:
             bits = self.merged(volume)
             if bits is not None:
                 yield from ((volume, region) for region in bits.search(1))
+
+
+def lengthen(bits: bitarray, regions: int) -> None:
+    """Clear bits behind the last one, until there are so many."""
+    if regions > len(bits):
+        more = bitarray(regions - len(bits), endian="little")
+        more.setall(0)
+        bits.extend(more)
 
 
 def _one_per_page(bits: bitarray) -> Iterator[int]:

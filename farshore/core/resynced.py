@@ -57,15 +57,17 @@ def end(stream: Stream, copy: Follower, message: m.ResyncEnd) -> None:
     wanted = stream.journal_wanted
 
     def install(done: Callable[[], None]) -> None:
-        adopted = with_history(copy.keeper.header, message.history)
-        header = replace(adopted, resync=None, undo=b"", doubtful_until=0, journaling=wanted, loose_until=0)
-
         def durable() -> None:
             undoing.release(copy, undo)  # also where the session has ended meanwhile
             done()
 
+        def marked() -> None:
+            adopted = with_history(copy.keeper.header, message.history)
+            header = replace(adopted, resync=None, undo=b"", doubtful_until=0, journaling=wanted)
+            copy.keeper.put(replace(header, loose_until=0), durable)
+
         # Rule B6: what was written meanwhile is marked for the hops before nothing says that it was.
-        copy.relay.persist(stream.if_current(lambda: copy.keeper.put(header, durable)))
+        copy.relay.persist(stream.if_current(marked))
 
     def prepare(done: Callable[[], None]) -> None:
         last = stream.if_current(lambda: install(done))

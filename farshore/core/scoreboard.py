@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from bitarray import bitarray
 
 from farshore.core.geometry import PAGE_BITS, PAGE_BYTES, Geometry
-from farshore.core.queued_marks import QueuedMarks
+from farshore.core.queued_marks import QueuedMarks, lengthen
 from farshore.model.options import ResyncKind
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
@@ -34,7 +34,7 @@ Page = tuple[str, int, int, bytes]
 class RegionMap:
     """One bit per region of every volume, with the pages that changed since they were written."""
 
-    __slots__ = ("bits", "changed", "geometry")
+    __slots__ = ("__weakref__", "bits", "changed", "geometry")
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -43,6 +43,11 @@ class RegionMap:
             self.bits[volume] = bitarray(geometry.regions(volume), endian="little")
             self.bits[volume].setall(0)
         self.changed: set[tuple[int, int]] = set()
+        geometry.keep_in_step(self)
+
+    def grown(self, volume: int) -> None:
+        """The volume has become larger; its new regions are clear."""
+        lengthen(self.bits[volume], self.geometry.regions(volume))
 
     def load(self, volume: int, data: bytes) -> None:
         """Take a bitmap as it was read from disk; bits beyond the volume's end are dropped."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from farshore.core import fed_until, leaving, objections, snapping, starting, undoing
+from farshore.core import fed_until, greeting, growing, leaving, objections, snapping, starting, undoing
 from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.durability import Durability
 from farshore.core.fault_texts import RECORDS, named
@@ -23,7 +23,7 @@ from farshore.core.preserve import Preserving
 from farshore.core.relaying import Relay
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.core.stream import Stream
-from farshore.core.turning import pointed, residue_for
+from farshore.core.turning import pointed
 from farshore.model import messages as m
 from farshore.model.header import Upstream
 from farshore.model.layers import LayerKind, Run
@@ -57,6 +57,7 @@ class Secondary:
         self.newest_write = 0
         """When the newest frame that came was made, by the primary's clock; nanoseconds since the epoch."""
         self.fed = FedUntil()
+        self.room = growing.Room(self)
         self.stopping = False
         self.pointing: int | None = None
         """The epoch of a new upstream that is not durable yet."""
@@ -143,6 +144,7 @@ class Secondary:
             self.outbox.emit(Close(channel, code, text))
             return self.outbox.take()
         self.end_session("", "the same feeder connected again")
+        growing.follow(self, dict(hello.volumes))
         header, settled = self.keeper.header, self.keeper.idle
         nonce = int.from_bytes(self.setup.new_id()[:8], "little") >> 1
         liveness = Liveness(self.setup.timing, self.outbox.now)
@@ -153,36 +155,8 @@ class Secondary:
         upstream = header.upstream
         if upstream is not None and upstream.copy is None:
             self.keeper.put(replace(header, upstream=replace(upstream, copy=hello.copy)))
-        if settled:
-            self._greet()
-        else:
-            self._greet_when_durable(self.session)
+        greeting.greet(self, self.session, settled)
         return self.outbox.take()
-
-    def _greet_when_durable(self, session: Stream) -> None:
-        """A crash must not take back what is said now: an earlier session's header may be on its way."""
-
-        def durable() -> None:
-            if self.session is session:
-                self._greet()
-
-        self.keeper.put(self.keeper.header, durable)
-
-    def _greet(self) -> None:
-        assert self.session is not None
-        header, standing = self.keeper.header, self.standing
-        welcome = m.Welcome(
-            self.session.nonce,
-            header.copy,
-            self.setup.instance,
-            self.history(),
-            header.resync,
-            standing.doubtful,
-            self.setup.empty,
-            residue_for(header, self.setup.residues, self.session.feeder),
-            bool(header.undo),
-        )
-        self.session.send(welcome)
 
     def point_at(self, link: bytes, epoch: int) -> list[Action]:
         """Rule B8: another feeder from now on, or the same one anew. Whoever feeds under a lower epoch is

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farshore.core import cutting, resynced
+from farshore.core import cutting, growing, resynced
 from farshore.core.actions import ApplyFill, ApplyFrame, Relayable, Send
 from farshore.core.comparing import Comparing
 from farshore.core.journaling import FULL
@@ -127,6 +127,10 @@ class Stream:
 
     def frame(self, head: m.FrameHead, frame: Relayable) -> None:
         """A frame: ignored at or below the position, applied when it is the next, else refused."""
+        resize = growing.record_in(head, frame)
+        if resize is not None and (why := growing.take_record(self._copy, resize)):
+            self.protocol_error(why)
+            return
         if self.guarded:
             self.guard.take(Waiting(ranges_of(frame), head.size, lambda: self._in_order(head, frame)))
         else:
@@ -143,6 +147,9 @@ class Stream:
             self.ack_due = True
         elif head.first != here.sequence + 1 or head.follows != here:
             self.protocol_error(f"frame {head.first} does not follow {here.sequence}")
+        elif growing.unsettled(copy, head, frame):
+            put = copy.keeper.put
+            self.hold_until(lambda done: put(copy.keeper.header, done), lambda: self._in_order(head, frame))
         elif journal.active:
             journal.take(head, frame)
         else:

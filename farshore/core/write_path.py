@@ -258,8 +258,15 @@ class WritePath:
 
     def cut(self, number: int) -> Position:
         """Issue a cut behind everything that has a sequence; there is room for it (see `cutting`)."""
-        self._issue(Batch([(0, CUT, number, 0)], [None]))
+        self.issue_alone((0, CUT, number, 0))
         return Position(self.generation, self.sequence)
+
+    def issue_alone(self, operation: Operation) -> Issue:
+        """Issue a record that changes no bytes as a frame of its own; there is room for its sequence."""
+        self._issue(Batch([operation], [None]))
+        issued = self.outbox.actions[-1]
+        assert isinstance(issued, Issue)
+        return issued
 
     def local_write_done(self, ticket: int, errors: dict[int, int]) -> None:
         """The shell has written the batch whose last sequence is `ticket`."""

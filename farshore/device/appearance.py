@@ -25,6 +25,7 @@ _MEANS_HALF_WAY: Final = "The device is detached in part, or not at all; the vol
 _PATIENCE: Final = 2.0
 """Seconds in which whoever only looks at a device (udev, blkid) has closed it again."""
 _LOOKS: Final = 20
+_ASKS: Final = 100
 
 
 class Appearance:
@@ -71,6 +72,23 @@ class Appearance:
             self.abandon()
             raise
         return self.device
+
+    def grow(self, size: int) -> None:
+        """The file is that large by now: so is what programs see. The kernel takes a size that it hears while
+        somebody writes for an old one, and asks again. Raises FarshoreError, or OSError with the reason."""
+        for _ in range(_ASKS):
+            if _length_of(self.file) == size:
+                if self.device is not None:
+                    loop_device.grow(self.device)
+                if _length_of(self.path) == size:
+                    return
+            time.sleep(_PATIENCE / _ASKS)
+        raise FarshoreError(
+            "timeout",
+            f"{self.path} is not as large as its volume yet",
+            means="What it holds can be used as before; what the volume has gained cannot be reached there.",
+            next_step="the same command again",
+        )
 
     def abandon(self) -> None:
         """Undoes what was made, without asking whether it is in use."""
@@ -154,6 +172,15 @@ class Appearance:
             means=_MEANS_IN_USE,
             next_step=f"umount {self.path}, or stop what uses it; then detach again",
         )
+
+
+def _length_of(path: str) -> int:
+    """Of a file or a device."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.lseek(fd, 0, os.SEEK_END)
+    finally:
+        os.close(fd)
 
 
 def chosen_way(way: str) -> str:

@@ -187,7 +187,7 @@ class AttachedVolume:
                     " written there: detach it, and attach it again"
                 )
             return f"another volume answers: it says {found!r}, and {config.identity!r} was attached"
-        if export.size != config.size:
+        if export.size < config.size:  # a larger one has grown; we shall be told
             return f"the export has {export.size} bytes, and the volume that was attached has {config.size}"
         if export.read_only and not config.read_only:
             return "the export cannot be written, and the volume was attached for writing"

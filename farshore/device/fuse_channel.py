@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from farshore.device.one_file import OneFile
+from farshore.device.one_file import FILE, OneFile
 from farshore.device.requests import Request
 from farshore.engine.reactor import BROKEN, READABLE, Reactor
 from farshore.model.messages import Buffer
@@ -195,6 +195,11 @@ class FuseChannel:
             except OSError as error:
                 if error.errno not in _ASKER_GONE:
                     raise
+
+    def grow(self, size: int) -> None:
+        """The file is larger now, and whoever asks how large it is hears so."""
+        self._file.grow(size)
+        self._send(fuse.attributes_changed(FILE))
 
     # -- life -------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ CONTROL: Final = "/dev/loop-control"
 _CLR_FD: Final = 0x4C01
 _SET_STATUS64: Final = 0x4C04
 _GET_STATUS64: Final = 0x4C05
+_SET_CAPACITY: Final = 0x4C07
 _CONFIGURE: Final = 0x4C0A
 _GET_FREE: Final = 0x4C82
 _READ_ONLY, _AUTOCLEAR, _DIRECT_IO = 1, 4, 16
@@ -83,6 +84,15 @@ def _configured(device: str, backing: int, file: str, *, read_only: bool) -> boo
     finally:
         os.close(fd)
     return True
+
+
+def grow(device: str) -> None:
+    """Has it as large as its file is by now."""
+    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, _SET_CAPACITY, 0)
+    finally:
+        os.close(fd)
 
 
 def free(device: str) -> None:

@@ -1,9 +1,10 @@
 """A file system whose root holds one file: the volume.
 
 Everything that programs and the kernel may ask of it is answered here, except what moves or changes the
-file's bytes or makes them durable: that is for whoever calls. Size, owner and name never change, so the
-kernel may believe them for ever. Nothing can be made, removed or renamed; the file cannot be cut or
-extended; what is asked beyond its end is refused as a disk would do it.
+file's bytes or makes them durable: that is for whoever calls. Owner and name never change, and the size only
+when the volume grows, of which the kernel is told; so it may believe them for ever. Nothing can be made,
+removed or renamed; nobody can cut or extend the file; what is asked beyond its end is refused as a disk would
+do it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from farshore.wire import fuse
@@ -53,6 +55,11 @@ class OneFile:
             fuse.RELEASEDIR: lambda head, _request: fuse.answer(head.unique),
             fuse.DESTROY: lambda head, _request: fuse.answer(head.unique),
         }
+
+    def grow(self, size: int) -> None:
+        """The file has `size` bytes from now on."""
+        self.size = size
+        self._attributes[FILE] = replace(self._attributes[FILE], size=size)
 
     def answer(self, head: fuse.Header, request: memoryview) -> bytes:
         """What to tell the kernel; nothing where it wants no answer. What it is told not to be offered

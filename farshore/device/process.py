@@ -75,9 +75,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _follow(events: log.EventLog, directory: str) -> None:
-    """Whatever may change of the intent while we run."""
-    events.level = read_config(directory).log_level
+def _follow(events: log.EventLog, directory: str) -> DeviceConfig:
+    """What is intended by now; how to log is followed at once."""
+    config = read_config(directory)
+    events.level = config.log_level
+    return config
 
 
 def _report(path: str, error: FarshoreError) -> int:

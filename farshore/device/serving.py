@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -49,8 +50,8 @@ class Device:
         self, reactor: Reactor, config: DeviceConfig, residence: Residence, journal: Journal, directory: str
     ) -> None:
         self.failure: FarshoreError | None = None
-        self.on_reload: Callable[[], None] = lambda: None
-        """Reads again what may change of the intent. May raise FarshoreError."""
+        self.on_reload: Callable[[], DeviceConfig] = lambda: config
+        """Reads the intent again. May raise FarshoreError."""
         self._reactor = reactor
         self._config = config
         self._residence = residence
@@ -193,14 +194,32 @@ class Device:
         elif call.op == "status":
             call.reply(self.status())
         elif call.op == "reload":
-            self.on_reload()
-            call.reply({})
+            self._reload(call)
         elif call.op == "stop":
             if call.args.get("lazy"):
                 raise FarshoreError("usage", "a device cannot be detached while it is used")
             self._detach(lambda error: call.reply({}) if error is None else call.fail(error))
         else:
             raise FarshoreError("usage", f"unknown operation {call.op!r}")
+
+    def _reload(self, call: Call) -> None:
+        """Answered once programs see the size that is wanted; nothing becomes smaller."""
+        size = self.on_reload().size
+        if size < self._config.size or self._channel is None:
+            call.reply({})
+            return
+        if size > self._config.size:
+            self._config = self._volume.config = replace(self._config, size=size)
+            self._channel.grow(size)
+            self._journal.note("device-grown", {"size": size})
+
+        def seen(result: FarshoreError | None) -> None:
+            if result is None:
+                call.reply({})
+            else:
+                call.fail(result)
+
+        self._chores.submit(partial(self._appearance.grow, size), seen)
 
     def status(self) -> dict[str, Any]:
         """How the device stands."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from farshore.errors import ProtocolError
-from farshore.model.volumes import CUT, FLUSH, TRIM, WRITE, ZERO
+from farshore.model.volumes import CUT, FLUSH, RESIZE, TRIM, WRITE, ZERO
 from farshore.store.volume import Volume
 from farshore.wire import frame
 
@@ -26,8 +26,8 @@ def steps_of(whole: frame.Frame, sizes: Mapping[int, int], *, gone: bool = False
     steps: Steps = []
     for step in whole.steps:
         number, code = step.volume, step.operation
-        if code in (FLUSH, CUT) or (gone and number not in sizes):
-            continue  # a flush or a cut is the core's affair
+        if code in (FLUSH, CUT, RESIZE) or (gone and number not in sizes):
+            continue  # these are the core's affair
         if step.end > sizes.get(number, -1):
             raise ProtocolError(f"a frame writes outside of volume {number}")
         if code not in _CHANGING:

@@ -71,10 +71,17 @@ def address_of_volume(config: CopyConfig, volume: VolumeSpec) -> str | None:
 def check_unchangeable(old: CopyConfig, new: CopyConfig) -> None:
     """Raises FarshoreError `wrong-state` where a running engine cannot follow."""
     for name in ("group", "copy", "role", "volumes", "region", "extent", "control"):
-        if getattr(old, name) != getattr(new, name):
+        before, after = getattr(old, name), getattr(new, name)
+        if name == "volumes":  # how large they are the engine says, and not its intent
+            before, after = _unsized(old), _unsized(new)
+        if before != after:
             raise FarshoreError(
                 "wrong-state",
                 f"{name} cannot change while the engine runs",
                 means="The engine goes on as it was.",
                 next_step="stop the engine and start it again",
             )
+
+
+def _unsized(config: CopyConfig) -> list[VolumeSpec]:
+    return [replace(each, size=0) for each in config.volumes]

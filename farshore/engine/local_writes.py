@@ -108,7 +108,7 @@ def _owned(payload: Buffer) -> Buffer:
 def carry_out(
     volumes: Mapping[int, Volume], operations: Sequence[Operation], payloads: Sequence[Buffer | None]
 ) -> Errors:
-    """Writes, zeroes and trims in order; flushes and cuts change nothing here. Every operation is tried."""
+    """Writes, zeroes and trims in order; other operations change nothing here. Every operation is tried."""
     if len(operations) == 1:
         return _carry_out_one(volumes, operations[0], payloads[0])
     errors: Errors = {}

@@ -57,7 +57,6 @@ class Connection:
         "_leaving",
         "_loop",
         "_negotiation",
-        "_parser",
         "_partial",
         "_service",
         "_sock",
@@ -72,6 +71,7 @@ class Connection:
         "export",
         "name",
         "outbound",
+        "parser",
         "pending",
         "reading",
         "reads",
@@ -104,7 +104,7 @@ class Connection:
         self.contexts: tuple[tuple[int, str], ...] = ()
         self.structured = False
         self._negotiation: Negotiation | None = Negotiation(exports, tls=door is not None)
-        self._parser: RequestParser
+        self.parser: RequestParser
         self._tail = b""
         self._window = WINDOW
         self._large: FrameBuffer | None = None
@@ -190,7 +190,7 @@ class Connection:
             assert isinstance(outcome.export.handle, Exported)
             self.export = outcome.export.handle
             self.contexts, self.structured = outcome.contexts, outcome.structured
-            self._parser = RequestParser(outcome.limits())
+            self.parser = RequestParser(outcome.limits())
             arena = self._service.arena
             start = arena.reserve(len(outcome.leftover))
             end = start + len(outcome.leftover)
@@ -227,7 +227,7 @@ class Connection:
 
     def _parse(self, start: int, end: int) -> None:
         arena = self._service.arena
-        consumed, requests, need, fatal, partial = self._parser.parse(arena.view, end, start)
+        consumed, requests, need, fatal, partial = self.parser.parse(arena.view, end, start)
         arena.used = consumed
         self.pending += consumed - start
         if requests:
@@ -244,7 +244,7 @@ class Connection:
             self._tail, self._window = b"", WINDOW
         if fatal:
             self.close()
-        elif self._parser.disconnected:
+        elif self.parser.disconnected:
             self._leaving, self._usual = True, False
             self._service.answers.touch(self)
 

@@ -13,7 +13,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -207,6 +207,12 @@ class NbdServer:
         self.arena.used = 0
         if self.reads.begun:
             self.reads.serve()
+
+    def grown(self, volume: int, size: int) -> None:
+        """Clients that are there may use all of it as well; only new ones are told the size."""
+        for client in self.clients:
+            if client.export is not None and client.export.id == volume:
+                client.parser.limits = replace(client.parser.limits, size=size)
 
     def forget(self, connection: Connection) -> None:
         """The connection has ended."""

@@ -16,6 +16,7 @@ from farshore.core.moments import moment
 from farshore.engine.call_arguments import given, optional
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
+from farshore.engine.grow_operations import GrowOperations
 from farshore.engine.layer_operations import LayerOperations
 from farshore.engine.link_answers import Wait, answer_when_told
 from farshore.engine.os_failures import as_farshore_error
@@ -49,6 +50,7 @@ class Operations:
             "repair": self._repair,
             **VerifyOperations(copy, self._links).table,
             **LayerOperations(copy).table,
+            **GrowOperations(copy).table,
             "cut": self._cut,
             "drain": self._drain,
             "resume": self._resume,

@@ -21,6 +21,7 @@ from farshore.engine.digests import Digests
 from farshore.engine.durable_records import DurableRecords
 from farshore.engine.former_feeder import FormerFeeder
 from farshore.engine.frame_buffer import frame_buffer_of
+from farshore.engine.growing import growing
 from farshore.engine.link_queues import LinkQueues
 from farshore.engine.local_writes import LocalWrites
 from farshore.engine.nbd_reads import Rescuer
@@ -63,6 +64,8 @@ class PrimaryCopy:
             a.WriteActivity: lambda action: records.write_activity(action, written),
         }
         carrier.table |= self.links.table
+        made = core.resizing.room.made
+        carrier.table |= growing(stored, shop.durable_pool, carrier, made, self.nbd.grown)
         self.queues = LinkQueues(core, stored, shop.durable_pool, carrier, self._runners)
         self.links.gone = self.queues.remove
         carrier.table |= self.queues.table

@@ -24,6 +24,7 @@ from farshore.engine.channel import Channel
 from farshore.engine.digests import Digests
 from farshore.engine.durable_records import DurableRecords
 from farshore.engine.frame_journal import FrameJournal, KeptFrame
+from farshore.engine.growing import growing
 from farshore.engine.line import Identity
 from farshore.engine.link_connection import LinkConnection
 from farshore.engine.local_writes import LocalWrites
@@ -65,6 +66,7 @@ class SecondaryCopy:
         self._received_before = 0
         self.links = OutgoingLinks(core.relay, shop, carrier, records, self.digests)
         carrier.table |= self.links.table
+        carrier.table |= growing(stored, shop.durable_pool, carrier, core.room.made)
         durable_written = carrier.reporting(core.durable_written)
         carrier.table |= {
             a.Close: self._close,

@@ -19,11 +19,12 @@ from farshore.core.geometry import Geometry
 from farshore.core.residue import residue_of
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig
-from farshore.model.header import Header, LinkRecord, Upstream
+from farshore.model.header import Header, LinkRecord, Upstream, VolumeRoom
 from farshore.model.messages import Residue
 from farshore.model.options import Role
 from farshore.store.activity_log import ActivityLogFile
-from farshore.store.claim import open_volume
+from farshore.store.claim import Longer, open_volume
+from farshore.store.header import NAME as HEADER_NAME
 from farshore.store.header import HeaderFile
 from farshore.store.own_mounts import own_mounts
 from farshore.store.platform import FileLayer, Lock, RealFiles
@@ -115,13 +116,29 @@ def open_copy(directory: str, config: CopyConfig, lock: Lock) -> StoredCopy:
     """
     with contextlib.ExitStack() as undo:
         volumes: dict[int, Volume] = {}
-        own = own_mounts()
+        own, rooms = own_mounts(), _rooms(directory)
         for each in config.volumes:
-            volumes[each.id] = volume = open_volume(each.path, each.size, own)
+            room = rooms.get(each.id)
+            if room is None:
+                volume = open_volume(each.path, each.size, own, Longer.DEVICE)
+            else:
+                volume = open_volume(each.path, room.room, own, Longer.ANYTHING)
+                volume.size = room.size
+            volumes[each.id] = volume
             undo.callback(volume.close)
         copy = _open_files(directory, config, lock, volumes)
         undo.pop_all()
     return copy
+
+
+def _rooms(directory: str) -> dict[int, VolumeRoom]:
+    """How large volumes are that were ever to grow; whether the header is this copy's is seen later."""
+    layer, path = RealFiles(), f"{directory}/{HEADER_NAME}"
+    if not layer.exists(path):
+        return {}
+    opened = HeaderFile.open(layer, path)
+    opened.close()
+    return {each.volume: each for each in opened.header.rooms}
 
 
 def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[int, Volume]) -> StoredCopy:

@@ -1,8 +1,8 @@
 """What a node tells a device process: one volume's export, and what to make of it, as one JSON document.
 
 The node writes it to `device.json` in the device's directory before it starts the process, and changes
-nothing of it but the level of the log while that process lives. It holds intent only; how the device stands
-is asked over its control socket.
+nothing of it but its size and the level of the log while that process lives. It holds intent only; how the
+device stands is asked over its control socket.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class DeviceConfig:
     hold: float = DEFAULT_HOLD
     read_only: bool = False
     log_level: str = "info"
-    """What its process writes into its log: `debug`, `info`, `warning` or `error`. It alone may change while
-    the process lives, which then reads it when it is told to `reload`."""
+    """What its process writes into its log: `debug`, `info`, `warning` or `error`. This, and the size, which
+    may become larger, may change while the process lives, which reads them when it is told to `reload`."""
 
 
 def identity_of(group: bytes, volume: int, turn: bytes = b"") -> str:

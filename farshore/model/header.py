@@ -107,6 +107,16 @@ class LinkRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeRoom:
+    """How large a volume is here that has grown, or is about to, and what its file or device has been made to
+    hold, in bytes; what lies between the two reads as zeroes."""
+
+    volume: int
+    size: int
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """See the module. `ceiling` is the highest sequence reserved for use (rule D1)."""
 
@@ -140,6 +150,8 @@ class Header:
     """The id of the last turn (role change) that was carried out here, empty before the first."""
     fenced: str = ""
     """Rule D6: why this primary takes no writes any more, empty while it may; only a turn ends it."""
+    rooms: tuple[VolumeRoom, ...] = ()
+    """Of volumes that were ever to grow, by id; all others have the size that they began with."""
     format: int = HEADER_FORMAT
 
     def link(self, link: bytes) -> LinkRecord | None:

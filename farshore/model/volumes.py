@@ -22,7 +22,8 @@ CUT: Final = 5
 """A position at which all volumes are consistent; ends its frame. Volume and length are 0, the offset is a
 number that whoever asked for it chose."""
 RESIZE: Final = 6
-"""The volume has `length` bytes from here on."""
+"""The volume has `offset` bytes from here on; the length is 0. It is alone in its frame, so that everything
+behind it may count on the new size."""
 
 Operation: TypeAlias = tuple[int, int, int, int]
 """(volume id, code, offset in bytes, length in bytes)"""

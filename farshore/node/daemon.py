@@ -14,7 +14,6 @@ import resource
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from farshore.errors import FarshoreError
@@ -23,6 +22,7 @@ from farshore.node import (
     device_states,
     devices,
     feeds,
+    grown,
     log_levels,
     rejoining,
     reshaping,
@@ -263,7 +263,12 @@ def _engine_is_up(node: Node, stored: StoredCopy, adopted: bool) -> None:
     kind, verb = ("engine-adopted", "was found running") if adopted else ("engine-started", "was started")
     node.journal.add(kind, f"the engine of {name} {verb}", group=name, copy=stored.key, pid=pid)
     if pid is not None:
-        told = partial(rejoining.told, node, stored.key)
+
+        def told(kind: str) -> None:
+            rejoining.told(node, stored.key, kind)
+            grown.told(node, stored.key, kind)
+
+        grown.look(node, stored.key)  # it may have grown while no node was there to hear of it
         node.background.start(feeds.follow(node.journal, stored, pid, told), f"events of {name}")
         if adopted or rejoining.unfinished(stored):
             rejoining.told(node, stored.key, rejoining.FENCED)  # an earlier node may have heard of it

@@ -24,6 +24,7 @@ from farshore.node import (
     links,
     pointing,
     rejoining,
+    resizing,
     split_brain,
     taking,
     topology,
@@ -79,6 +80,10 @@ async def _place_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: s
 
 async def _shape_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     return await hosted_volumes.shape(node, peer, args)
+
+
+async def _grow_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await resizing.serve_grow(node, peer, args)
 
 
 async def _remove_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -169,6 +174,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "describe": _describe,
     "place-copy": _place_copy,
     "shape-copy": _shape_copy,
+    "grow-copy": _grow_copy,
     "remove-copy": _remove_copy,
     "whose-copy": _whose_copy,
     "point-copy": _point_copy,

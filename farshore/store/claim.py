@@ -13,7 +13,8 @@ import os
 import posixpath
 import stat
 import struct
-from typing import Final, NoReturn
+from enum import Enum, auto
+from typing import Final, NoReturn, TypeAlias
 
 from farshore.errors import FarshoreError
 from farshore.store.mounts import Mount, loop_on, mount_of, mounts
@@ -56,6 +57,8 @@ _NEXT: Final = {
     "usage": "choose a file or a block device",
 }
 _NOTHING: Final = "Nothing was changed."
+_Wanted: TypeAlias = tuple[int | None, bool]
+"""Bytes that are expected, if any, and whether there may be more."""
 
 
 def no_own_mounts(mount: Mount) -> bool:
@@ -63,7 +66,21 @@ def no_own_mounts(mount: Mount) -> bool:
     return False
 
 
-def open_volume(path: str, expected: int | None = None, own: OwnMount = no_own_mounts) -> Volume:
+class Longer(Enum):
+    """What may have more bytes than are expected; the volume is no longer for it."""
+
+    NOTHING = auto()
+    DEVICE = auto()
+    """A device, since whoever enlarges a volume enlarges its device first."""
+    ANYTHING = auto()
+
+
+def open_volume(
+    path: str,
+    expected: int | None = None,
+    own: OwnMount = no_own_mounts,
+    longer: Longer = Longer.NOTHING,
+) -> Volume:
     """Claims the file or block device at `path`, which must have `expected` bytes where that is given.
 
     Raises FarshoreError: `own-device`, `not-found`, `usage` (no file and no block device), `permission`,
@@ -74,10 +91,10 @@ def open_volume(path: str, expected: int | None = None, own: OwnMount = no_own_m
     try:
         found = os.stat(place)
         if stat.S_ISBLK(found.st_mode):
-            return _claim_device(path, place, expected, table, own)
+            return _claim_device(path, place, (expected, longer is not Longer.NOTHING), table, own)
         if not stat.S_ISREG(found.st_mode):
             raise _refusal("usage", f"{path} is neither a file nor a block device")
-        return _claim_file(path, place, expected, table)
+        return _claim_file(path, place, (expected, longer is Longer.ANYTHING), table)
     except OSError as reason:
         _refuse(reason, path)
 
@@ -126,7 +143,7 @@ def _resolve(path: str, table: list[Mount], own: OwnMount) -> str:
         _refuse(reason, path)
 
 
-def _claim_file(path: str, place: str, expected: int | None, table: list[Mount]) -> Volume:
+def _claim_file(path: str, place: str, wanted: _Wanted, table: list[Mount]) -> Volume:
     fd = os.open(place, os.O_RDWR | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
@@ -139,14 +156,14 @@ def _claim_file(path: str, place: str, expected: int | None, table: list[Mount])
         device = loop_on(place, table)
         if device is not None:
             raise _refusal("in-use", f"{path} is in use below /dev/{device}")
-        _check_size(path, found.st_size, expected)
-        return Volume(fd, path, found.st_size, memory=_in_memory(place, table))
+        size = _check_size(path, found.st_size, wanted)
+        return Volume(fd, path, size, memory=_in_memory(place, table))
     except (FarshoreError, OSError):
         os.close(fd)
         raise
 
 
-def _claim_device(path: str, place: str, expected: int | None, table: list[Mount], own: OwnMount) -> Volume:
+def _claim_device(path: str, place: str, wanted: _Wanted, table: list[Mount], own: OwnMount) -> Volume:
     number = os.stat(place).st_rdev
     if number in devices_on(own, table):
         raise refusal(path, place)
@@ -157,8 +174,7 @@ def _claim_device(path: str, place: str, expected: int | None, table: list[Mount
     try:
         if _ask(fd, _BLKROGET, "I"):
             raise _refusal("read-only", f"{path} is a read-only device")
-        size = _ask(fd, _BLKGETSIZE64, "Q")
-        _check_size(path, size, expected)
+        size = _check_size(path, _ask(fd, _BLKGETSIZE64, "Q"), wanted)
         return Volume(fd, path, size, sector=_ask(fd, _BLKSSZGET, "I"))
     except (FarshoreError, OSError):
         os.close(fd)
@@ -179,11 +195,14 @@ def _lock(fd: int, path: str) -> None:
         ) from None
 
 
-def _check_size(path: str, size: int, expected: int | None) -> None:
-    if expected is not None and size != expected:
+def _check_size(path: str, size: int, wanted: _Wanted) -> int:
+    """The volume's size."""
+    expected, longer = wanted
+    if expected is not None and size != expected and not (longer and size > expected):
         raise _refusal("size-mismatch", f"{path} has {size} bytes instead of {expected}")
     if not size or size % _SECTOR:
         raise _refusal("size-mismatch", f"{path} has {size} bytes, which is not a multiple of {_SECTOR}")
+    return expected or size
 
 
 def _in_memory(place: str, table: list[Mount]) -> bool:

@@ -18,6 +18,7 @@ from farshore.model.header import (
     Upstream,
     VerifyRecord,
     VerifyState,
+    VolumeRoom,
 )
 from farshore.model.options import ResyncKind, Role
 from farshore.model.positions import History, Position, Stretch
@@ -48,7 +49,7 @@ def _canonical(value: _Json) -> bytes:
 
 
 def _put_header(header: Header) -> _Json:
-    return {
+    value = {
         "format": HEADER_FORMAT,
         "group": header.group.hex(),
         "copy": header.copy.hex(),
@@ -69,6 +70,9 @@ def _put_header(header: Header) -> _Json:
         "turn": header.turn.hex(),
         "fenced": header.fenced,
     }
+    if header.rooms:  # a header without any is what it was before volumes could grow
+        value["rooms"] = [[each.volume, each.size, each.room] for each in header.rooms]
+    return value
 
 
 def decode(data: bytes, path: str) -> Header:
@@ -186,6 +190,7 @@ def _take_header(value: _Json) -> Header:
         loose_until=_int(value["loose_until"]),
         turn=_id(value["turn"]),
         fenced=_str(value["fenced"]),
+        rooms=tuple([VolumeRoom(*map(_int, each)) for each in value.get("rooms", [])]),
         format=_int(value["format"]),
     )
 

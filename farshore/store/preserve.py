@@ -252,7 +252,12 @@ class PreserveStore:
     def restore(self, layer: bytes, put: Put) -> None:
         """Writes back what regions held at the layer's moment. Nothing of the store changes, so it can be
         done again; the volumes are for the caller to sync. Layers that began later are worth nothing from
-        then on, but for doing it again."""
+        then on, but for doing it again. What volumes have grown by since reads as zeroes."""
+        moment = next(each for each in self.layers if each.id == layer)
+        for volume, size in moment.sizes:
+            grown = self._geometry.sizes.get(volume, 0) - size
+            if grown > 0:
+                put(volume, size, grown, None)
         for volume, region in self.changed_since(layer):
             length = self._length(layer, volume, region)
             for each in self._since(layer):

@@ -68,12 +68,27 @@ def page_seed(name: str, volume: int, number: int) -> int:
 class ScoreboardFile:
     """The file of one link, for the volumes of `geometry`."""
 
-    __slots__ = ("_bound", "_counter", "_file", "_geometry", "_image", "_maps", "_pair", "_starts")
+    __slots__ = (
+        "_bound",
+        "_counter",
+        "_current",
+        "_file",
+        "_geometry",
+        "_image",
+        "_maps",
+        "_pair",
+        "_place",
+        "_starts",
+    )
 
-    def __init__(self, file: File, geometry: Geometry, maps: tuple[str, ...] = MAPS) -> None:
-        """Use `create` or `open`."""
+    def __init__(
+        self, place: tuple[FileLayer, str], file: File, geometry: Geometry, maps: tuple[str, ...] = MAPS
+    ) -> None:
+        """Use `create` or `open`. `place` is where the file is, or will be once it is whole."""
+        self._place = place
         self._file = file
-        self._geometry = geometry
+        self._current, self._geometry = geometry, geometry.copied()
+        """As it is at any time, and as this file was made for."""
         self._maps = maps
         self._pair = SlotPair(file, KIND, slot_bytes_for(1024 + 64 * len(geometry.sizes)))
         self._bound: tuple[Position | None, bytes | None] = (None, None)
@@ -108,7 +123,7 @@ class ScoreboardFile:
         beside = path + ".new"
         if layer.exists(beside):
             layer.remove(beside)
-        board = cls(layer.open(beside, create=True), geometry)
+        board = cls((layer, path), layer.open(beside, create=True), geometry)
         try:
             board._file.allocate_zeroed(board._size())
             for name, volume, count in board._runs():
@@ -140,7 +155,8 @@ class ScoreboardFile:
     @classmethod
     def open(cls, layer: FileLayer, path: str, geometry: Geometry) -> ScoreboardFile:
         """A file of a group that has gained or lost volumes since is replaced by one in which the new ones
-        are dirty and the others as they were, and one of an earlier build by one with every map. One that
+        are dirty and the others as they were; what volumes have grown by is clear, as it began with zeroes
+        everywhere; and one of an earlier build is replaced by one with every map. One that
         is missing or damaged as a whole is replaced by one in which everything is dirty, and reads as
         damaged. Raises FarshoreError `state-newer`."""
         try:
@@ -172,7 +188,7 @@ class ScoreboardFile:
     ) -> ScoreboardFile:
         if not layer.exists(path):
             raise damaged(path, "the file is missing")
-        board = cls(layer.open(path), geometry, maps)
+        board = cls((layer, path), layer.open(path), geometry, maps)
         try:
             # The record first: a newer version may well have another size.
             record = board._pair.load(path)
@@ -239,7 +255,10 @@ class ScoreboardFile:
 
     def write(self, base: Position | None, peer_copy: bytes | None, pages: Sequence[Page]) -> None:
         """First the binding, if it changed, durably; then the pages, durably. After an OSError each
-        page is the old one, the new one or all ones, and no page is new under the old binding."""
+        page is the old one, the new one or all ones, and no page is new under the old binding. A file whose
+        volumes have grown since is replaced first by one that is as long as they need."""
+        if self._current.sizes != self._geometry.sizes:
+            self._regrow()
         if (base, peer_copy) != self._bound:
             self._pair.write(self._record(base, peer_copy))
             self._bound = (base, peer_copy)
@@ -248,6 +267,15 @@ class ScoreboardFile:
             for offset, data in self._runs_of(pages):
                 self._file.pwrite(data, offset)
             self._file.fdatasync()
+
+    def _regrow(self) -> None:
+        maps = {(name, volume): self._bitmap(name, volume, count) for name, volume, count in self._runs()}
+        (layer, path), earlier = self._place, self._file
+        image = _carried_over(BoardImage(*self._bound, maps), self._current.copied())
+        made = ScoreboardFile._make(layer, path, self._current, image)
+        for name in ("_file", "_geometry", "_pair", "_bound", "_counter", "_starts"):
+            setattr(self, name, getattr(made, name))
+        earlier.close()
 
     def _runs_of(self, pages: Sequence[Page]) -> Iterator[tuple[int, bytes]]:
         """The pages as they stand in the file, neighbours joined."""
@@ -272,8 +300,8 @@ class ScoreboardFile:
 
 
 def _recorded(layer: FileLayer, path: str, geometry: Geometry) -> Geometry:
-    """What a file was made for, if that is `geometry` but for volumes that came or went; the slots have the
-    size that the file says. Raises FarshoreError `state-damaged`."""
+    """What a file was made for, if that is `geometry` but for volumes that came, went or have grown; the
+    slots have the size that the file says. Raises FarshoreError `state-damaged`."""
     if not layer.exists(path):
         raise damaged(path, "the file is missing")
     file = layer.open(path)
@@ -288,13 +316,14 @@ def _recorded(layer: FileLayer, path: str, geometry: Geometry) -> Geometry:
     except (ValueError, KeyError, TypeError) as reason:
         raise damaged(path, f"the record cannot be read: {reason}") from reason
     stayed = sizes.keys() & geometry.sizes.keys()
-    if region != geometry.region or any(sizes[volume] != geometry.sizes[volume] for volume in stayed):
-        raise damaged(path, "the scoreboard is of volumes of other sizes, or of other regions")
+    if region != geometry.region or any(sizes[volume] > geometry.sizes[volume] for volume in stayed):
+        raise damaged(path, "the scoreboard is of larger volumes, or of other regions")
     return Geometry(sizes, region, geometry.extent)
 
 
 def _carried_over(image: BoardImage, geometry: Geometry) -> BoardImage:
-    """What is known of the volumes that stayed; of a new one, that all of it is dirty."""
+    """What is known of the volumes that stayed; of a new one, that all of it is dirty. A map of a volume that
+    has grown is shorter than it: what is missing reads as clear."""
     maps = {(name, volume): data for (name, volume), data in image.maps.items() if volume in geometry.sizes}
     for volume in geometry.sizes:
         if (DIRTY, volume) not in maps:

@@ -17,6 +17,7 @@ from farshore.model.messages import Buffer
 from farshore.store import fallocate
 
 _PIECE: Final = 1 << 20
+_ROOM_PIECE: Final = 1 << 30
 _ZEROES: Final = bytes(_PIECE)
 _MOST_PIECES: Final = 1024
 """Buffers in one vectored write (IOV_MAX)."""
@@ -192,6 +193,20 @@ class Volume:
     def trim(self, offset: int, length: int) -> None:
         """The range reads as zeroes afterwards and gives its blocks back where that is offered."""
         self.zero(offset, length, may_unmap=True)
+
+    def make_room(self, start: int, size: int) -> None:
+        """The file or device holds `size` bytes afterwards, and all from `start` on read as zeroes, durably.
+        A file gets longer only where there is room for what it gains; a device must be that long. OSError
+        with ENOSPC where it is not so."""
+        has = os.lseek(self.fd, 0, os.SEEK_END)
+        found = os.fstatvfs(self.fd)
+        if size > has and (self.is_device or found.f_bavail * found.f_frsize < size - has):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+        if size > has:
+            os.ftruncate(self.fd, size)
+        for at in range(start, min(has, size), _ROOM_PIECE):
+            self.zero(at, min(_ROOM_PIECE, min(has, size) - at), may_unmap=True)
+        os.fsync(self.fd)
 
     def extents(self, offset: int, length: int) -> Iterator[tuple[int, bool]]:
         """The range as runs of (length, hole); a hole reads as zeroes. Where holes are not told, all of

@@ -90,10 +90,7 @@ def encode(
     Raises ValueError where the operations and payloads do not fit together or exceed `MAX_BODY`.
     """
     pack = _RECORD.pack
-    # The size of RESIZE needs more than the 32 bits of the length field; it travels as the offset.
-    records = b"".join(
-        [pack(v, op, 0, n, at) if op != RESIZE else pack(v, op, 0, 0, n) for v, op, at, n in operations]
-    )
+    records = b"".join([pack(v, op, 0, n, at) for v, op, at, n in operations])
     body = sum([n for _, op, _, n in operations if op == WRITE]) + len(records)
     header = _header(stamp, len(operations), _ENDINGS.get(operations[-1][1], 0), body)
     frame = bytearray().join([header, records, *[piece for piece in payloads if piece is not None]])
@@ -240,6 +237,8 @@ def _steps(head: FrameHead, view: memoryview) -> list[Step]:
             running = -1
             if op not in (ZERO, TRIM):
                 offset, length = _bare(op, volume, offset, length)
+                if op == RESIZE and head.operations > 1:
+                    raise ProtocolError("a resize is not the only record of its frame")
             steps.append(Step(volume, op, offset, offset + length))
     if at != len(view):
         raise ProtocolError("the records of a frame do not account for its payload")
@@ -256,8 +255,8 @@ def _steps(head: FrameHead, view: memoryview) -> list[Step]:
 
 def _bare(op: int, volume: int, offset: int, length: int) -> tuple[int, int]:
     """Offset and length, as the model has them, of an operation that is not about a range."""
-    if op == RESIZE and not length:
-        return 0, offset
+    if op == RESIZE and offset and not length:
+        return offset, length  # a size needs more than the 32 bits of the length field
     if op in _ENDINGS and not (volume or length) and (op == CUT or not offset):
         return offset, length
     raise ProtocolError(f"unknown or malformed operation {op}")

@@ -81,9 +81,12 @@ _ATTR_OUT = struct.Struct("=QII")
 _OPEN_OUT = struct.Struct("=QII")
 _STATFS = struct.Struct("=QQQQQIIII24x")
 _DIRENT = struct.Struct("=QQII")
+_INVALID = struct.Struct("=Qqq")
+_NOTIFY_INVALID: Final = 2
 
 _FOREVER: Final = 1 << 40
-"""Seconds for which the kernel may believe a name or attributes: they never change."""
+"""Seconds for which the kernel may believe a name or attributes: what changes is told
+(`attributes_changed`)."""
 _BLOCK: Final = 4096
 
 
@@ -144,6 +147,11 @@ def version(buffer: memoryview) -> tuple[int, int, int, int]:
 def answer(unique: int, body: bytes = b"") -> bytes:
     """It worked."""
     return _OUT_HEADER.pack(_OUT_HEADER.size + len(body), 0, unique) + body
+
+
+def attributes_changed(node: int) -> bytes:
+    """Nobody asked: the kernel is to ask for the node's attributes anew; what it knows of its bytes stays."""
+    return _OUT_HEADER.pack(_OUT_HEADER.size + _INVALID.size, _NOTIFY_INVALID, 0) + _INVALID.pack(node, -1, 0)
 
 
 def refusal(unique: int, errno: int) -> bytes:

@@ -4,7 +4,8 @@ It holds the copy's lock, writes down what it was asked in DIR/asked (one JSON o
 "adopted" into a socket that it is handed. Once paused, its links stay so. It takes no link named `refused`,
 or as DIR/refuses says. Whatever it is, it holds everything up to sequence 7, and its links replicate; as a
 primary it is fenced as long as DIR/fenced names its last turn, and it does not start as one while there is
-DIR/unfit. A volume named `broken` makes it fail to start as an engine does; one named `mute` makes it hold
+DIR/unfit. Its volumes grow as it is told, unless there is DIR/older or DIR/full; DIR/state is the state of
+its links. A volume named `broken` makes it fail to start as an engine does; one named `mute` makes it hold
 the lock and never answer. With one named `late` it takes a socket, says nothing until the node has given up
 waiting, and serves the socket on.
 """
@@ -100,11 +101,17 @@ class StandIn:
             names = {"name": config["group_name"], "id": config["group"], "role": config["role"]}
             paused = (self.directory / "paused").exists()
             standing = ("logging", "operator") if paused else ("replicating", "in-order")
+            state = self.directory / "state"
+            standing = (state.read_text(), "update") if state.exists() else standing
             links = [
                 {"name": link["spec"]["name"], "state": standing[0], "reason": standing[1]}
                 for link in config["links"]
             ]
-            return {"group": {**names, "health": "protected", "links": links, **self.standing()}}
+            volumes = [{"name": each["name"], "size": self.size(each)} for each in config["volumes"]]
+            known = {"health": "protected", "links": links, "volumes": volumes}
+            return {"group": {**names, **known, **self.standing()}}
+        if request.op in ("make-room", "resize"):
+            return self.grow(request)
         if request.op == "reload":
             fresh = json.loads((self.directory / "copy.json").read_text())
             refuses = self.directory / "refuses"
@@ -137,6 +144,21 @@ class StandIn:
         if request.op == "stop":
             self.stopping = True
         return {}
+
+    def size(self, volume: dict[str, Any]) -> int:
+        """Of a volume that may have grown."""
+        grown = self.directory / f"grown-{volume['id']}"
+        return int(grown.read_text()) if grown.exists() else int(volume["size"])
+
+    def grow(self, request: control.Request) -> dict[str, Any]:
+        """Room is refused where there is none."""
+        if (self.directory / "older").exists():
+            raise FarshoreError("usage", f"an engine does not know the operation {request.op!r}")
+        if (self.directory / "full").exists():
+            raise FarshoreError("disk-full", "no room", next_step="make some")
+        if request.op == "resize":
+            (self.directory / f"grown-{request.args['volume']}").write_text(str(request.args["size"]))
+        return {"volume": request.args["volume"], "size": request.args["size"]}
 
     def standing(self) -> dict[str, Any]:
         """What an engine says of its role."""

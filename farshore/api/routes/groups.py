@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from farshore.api import schema
 from farshore.api.routes.the_node import TheNode
-from farshore.node import commands, groups, repair, reshaping, verify_repair
+from farshore.node import commands, groups, repair, reshaping, resizing, verify_repair
 from farshore.node.intent import GroupWish, VolumeWish
 
 router = APIRouter(prefix="/groups", tags=["groups"])
@@ -46,6 +46,11 @@ async def add(node: TheNode, name: str, body: schema.MoreVolumes) -> dict[str, A
 async def remove(node: TheNode, name: str, volume: str) -> dict[str, Any]:
     told = await reshaping.remove(node, name, volume)
     return {"schema": 1, "name": name, "volume": volume, "peers_told": told}
+
+
+@router.post("/{name}/volumes/{volume}/size")
+async def resize(node: TheNode, name: str, volume: str, body: schema.VolumeSize) -> dict[str, Any]:
+    return {"schema": 1, **await resizing.resize(node, name, volume, body.size)}
 
 
 @router.post("/{name}/pause")

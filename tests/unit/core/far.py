@@ -9,12 +9,14 @@ from dataclasses import replace
 
 from farshore.core import actions as a
 from farshore.core.journaled import JournalImage
+from farshore.core.resize_actions import MakeRoom, VolumeGrown
 from farshore.core.secondary import Secondary
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.model import messages as m
 from farshore.model.header import Header
 from farshore.model.layers import Run
 from farshore.model.positions import Position
+from tests.unit.core import growth
 from tests.unit.core.far_store import FarStore
 from tests.unit.core.shells import Disk, Shell, head_of, new_id
 
@@ -49,6 +51,7 @@ class Far(Shell):
         setup = replace(
             self._setup,
             header=self.header,
+            geometry=growth.sized(self._setup.geometry, self.header),
             durable=self.durable,
             applied=applied,
             boot=boot,
@@ -58,6 +61,7 @@ class Far(Shell):
             roll_back=roll_back,
         )
         self.core = Secondary(setup)
+        self.store.geometry = self.core.geometry
 
     def carry_out(self, action: a.Action) -> None:
         core = self.core
@@ -98,6 +102,8 @@ class Far(Shell):
                     return core.lookups.looked_up(ticket, data, errno)
 
                 self.finish(action, lambda _: None, read)
+            case MakeRoom() | VolumeGrown():
+                growth.carry_out(self, self.disk, core.room, action)
             case a.BeginLayer() | a.SaveRegions() | a.DropLayer() | a.RollBack():
                 self._carry_out_store(action)
             case a.Note():

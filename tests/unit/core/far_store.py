@@ -15,7 +15,7 @@ class FarStore:
     """See the module. Everything is durable at once."""
 
     def __init__(self, geometry: Geometry, disk: Disk) -> None:
-        self._geometry = geometry
+        self.geometry = geometry
         self._disk = disk
         self.layers: list[Layer] = []
         self.kept: dict[bytes, dict[tuple[int, int], bytes]] = {}
@@ -34,7 +34,8 @@ class FarStore:
         assert all(bytes(data) == self._disk.safe[v] for v, data in self._disk.seen.items())
         self.layers.append(layer)
         self.kept[layer.id] = {}
-        self.images[layer.id] = dict(self._disk.safe)
+        sizes = dict(layer.sizes)
+        self.images[layer.id] = {volume: data[: sizes[volume]] for volume, data in self._disk.safe.items()}
 
     def save(self, runs: Sequence[Run]) -> None:
         if not self.layers:
@@ -42,7 +43,7 @@ class FarStore:
         kept = self.kept[self.layers[-1].id]
         for volume, first, stop in runs:
             for region in range(first, stop):
-                offset, length = self._geometry.span(volume, region, 1)
+                offset, length = self.geometry.span(volume, region, 1)
                 kept.setdefault((volume, region), bytes(self._disk.seen[volume][offset : offset + length]))
 
     def drop(self, layer: bytes) -> tuple[Run, ...]:
@@ -61,14 +62,15 @@ class FarStore:
         place = next(index for index, each in enumerate(self.layers) if each.id == layer)
         for each in reversed(self.layers[place:]):
             for (volume, region), content in self.kept[each.id].items():
-                offset = region * self._geometry.region
+                offset = region * self.geometry.region
                 shown[volume][offset : offset + len(content)] = content
-        return {volume: bytes(data) for volume, data in shown.items()}
+        return {volume: bytes(data[: len(self.images[layer][volume])]) for volume, data in shown.items()}
 
     def roll_back(self, layer: bytes) -> None:
         for volume, data in self.view(layer, self._disk.seen).items():
-            self._disk.seen[volume][:] = data
-        assert self._disk.seen == self.images[layer]
+            image = self.images[layer][volume]
+            assert data == image
+            self._disk.seen[volume][:] = image.ljust(len(self._disk.seen[volume]), b"\0")
 
     def check(self) -> None:
         """Every layer shows what it began with."""

@@ -16,12 +16,14 @@ from farshore.core import actions as a
 from farshore.core.fault_texts import fault_id
 from farshore.core.geometry import Geometry
 from farshore.core.primary import Primary, PrimarySetup
+from farshore.core.resize_actions import MakeRoom, VolumeGrown
 from farshore.core.scoreboard import BoardImage
 from farshore.core.write_path import Batch
 from farshore.model import messages as m
 from farshore.model.options import LinkSpec, Timing
 from farshore.model.positions import Position
 from farshore.model.volumes import CUT, FLUSH, TRIM, WRITE, ZERO, Operation
+from tests.unit.core import growth
 from tests.unit.core.queue_disk import QueueDisk
 
 TIMING = Timing(beat=0.1, limit=0.5, first_retry=0.02, last_retry=0.1, durable_every=0.1, start_grace=1.0)
@@ -45,6 +47,7 @@ class Disk:
     def write(self, operations: Sequence[Operation], payloads: Payloads) -> None:
         """In order."""
         for (volume, code, offset, length), data in zip(operations, payloads, strict=True):
+            assert code not in (WRITE, ZERO, TRIM) or offset + length <= len(self.seen[volume])
             if code == WRITE:
                 assert data is not None
                 self.seen[volume][offset : offset + length] = data
@@ -57,9 +60,18 @@ class Disk:
         began = {volume: bytes(data) for volume, data in self.seen.items()}
 
         def ended(_: int) -> None:
-            self.safe = began
+            lengths = {volume: len(data) for volume, data in self.safe.items()}
+            self.safe = {volume: data.ljust(lengths[volume], b"\0") for volume, data in began.items()}
 
         return ended
+
+    def make_room(self, volume: int, start: int, size: int) -> None:
+        """As the action says; a device that was enlarged holds anything there at first."""
+        seen, safe = self.seen[volume], self.safe[volume]
+        seen.extend(b"\xee" * (size - len(seen)))
+        rest = bytes(max(0, len(seen) - start))
+        seen[start:] = rest
+        self.safe[volume] = safe[:start] + bytes(seen[len(safe[:start]) :])
 
     def lose_cache(self) -> None:
         """The machine stopped."""
@@ -212,6 +224,7 @@ class Near(Shell):
         setup = replace(
             self._setup,
             header=self.header,
+            geometry=growth.sized(self._setup.geometry, self.header),
             links=self.links,
             hot=self.hot,
             boards={link: board.image() for link, board in self.boards.items()},
@@ -269,6 +282,8 @@ class Near(Shell):
                 self._carry_out_queue(action)
             case a.Note():
                 self.notes.append(action)
+            case MakeRoom() | VolumeGrown():
+                growth.carry_out(self, self.disk, core.resizing.room, action)
             case _:
                 self._line(action)
 

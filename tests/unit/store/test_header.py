@@ -18,6 +18,7 @@ from farshore.model.header import (
     Upstream,
     VerifyRecord,
     VerifyState,
+    VolumeRoom,
 )
 from farshore.model.options import ResyncKind, Role
 from farshore.model.positions import History, Position, Stretch
@@ -80,6 +81,7 @@ headers = st.builds(
     loose_until=u64,
     turn=st.just(b"") | ids,
     fenced=st.text(max_size=40),
+    rooms=st.lists(st.builds(VolumeRoom, u64, u64, u64), max_size=2).map(tuple),
 )
 
 
@@ -125,6 +127,7 @@ FULL = Header(
     turn=id_of(10),
     fenced="promoted",
     undo=id_of(11),
+    rooms=(VolumeRoom(1, 2, 3),),
 )
 
 
@@ -140,7 +143,8 @@ GOLDEN = (
     f'"paused":true,"paused_for":"EIO","peer_copy":{h(5)},"queue_whole":true,"retired":true,"stopped_at":[{h(3)},7],'
     f'"stopped_time":1.5,"unmet":true,"verify":{{"at":[{h(3)},7],"begun":2.5,"ended":6.5,"found":4096,'
     f'"halt":true,"rate":5,"region":4,"state":"halted","volume":3,"why":"why"}}}}],"loose_until":11,'
-    f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary","turn":{h(10)},"undo":{h(11)},'
+    f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary","rooms":[[1,2,3]],'
+    f'"turn":{h(10)},"undo":{h(11)},'
     f'"upstream":{{"copy":{h(8)},"epoch":3,"link":{h(7)}}}}}'
 )
 
@@ -164,6 +168,12 @@ def test_a_link_that_was_never_verified_is_written_as_before_there_was_a_verify(
     assert header_file.decode(header_file.encode(never), "x") == never
 
 
+def test_a_header_of_volumes_that_never_grew_is_written_as_before_they_could() -> None:
+    never = dataclasses.replace(FULL, rooms=())
+    assert b"rooms" not in header_file.encode(never)
+    assert header_file.decode(header_file.encode(never), "x") == never
+
+
 def test_a_header_has_the_documented_bytes() -> None:
     assert header_file.encode(FULL).decode() == GOLDEN
     assert header_file.decode(GOLDEN.encode(), "x") == FULL
@@ -172,7 +182,7 @@ def test_a_header_has_the_documented_bytes() -> None:
 def test_a_header_of_the_first_format_is_read_as_one_before_any_turn() -> None:
     earlier = dataclasses.replace(FULL.links[0], unmet=False, retired=False, verify=None)
     assert header_file.decode(FIRST_FORMAT.encode(), "x") == dataclasses.replace(
-        FULL, turn=b"", fenced="", undo=b"", loose_until=0, links=(earlier,)
+        FULL, turn=b"", fenced="", undo=b"", loose_until=0, rooms=(), links=(earlier,)
     )
 
 

@@ -154,7 +154,7 @@ def test_a_page_that_does_not_hold_is_all_dirty(path: Path, board: ScoreboardFil
     assert image.maps == opened(path).maps
 
 
-@pytest.mark.parametrize("how", ["missing", "empty", "cut", "longer", "both slots", "size", "region"])
+@pytest.mark.parametrize("how", ["missing", "empty", "cut", "longer", "both slots", "smaller", "region"])
 def test_a_file_that_is_not_this_scoreboard_is_damaged(path: Path, board: ScoreboardFile, how: str) -> None:
     board.write(BASE, PEER, [])
     content = bytearray(path.read_bytes())
@@ -162,8 +162,8 @@ def test_a_file_that_is_not_this_scoreboard_is_damaged(path: Path, board: Scoreb
     geometry = GEOMETRY
     if how == "missing":
         path.unlink()
-    elif how == "size":
-        geometry = Geometry({1: GEOMETRY.sizes[1], 7: GEOMETRY.sizes[7] + REGION}, REGION, 4 << 20)
+    elif how == "smaller":
+        geometry = Geometry({1: GEOMETRY.sizes[1], 7: GEOMETRY.sizes[7] - REGION}, REGION, 4 << 20)
     elif how == "region":
         geometry = Geometry(GEOMETRY.sizes, 2 * REGION, 4 << 20)
     elif how == "both slots":
@@ -229,6 +229,38 @@ def test_a_volume_that_came_is_dirty_and_the_others_are_as_they_were(
             (SECOND, 9): bytes(2),
             (FOUND, 9): bytes(2),
         }
+
+
+def test_what_a_volume_has_grown_by_is_clear_and_the_rest_as_it_was(
+    path: Path, board: ScoreboardFile
+) -> None:
+    _marked(board)
+    before = opened(path)
+    larger = Geometry({**GEOMETRY.sizes, 1: GEOMETRY.sizes[1] + 3 * PAGE_BITS * REGION}, REGION, 4 << 20)
+    for _ in range(2):  # as it is carried over, and as it stands then
+        image = opened(path, larger)
+        assert (image.base, image.peer_copy, image.damaged) == (BASE, PEER, False)
+        for (name, volume), bits in before.maps.items():
+            found = image.maps[name, volume]
+            assert found.rstrip(b"\0") == bits.rstrip(b"\0")
+            assert len(found) <= -(-larger.regions(volume) // 8)
+
+
+def test_a_file_that_is_open_gains_what_its_volumes_gain(path: Path, board: ScoreboardFile) -> None:
+    geometry = GEOMETRY.copied()
+    board.close()
+    open_board = ScoreboardFile.open(LAYER, str(path), geometry)
+    open_board.write(BASE, PEER, [(DIRTY, 1, 1, b"\x05"), (SUSPECT, 7, 0, b"\x02")])
+    geometry.grow(1, GEOMETRY.sizes[1] + PAGE_BITS * REGION)
+    last = (geometry.regions(1) - 1) // PAGE_BITS
+    open_board.write(BASE, PEER, [(DIRTY, 1, last, b"\x01")])
+    open_board.close()
+    image = opened(path, geometry)
+    assert (image.base, image.peer_copy, image.damaged) == (BASE, PEER, False)
+    assert image.maps[DIRTY, 1][PAGE_BYTES] == 5
+    assert image.maps[DIRTY, 1][last * PAGE_BYTES] == 1
+    assert image.maps[SUSPECT, 7][0] == 2
+    assert not any(image.maps[SECOND, 1])
 
 
 def test_a_file_from_before_there_was_a_verify_is_carried_over(path: Path) -> None:

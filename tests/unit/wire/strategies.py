@@ -127,15 +127,15 @@ def batches(draw: st.DrawFn) -> tuple[FrameStamp, list[Operation], list[bytes | 
     """Stamp, operations and payloads of one frame."""
     operations: list[Operation] = []
     payloads: list[bytes | None] = []
-    for op in draw(st.lists(st.sampled_from((WRITE, WRITE, ZERO, TRIM, RESIZE)), max_size=12)):
+    for op in draw(st.lists(st.sampled_from((WRITE, WRITE, ZERO, TRIM)), max_size=12)):
         data = draw(st.binary(max_size=200)) if op == WRITE else None
         length = len(data) if data is not None else draw(st.integers(0, (1 << 32) - 1))
-        if op == RESIZE:
-            operations.append((draw(u16), op, 0, draw(offsets)))
-        else:
-            operations.append((draw(u16), op, draw(offsets), length))
+        operations.append((draw(u16), op, draw(offsets), length))
         payloads.append(data)
-    if not operations or draw(st.booleans()):
+    if not operations and draw(st.booleans()):
+        operations.append((draw(u16), RESIZE, max(1, draw(offsets)), 0))
+        payloads.append(None)
+    elif not operations or draw(st.booleans()):
         operations.append(draw(st.sampled_from(((0, FLUSH, 0, 0), (0, CUT, 7, 0)))))
         payloads.append(None)
     before = draw(st.integers(0, (1 << 64) - 100))

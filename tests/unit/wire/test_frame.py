@@ -162,7 +162,8 @@ def patched(encoded: bytes, at: int, layout: str, value: int) -> bytes:
         ("payload of nobody", patched(one((1, WRITE, 0, 4), b"abcd"), 100, "<I", 3)),
         ("payload cut", patched(one((1, WRITE, 0, 4), b"abcd"), 100, "<I", 5)),
         ("flush of a volume", patched(one((0, FLUSH, 0, 0)), 96, "<H", 1)),
-        ("resize with a length", patched(one((1, RESIZE, 0, 512)), 100, "<I", 1)),
+        ("resize with a length", patched(one((1, RESIZE, 512, 0)), 100, "<I", 1)),
+        ("resize to nothing", patched(one((1, RESIZE, 512, 0)), 104, "<Q", 0)),
     ],
 )
 def test_a_well_sealed_but_malformed_frame_is_refused(what: str, data: bytes) -> None:
@@ -185,7 +186,14 @@ def test_sequences_do_not_overflow() -> None:
 
 
 def test_the_size_of_a_resized_volume_needs_more_than_32_bits() -> None:
-    assert frame.check(one((3, RESIZE, 0, 5 << 40))).records() == [(3, RESIZE, 0, 0, 5 << 40, None)]
+    assert frame.check(one((3, RESIZE, 5 << 40, 0))).records() == [(3, RESIZE, 0, 5 << 40, 0, None)]
+
+
+def test_a_resize_is_alone_in_its_frame() -> None:
+    resize, zero = (1, RESIZE, 512, 0), (1, ZERO, 0, 512)
+    for operations in ([resize, zero], [zero, resize], [resize, resize]):
+        with pytest.raises(ProtocolError, match="only record"):
+            frame.check(frame.encode(STAMP, operations, [None, None]))
 
 
 def test_a_cut_ends_its_frame_and_shows_from_outside() -> None:
