@@ -42,8 +42,9 @@ class LayerView:
         return None
 
     def read(self, offset: int, length: int) -> bytes:
-        """Any range within the size. Raises OSError: EIO where the store cannot be read, ESTALE once the
-        layer is gone."""
+        """Any range within the volume; behind the layer's own size it is zeroes, as whoever reads a volume
+        that has grown since finds. Raises OSError: EIO where the store cannot be read, ESTALE once the layer
+        is gone."""
         region, end = self._region, offset + length
         first = offset // region
         ahead = _Ahead(self._volume, end)
@@ -57,7 +58,8 @@ class LayerView:
                 parts.append(content)
         except FarshoreError as error:
             raise OSError(errno.EIO, error.what) from error
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        return whole if len(whole) == length else whole.ljust(length, b"\0")
 
     def prefetch(self, offset: int, length: int) -> None:
         """Most of it is in the volume."""

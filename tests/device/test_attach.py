@@ -239,7 +239,7 @@ def test_a_device_whose_removal_ended_half_way_speaks_of_no_loop_device_that_is_
 
 
 def test_the_wrong_volume_is_not_attached(engine: Engine, attach: MakeDevice) -> None:
-    for wrong in ({"identity": "farshore 00 1"}, {"size": SIZE // 2}):
+    for wrong in ({"identity": "farshore 00 1"}, {"size": 2 * SIZE}):
         device = attach(engine, **wrong)
         device.launch()
         assert device.ended() == 1

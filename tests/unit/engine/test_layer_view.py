@@ -169,3 +169,19 @@ def test_a_secondary_that_follows_shows_what_its_volume_has(site: Site) -> None:
     site.write(1, 2, 3)
     assert live.read(REGION, REGION) == bytes([3]) * REGION
     assert sum(run for run, _ in live.extents(0, SIZE)) == SIZE
+
+
+def test_a_copy_that_has_grown_during_a_resync_shows_the_state_before_and_zeroes_behind_it(
+    site: Site,
+) -> None:
+    undo, image = site.begin(1, LayerKind.UNDO)
+    larger = SIZE + 3 * REGION
+    os.truncate(site.volume.fd, larger)
+    site.volume.size = larger
+    site.store.save([(1, 63, 66)], lambda _, offset, length: site.volume.read(offset, length))
+    site.volume.write(b"new!" * (4 * REGION // 4), larger - 4 * REGION)
+    shown = LiveView(lambda: undo.id, site.store, 1, site.volume)
+    assert shown.size == larger
+    assert shown.read(0, larger) == image + bytes(3 * REGION)
+    assert shown.read(SIZE - 100, 200) == image[-100:] + bytes(100)
+    assert shown.read(SIZE + REGION, REGION) == bytes(REGION)
