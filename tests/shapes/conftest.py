@@ -4,6 +4,7 @@ Node a reaches b through `line_to_b` and c through `line_to_c`; b and c reach ev
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -101,14 +102,21 @@ def _are_equal(one: Path, other: Path) -> bool:
     return first_difference(one, other) is None
 
 
-@pytest.fixture(scope="package")
-def _nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
-    with clusters(tmp_path_factory.mktemp("shapes")) as make:
+@contextmanager
+def three_nodes(directory: Path) -> Iterator[Sites]:
+    """See the module."""
+    with clusters(directory) as make:
         made = make(("a", "b", "c"))
         with Line(made.c.listen) as line:
             made.a.done("node", "set", "c", f"address={line.address}")
             pair(made.b, made.c)
             yield Sites(made, line)
+
+
+@pytest.fixture(scope="package")
+def _nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+    with three_nodes(tmp_path_factory.mktemp("shapes")) as made:
+        yield made
 
 
 @pytest.fixture
