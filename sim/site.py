@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from farshore.core.actions import Action, Note, SyncVolumes, WriteHeader
 from farshore.model.header import Header
+from farshore.model.layers import Layer
 from farshore.store.header import HeaderFile
 from sim.disk import SECTOR, Disk, Node, Strike
 from sim.files import SimFiles
@@ -248,6 +249,9 @@ class Site:
             self.header_durable(action.header)
 
         self.steps.begin("header", Step(run, lambda errno: self.turn(report, action.ticket, errno)))
+
+    def layer_begins(self, layer: Layer) -> None:
+        """A layer of the preserve store is about to begin."""
 
     def header_durable(self, header: Header) -> None:
         """A header has become durable."""

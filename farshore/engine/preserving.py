@@ -24,8 +24,11 @@ _LANE: Final = "preserve"
 Report = Callable[..., list[a.Action]]
 
 
-def image_of(store: PreserveStore) -> PreserveImage:
+def image_of(stored: StoredCopy) -> PreserveImage:
     """What the core starts from."""
+    store = stored.preserve
+    if store is None:
+        return PreserveImage(unusable=stored.preserve_unusable)
     return PreserveImage(store.layers, tuple(store.saved()))
 
 
@@ -93,7 +96,7 @@ class PreserveRoom:
         store, layer = self.store, action.layer
 
         def some() -> tuple[Run, ...] | None:
-            if not store.hand_down(layer):
+            if action.needed and not store.hand_down(layer):
                 return None
             store.drop(layer)
             return tuple(store.saved())

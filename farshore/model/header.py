@@ -140,6 +140,9 @@ class Header:
     """The id of the last turn (role change) that was carried out here, empty before the first."""
     fenced: str = ""
     """Rule D6: why this primary takes no writes any more, empty while it may; only a turn ends it."""
+    broken_layers: tuple[bytes, ...] = ()
+    """Layers of the preserve store that lack something which was overwritten: nobody reads them any more.
+    `EVERY_LAYER` stands for all that a store has which could not be opened."""
     format: int = HEADER_FORMAT
 
     def link(self, link: bytes) -> LinkRecord | None:

@@ -48,6 +48,13 @@ def _canonical(value: _Json) -> bytes:
 
 
 def _put_header(header: Header) -> _Json:
+    value = _put_whole(header)
+    if header.broken_layers:  # a header without any is what it was before a layer could break
+        value["broken_layers"] = [layer.hex() for layer in header.broken_layers]
+    return value
+
+
+def _put_whole(header: Header) -> _Json:
     return {
         "format": HEADER_FORMAT,
         "group": header.group.hex(),
@@ -186,8 +193,15 @@ def _take_header(value: _Json) -> Header:
         loose_until=_int(value["loose_until"]),
         turn=_id(value["turn"]),
         fenced=_str(value["fenced"]),
+        broken_layers=_take_broken(value["broken_layers"]) if "broken_layers" in value else (),
         format=_int(value["format"]),
     )
+
+
+def _take_broken(value: list[str]) -> tuple[bytes, ...]:
+    if not value:
+        raise ValueError("there is no list of broken layers where none is")
+    return tuple([_id(layer) for layer in value])
 
 
 def _take_link(value: _Json) -> LinkRecord:
