@@ -1,4 +1,4 @@
-"""Layers that lack something which was overwritten: what the header has to say of them at a start (rule E2)."""
+"""Layers that lack something which was overwritten: what a header has to say of them at a start (rule E2)."""
 
 from __future__ import annotations
 

@@ -72,6 +72,7 @@ class Keeping:
         if self._giving_up or primary.path.fault or not layers:
             return
         self._giving_up = True
+        preserve.pause()
         ids = tuple([each.id for each in layers])
 
         def marked() -> None:

@@ -225,6 +225,10 @@ class Preserving:
         self.well = False
         self._failed(errno)
 
+    def pause(self) -> None:
+        """Nothing is saved until something has given way, or is given up."""
+        self._short = True
+
     def give_up(self, layers: Iterable[bytes]) -> None:
         """The header durably says that these are broken: nothing is saved for them any more."""
         self.broken.update(layers)
