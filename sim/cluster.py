@@ -194,9 +194,9 @@ class Cluster:
         layers, random = site.core.keeping.preserve.layers, self.world.random
         if random.random() < 0.3 and len(layers) < _MOST_LAYERS:
             kind = random.choice((LayerKind.RESCUE, LayerKind.SNAPSHOT))
-            self._operate(site, site.core.moment.take, kind, "now", 8, self._layer_begun)
+            self._operate(site, site.core.keeping.moment.take, kind, "now", 8, self._layer_begun)
         elif layers and random.random() < 0.2:
-            self._operate(site, site.core.keeping.drop, random.choice(layers).id)
+            self._operate(site, site.core.keeping.drop, random.choice(layers).id, lambda errno: None)
 
     def _layer_begun(self, layer: Layer | None, why: str) -> None:
         self.world.reach("layer of a primary" if layer is not None else "no layer of a primary")

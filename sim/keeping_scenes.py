@@ -14,7 +14,7 @@ _ROUNDS = 4
 def _begin_layer(scene: Scene) -> None:
     """A rescue at the primary, which nothing makes give way."""
     core, begun = scene.primary.core, list[bool]()
-    take = core.moment.take
+    take = core.keeping.moment.take
     scene.primary.turn(take, LayerKind.RESCUE, "kept", 1, lambda layer, _: begun.append(layer is not None))
     scene.until(lambda: begun)
 

@@ -12,12 +12,14 @@ region that is mended (`core/mending`) needs no save: it gets the bytes that it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from farshore.core.actions import Action
 from farshore.core.fault_texts import named
+from farshore.core.moment import Moment
 from farshore.core.preserve import Preserving
 from farshore.model.layers import LayerKind
 
@@ -39,6 +41,8 @@ class Keeping:
         self.preserve.full = partial(self._give_up, NO_ROOM)
         self.preserve.unreadable = partial(self._give_up, UNREADABLE)
         self.preserve.changed = self.attend
+        self.moment = Moment(primary)
+        """A layer at a cut of our own."""
         self._giving_up = False
         self.attend()
 
@@ -55,9 +59,9 @@ class Keeping:
         self.preserve.sweep(b"")
         self._clear()
 
-    def drop(self, layer: bytes) -> list[Action]:
-        """An operator has no use for it any more."""
-        self.preserve.drop(layer)
+    def drop(self, layer: bytes, then: Callable[[int], None]) -> list[Action]:
+        """An operator has no use for it any more; `then` is told an errno, as by `Preserving.drop`."""
+        self.preserve.drop(layer, then)
         return self._primary.outbox.take()
 
     # -- what cannot be kept ----------------------------------------------------------------

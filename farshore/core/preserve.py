@@ -104,7 +104,7 @@ class Preserving:
     @property
     def holding(self) -> bool:
         """Whether nothing at all may be overwritten just now."""
-        return self._beginning
+        return bool(self._beginning)
 
     def layer(self, layer: bytes) -> Layer | None:
         """The layer with this id."""

@@ -23,7 +23,7 @@ from farshore.core.keeping import Keeping
 from farshore.core.ledger import Entry
 from farshore.core.links import FRAME_HEAD, RECORD, Links
 from farshore.core.mending import Mending
-from farshore.core.moment import MOMENT, Moment
+from farshore.core.moment import MOMENT
 from farshore.core.opening import Opening
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
 from farshore.core.preserve import PreserveImage
@@ -92,7 +92,6 @@ class Primary(Links):
         self.rescue = Rescue(self)
         self.mending = Mending(self)
         self.keeping = Keeping(self)
-        self.moment = Moment(self)
         self.fenced = setup.header.fenced
         self.opened = False
         self._shutdown: Shutdown | None = None
@@ -283,7 +282,7 @@ class Primary(Links):
     def written(self, ticket: int, errors: dict[int, int]) -> list[Action]:
         """A batch was written to the local volumes."""
         self.path.local_write_done(ticket, errors)
-        if self._shutdown is not None or self.path.waiting or self.moment.under_way:
+        if self._shutdown is not None or self.path.waiting or self.keeping.moment.under_way:
             self._maintain()
         return self.outbox.take()
 
@@ -371,7 +370,7 @@ class Primary(Links):
             self.path.release_parked()
             self.path.admit_cold()
         self.standstill.advance()
-        self.moment.advance()
+        self.keeping.moment.advance()
         if self._shutdown is not None:
             self._shutdown.advance()
         elif (

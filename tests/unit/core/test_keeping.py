@@ -14,7 +14,7 @@ EIO, ENODATA, ENOSPC = 5, 61, 28
 def begin(pair: Pair, kind: LayerKind = LayerKind.RESCUE, name: str = "kept") -> bytes:
     """A layer at the primary."""
     found: list[Layer | None] = []
-    pair.near.run(pair.near.core.moment.take(kind, name, 1, lambda layer, _: found.append(layer)))
+    pair.near.run(pair.near.core.keeping.moment.take(kind, name, 1, lambda layer, _: found.append(layer)))
     pair.until(lambda: bool(found))
     (layer,) = found
     assert layer is not None
@@ -179,7 +179,7 @@ def test_e2_of_what_is_broken_only_a_rescue_stays_until_somebody_deletes_it() ->
     pair.turn(10)
     assert [each.id for each in pair.near.store.layers] == [rescue]
     assert not any(each.needed for each in pair.near.carried(a.DropLayer)[1:]), "nothing is handed down"
-    pair.near.run(pair.near.core.keeping.drop(rescue))
+    pair.near.run(pair.near.core.keeping.drop(rescue, lambda errno: None))
     pair.turn(2)
     assert not pair.near.store.layers
     pair.stop_near()
@@ -199,7 +199,7 @@ def test_a_layer_that_begins_behind_a_broken_one_is_kept() -> None:
     pair.turn(10)
     assert broken(pair) == (lost,)
     pair.near.store.check({lost})
-    pair.near.run(pair.near.core.keeping.drop(later))
+    pair.near.run(pair.near.core.keeping.drop(later, lambda errno: None))
     pair.turn(2)
     assert pair.near.carried(a.DropLayer)[-1].needed is False
     (token,) = pair.write(3 * REGION)
@@ -258,7 +258,7 @@ def test_a_clean_stop_waits_for_what_is_under_way_in_the_store() -> None:
     pair = running()
     rescue = begin(pair)
     pair.near.hold.add(a.DropLayer)
-    pair.near.run(pair.near.core.keeping.drop(rescue))
+    pair.near.run(pair.near.core.keeping.drop(rescue, lambda errno: None))
     pair.near.run(pair.near.core.stop())
     pair.turn(50)
     assert not pair.near.core.stopped

@@ -19,7 +19,7 @@ class Taken:
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
         self.ends: list[tuple[Layer | None, str]] = []
-        pair.near.run(pair.near.core.moment.take(LayerKind.SNAPSHOT, "s", 7, self._end))
+        pair.near.run(pair.near.core.keeping.moment.take(LayerKind.SNAPSHOT, "s", 7, self._end))
 
     def _end(self, layer: Layer | None, why: str) -> None:
         self.ends.append((layer, why))
@@ -66,7 +66,7 @@ def test_the_volumes_are_synced_once_before_anybody_is_held() -> None:
     pair.turn(5)
     assert taken.ends[0][0] is not None
     assert pair.answered(held)
-    assert 0 < pair.near.core.moment.held_for < LONGEST
+    assert 0 < pair.near.core.keeping.moment.held_for < LONGEST
 
 
 def test_a_slow_disk_costs_the_layer_and_not_the_writes() -> None:
