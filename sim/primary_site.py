@@ -134,9 +134,7 @@ class PrimarySite(Site):
         queues: dict[bytes, QueueImage] = {}
 
         def load() -> None:
-            self.header_file = HeaderFile.open(self.files, HEADER)
-            self.activity = ActivityLogFile.open(self.files, _ACTIVITY, self.plan.hot_capacity)
-            self.preserve.load_if_possible()
+            self._load()
             for link in self.plan.links:
                 boards[link.id] = self.outgoing.open_board(link.id)
                 if (image := left(shelf(self.files, LINKS, link.id))) is not None:
@@ -187,6 +185,11 @@ class PrimarySite(Site):
             self.witness.started(self)
         self.world.after(TICK, self.life, self._tick)
         return True
+
+    def _load(self) -> None:
+        self.header_file = HeaderFile.open(self.files, HEADER)
+        self.activity = ActivityLogFile.open(self.files, _ACTIVITY, self.plan.hot_capacity)
+        self.preserve.load_if_possible()
 
     def respecify(self, spec: LinkSpec) -> None:
         """The operator has changed what a link is like."""
