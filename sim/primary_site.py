@@ -140,11 +140,7 @@ class PrimarySite(Site):
                 if (image := left(shelf(self.files, LINKS, link.id))) is not None:
                     queues[link.id] = image
 
-        errno = self.steps.carry_out("open", Step(load, lambda _: None))
-        if errno:
-            self.world.note(self.name, "could not start, errno", errno)
-            self.die(False)
-        if not self.life.alive:
+        if not self.opens(load):
             return False
         header = self.header_file.header
         self._stays = bool(header.fault) and self.repaired != fault_id(header)

@@ -103,11 +103,7 @@ class SecondarySite(Site):
         self._keys.clear()
         self._greeted.clear()
 
-        errno = self.steps.carry_out("open", Step(self._load, lambda _: None))
-        if errno:
-            self.world.note(self.name, "could not start, errno", errno)
-            self.die(False)
-        if not self.life.alive:
+        if not self.opens(self._load):
             return False
         self.journal.replay.read_again(self.disk, power_lost=True)  # opening has made all of it durable
         if not self.header_file.header.clean:

@@ -140,6 +140,14 @@ class Site:
         self.files.lock(f"{STATE}/lock")
         self.volumes = Volumes(self.files, self.sizes)
 
+    def opens(self, load: Callable[[], None]) -> bool:
+        """Opens the process's files; False when it died, or could not."""
+        errno = self.steps.carry_out("open", Step(load, lambda _: None))
+        if errno:
+            self.world.note(self.name, "could not start, errno", errno)
+            self.die(False)
+        return self.life.alive
+
     def distrust_cache(self) -> None:
         """After an unclean stop a sync may have failed that nobody recorded: read the disk itself (C3)."""
         for volume in self.sizes:

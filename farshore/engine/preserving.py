@@ -7,7 +7,7 @@ is safe beside the loop's writes: what is read has not been released for an over
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final
 
@@ -35,7 +35,10 @@ def image_of(stored: StoredCopy) -> PreserveImage:
 class PreserveRoom:
     """See the module."""
 
-    def __init__(self, stored: StoredCopy, pool: Pool, carrier: Carrier) -> None:
+    def __init__(self, stored: StoredCopy, pool: Pool, carrier: Carrier, broken: Collection[bytes]) -> None:
+        """`broken` is the core's, and changes: see `Preserving`."""
+        if stored.preserve is not None:
+            stored.preserve.broken = broken
         self._stored = stored
         self._pool = pool
         self._carrier = carrier

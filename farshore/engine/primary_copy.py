@@ -64,7 +64,7 @@ class PrimaryCopy:
             a.WriteActivity: lambda action: records.write_activity(action, written),
         }
         carrier.table |= self.links.table
-        self.preserve = PreserveRoom(stored, shop.durable_pool, carrier)
+        self.preserve = PreserveRoom(stored, shop.durable_pool, carrier, core.keeping.preserve.broken)
         carrier.table |= self.preserve.offer(core.preserved, core.layer_dropped)
         self.queues = LinkQueues(core, stored, shop.durable_pool, carrier, self._runners)
         self.links.gone = self.queues.remove
