@@ -50,7 +50,7 @@ class PreserveStore:
         self._geometry = geometry
         self.limit = limit
         self.broken: Collection[bytes] = frozenset()
-        """Layers that nobody reads any more: it is said here before anything that they lack is overwritten."""
+        """Layers that nobody reads any more: said here before anything that they lack is overwritten."""
         self._list: LayerList
         self._layers: dict[bytes, LayerFile] = {}
         self._chain: tuple[tuple[Layer, LayerFile], ...] = ()
