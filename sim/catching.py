@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from farshore.model.options import Apply, Mode, OnOutage
-from sim import bounds_scenes, chain_scenes, feeder_scenes, read_scenes, scenes
+from sim import bounds_scenes, chain_scenes, feeder_scenes, keeping_scenes, read_scenes, scenes
 from sim.chain_scenes import chained
 from sim.cluster import Cluster
 from sim.run import any_life
@@ -114,6 +114,13 @@ SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
     "a full store lets everything through": directed(scenes.a_store_is_full_in_a_resync),
     "a roll-back leaves the proof of its resync": directed(scenes.a_roll_back_is_cut_off),
     "readers are shown what a resync overwrites": storm("cut kill"),
+    "a primary overwrites before the save is durable": storm(DEATHS, layers=True),
+    "a primary that starts forgets its layers": storm(DEATHS, layers=True),
+    "only writes count as overwrites": storm(DEATHS, layers=True),
+    "layers break before the header says so": directed(keeping_scenes.a_store_is_full_at_a_primary),
+    "a store that cannot be opened was empty": directed(keeping_scenes.a_store_cannot_be_opened_for_a_while),
+    "a layer begins before all is written": directed(keeping_scenes.a_layer_begins_under_load),
+    "a layer begins before the volumes are synced": directed(keeping_scenes.a_layer_begins_under_load),
     "a cut counts during a resync": storm("cut resync kill", cuts=True),
     "messages of other sessions count": storm("replay cut resync hold"),
 }

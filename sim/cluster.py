@@ -16,6 +16,7 @@ from farshore.core.actions import Action
 from farshore.core.feeder import Feeder
 from farshore.core.links import Links
 from farshore.errors import FarshoreError
+from farshore.model.layers import Layer, LayerKind
 from farshore.model.options import LinkSpec, LinkState, Mode, Reason, ResyncKind
 from sim import stamps
 from sim.app import Application, Request
@@ -31,6 +32,7 @@ from sim.truth import Truth
 from sim.world import BrokenRule, Life, World
 
 _STEPS_BETWEEN_CHECKS: Final = 25
+_MOST_LAYERS: Final = 4
 _LONGEST: Final = 400_000
 """Steps of the longest run: more is a run that gets nowhere."""
 _STORM: Final = 300.0
@@ -185,6 +187,19 @@ class Cluster:
         self._tend_links()
         if self.primary.running and self.options.cuts:
             self._operate(self.primary, self.primary.core.cut, "now", 7)
+        if self.primary.running and self.options.layers:
+            self._tend_layers(self.primary)
+
+    def _tend_layers(self, site: PrimarySite) -> None:
+        layers, random = site.core.keeping.preserve.layers, self.world.random
+        if random.random() < 0.3 and len(layers) < _MOST_LAYERS:
+            kind = random.choice((LayerKind.RESCUE, LayerKind.SNAPSHOT))
+            self._operate(site, site.core.keeping.moment.take, kind, "now", 8, self._layer_begun)
+        elif layers and random.random() < 0.2:
+            self._operate(site, site.core.keeping.drop, random.choice(layers).id, lambda errno: None)
+
+    def _layer_begun(self, layer: Layer | None, why: str) -> None:
+        self.world.reach("layer of a primary" if layer is not None else "no layer of a primary")
 
     def _make(self, hop: Hop) -> None:
         """The operator makes a hop."""

@@ -21,12 +21,12 @@ from sim.steps import Doom, Phase
 from sim.tampering import Tampering
 from sim.world import Life
 
-_PRIMARY_LANES: Final = ("", "write", "sync", "header", "activity", "board", "open", "queue")
+_PRIMARY_LANES: Final = ("", "write", "sync", "header", "activity", "board", "open", "queue", "preserve")
 _SECONDARY_LANES: Final = (
     *("", "apply", "fill", "sync", "header", "position", "open"),
     *("append", "journal", "replay"),
 )
-_PRIMARY_FILES: Final = (".img", "header", "activity", ".board", ".seg")
+_PRIMARY_FILES: Final = (".img", "header", "activity", ".board", ".seg", ".layer")
 _SECONDARY_FILES: Final = (".img", "header", "position", ".seg", ".layer")
 _RELAY_LANES: Final = (*_SECONDARY_LANES, "board", "recall")
 _RELAY_FILES: Final = (*_SECONDARY_FILES, ".board")

@@ -77,6 +77,8 @@ class Options:
     journals: JournalLimits = field(default_factory=JournalLimits)
     cuts: bool = False
     """Somebody asks for a cut every now and then."""
+    layers: bool = False
+    """Somebody takes a snapshot of the primary every now and then, and gives one up."""
     tampering: bool = False
     """One of the faults rolls back or wipes a peer."""
     hops: tuple[Hop, ...] = ()
@@ -118,6 +120,7 @@ def drawn(seed: int) -> Options:
         prefilled=random.random() < 0.7,
         ignored=_ignored(seed, sizes),
         cuts=Random(f"cuts {seed}").random() < 0.25,
+        layers=Random(f"layers {seed}").random() < 0.3,
         journals=_journals(seed),
         tampering=random.random() < 0.1,
         hops=_hops(seed, links),

@@ -12,6 +12,7 @@ from farshore.core.feeder import Feeder
 from farshore.core.primary import PrimarySetup
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.model.header import Header
+from farshore.model.layers import Layer
 from farshore.model.messages import Ack, DigestQuery, Fill, Welcome
 from farshore.model.options import AckLevel, LinkSpec, LinkState, Mode, OnOutage
 from farshore.model.positions import Position
@@ -174,6 +175,14 @@ class Oracle(Witness, RelayWitness):
         self.truth.issued(
             site.core.generation, action.first, action.follows, action.operations, action.payloads
         )
+
+    def layer_begins(self, site: PrimarySite, layer: Layer) -> None:
+        assert layer.mark is not None
+        shown, held = self.truth.images_at(layer.mark), site.images()
+        if shown is not None and shown != held:
+            raise BrokenRule("H", f"the layer at {layer.mark.sequence} begins with something else")
+        if not all(site.settled(volume, 0, size) for volume, size in site.sizes.items()):
+            raise BrokenRule("E1", f"the layer at {layer.mark.sequence} begins with what power may take")
 
     def write_failed(self, site: PrimarySite, sequence: int) -> None:
         self.truth.stretches[site.core.generation].failed.add(sequence)

@@ -1,4 +1,4 @@
-"""The part of a secondary's shell that carries out what the core asks of the preserve store.
+"""The part of a copy's shell that carries out what the core asks of the preserve store.
 
 It remembers what the volumes held when a layer began; whenever a process opens the store, and whenever a copy
 goes back, each layer has to show exactly that, whatever has died in between (rules E1, E3).
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from farshore.core import actions as a
 from farshore.core.preserve import PreserveImage
-from farshore.model.layers import Run
+from farshore.model.layers import EVERY_LAYER, Run
 from farshore.model.volumes import WRITE, ZERO
 from farshore.store.preserve import PreserveStore
 from sim.site import STATE
@@ -19,6 +19,7 @@ from sim.steps import Step
 from sim.world import BrokenRule
 
 if TYPE_CHECKING:
+    from sim.primary_site import PrimarySite
     from sim.secondary_site import SecondarySite
 
 PRESERVE = f"{STATE}/preserve"
@@ -28,18 +29,17 @@ _MOST_PARTS = 100
 class PreserveShell:
     """See the module."""
 
-    def __init__(self, site: SecondarySite) -> None:
+    def __init__(self, site: SecondarySite | PrimarySite) -> None:
         self._site = site
         self.store: PreserveStore
+        self.unusable = ""
+        """Why a primary does without the store that it has."""
         self.moments: dict[bytes, dict[int, bytes]] = {}
         """What each layer has to show; empty once somebody has tampered with the state."""
-        self.goes_back: bool | None = None
-        """Whether the next process takes an open resync back; None leaves it to chance."""
         self.carry: dict[type, Callable[[Any], None]] = {
             a.BeginLayer: self._begin,
             a.SaveRegions: self._save,
             a.DropLayer: self._drop,
-            a.RollBack: self._roll_back,
         }
 
     def load(self) -> None:
@@ -47,16 +47,33 @@ class PreserveShell:
         plan = self._site.plan
         self.store = PreserveStore.open(self._site.files, PRESERVE, plan.geometry, 1 << 30)
 
+    def load_if_possible(self) -> None:
+        """The same for a primary, which starts in any case."""
+        self.unusable = ""
+        try:
+            self.load()
+        except OSError as error:
+            self.unusable = str(error)
+            self._site.world.reach("a primary starts without its store")
+
     def check(self) -> None:
-        """Rule E1: every layer shows its moment, and the one that the header relies on is there."""
-        undo = self._site.header_file.header.undo
+        """Rule E1: every layer that is not known to be broken shows its moment, and the one that the header
+        relies on is there."""
+        if self.unusable:
+            return
+        undo, broken = self._site.header_file.header.undo, self._site.header_file.header.broken_layers
         if undo in self.moments and all(each.id != undo for each in self.store.layers):
             raise BrokenRule("E1", f"the undo of {self._site.name} is gone, and its resync is open")
+        disk = self._site.disk
+        strikes, disk.strikes = disk.strikes, []  # they are meant for others
         for layer in self.store.layers:
+            if layer.id in broken or EVERY_LAYER in broken:
+                continue
             if layer.id in self.moments and self._shown(layer.id) != self.moments[layer.id]:
                 raise BrokenRule(
                     "E1", f"the {layer.kind} of {self._site.name} does not show what it was to keep"
                 )
+        disk.strikes = strikes
 
     def _shown(self, layer: bytes) -> dict[int, bytes]:
         geometry, shown = self._site.plan.geometry, {}
@@ -71,16 +88,9 @@ class PreserveShell:
     @property
     def image(self) -> PreserveImage:
         """What the core is told of it at a start."""
+        if self.unusable:
+            return PreserveImage(unusable=self.unusable)
         return PreserveImage(self.store.layers, tuple(self.store.saved()))
-
-    def leads_back(self) -> bool:
-        """Whether the copy goes back to before its open resync; only to a state that it can vouch for."""
-        header = self._site.header_file.header
-        head = header.history.head
-        known = header.resync is not None and header.undo in self.moments and head is not None
-        able = known and head is not None and head.sequence >= header.doubtful_until
-        wish, self.goes_back = self.goes_back, None
-        return able and (self._site.world.chance(0.4) if wish is None else wish)
 
     # -- actions ----------------------------------------------------------------------------
 
@@ -93,6 +103,7 @@ class PreserveShell:
             self.moments[action.layer.id] = {
                 volume: bytes(self._site.file_of(volume).current) for volume in self._site.plan.geometry.sizes
             }
+            self._site.layer_begins(action.layer)
             self.store.begin(action.layer, action.reserve)
 
         self._site.steps.begin("preserve", Step(run, self._report(action.ticket)))
@@ -107,7 +118,7 @@ class PreserveShell:
         site, saved = self._site, list[Run]()
 
         def run() -> None:
-            for _ in range(_MOST_PARTS):
+            for _ in range(_MOST_PARTS if action.needed else 0):
                 if self.store.hand_down(action.layer):
                     break
             self.store.drop(action.layer)
@@ -118,8 +129,28 @@ class PreserveShell:
 
         site.steps.begin("preserve", Step(run, done))
 
+
+class FollowerStore(PreserveShell):
+    """That of a secondary, which may go back to before an open resync."""
+
+    def __init__(self, site: SecondarySite) -> None:
+        super().__init__(site)
+        self._follower = site
+        self.goes_back: bool | None = None
+        """Whether the next process takes an open resync back; None leaves it to chance."""
+        self.carry[a.RollBack] = self._roll_back
+
+    def leads_back(self) -> bool:
+        """Whether the copy goes back to before its open resync; only to a state that it can vouch for."""
+        header = self._site.header_file.header
+        head = header.history.head
+        known = header.resync is not None and header.undo in self.moments and head is not None
+        able = known and head is not None and head.sequence >= header.doubtful_until
+        wish, self.goes_back = self.goes_back, None
+        return able and (self._site.world.chance(0.4) if wish is None else wish)
+
     def _roll_back(self, action: a.RollBack) -> None:
-        site = self._site
+        site = self._follower
 
         def put(volume: int, offset: int, length: int, content: bytes | None) -> None:
             code = WRITE if content is not None else ZERO

@@ -11,6 +11,7 @@ from farshore.core.secondary import Secondary
 from farshore.core.stream import Stream
 from farshore.model.layers import Run
 from farshore.model.messages import ResyncEnd
+from sim import keeping_variants
 from sim.variant import Variant
 
 
@@ -73,4 +74,5 @@ VARIANTS: Final[dict[str, Variant]] = {
     "a roll-back leaves the proof of its resync": Variant(
         "E3", undoing, "roll_back", _a_roll_back_leaves_the_proof_of_its_resync
     ),
+    **keeping_variants.VARIANTS,
 }

@@ -19,6 +19,7 @@ from farshore.core.queueing import QueueImage
 from farshore.core.scoreboard import BoardImage
 from farshore.core.write_path import Batch
 from farshore.model.header import Header
+from farshore.model.layers import Layer
 from farshore.model.options import LinkSpec, Role, Timing
 from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH, WRITE
@@ -30,6 +31,7 @@ from sim.app import Application, Request
 from sim.files import SimFiles
 from sim.link_queue import LinkQueues, left, shelf
 from sim.outgoing import LINKS, Outgoing, create_boards
+from sim.preserve_shell import PreserveShell
 from sim.site import HEADER, STATE, TICK, Place, Site
 from sim.steps import Step
 from sim.world import BrokenRule
@@ -63,6 +65,9 @@ class Witness:
     def issuing(self, site: PrimarySite, action: a.Issue) -> None:
         """Sequences were given; nothing was written or sent."""
 
+    def layer_begins(self, site: PrimarySite, layer: Layer) -> None:
+        """A layer is about to begin, at its mark."""
+
     def write_failed(self, site: PrimarySite, sequence: int) -> None:
         """The local write of this sequence has failed."""
 
@@ -94,6 +99,7 @@ class PrimarySite(Site):
         self.logged: frozenset[tuple[int, int]] | None = frozenset()
         """The extents in the durable activity log; None when it is unreadable."""
         self.outgoing = Outgoing(self, plan.geometry, lambda: self.witness)
+        self.preserve = PreserveShell(self)
         self._batch: list[Request] = []
         self._carry: dict[type, Callable[[Any], None]] = {
             a.Issue: self._issue,
@@ -105,6 +111,7 @@ class PrimarySite(Site):
             a.MendRegion: self._mend,
             a.Note: self.noted,
             **self.outgoing.carry,
+            **self.preserve.carry,
         }
 
     def create(self, copy: bytes) -> None:
@@ -127,23 +134,19 @@ class PrimarySite(Site):
         queues: dict[bytes, QueueImage] = {}
 
         def load() -> None:
-            self.header_file = HeaderFile.open(self.files, HEADER)
-            self.activity = ActivityLogFile.open(self.files, _ACTIVITY, self.plan.hot_capacity)
+            self._load()
             for link in self.plan.links:
                 boards[link.id] = self.outgoing.open_board(link.id)
                 if (image := left(shelf(self.files, LINKS, link.id))) is not None:
                     queues[link.id] = image
 
-        errno = self.steps.carry_out("open", Step(load, lambda _: None))
-        if errno:
-            self.world.note(self.name, "could not start, errno", errno)
-            self.die(False)
-        if not self.life.alive:
+        if not self.opens(load):
             return False
         header = self.header_file.header
         self._stays = bool(header.fault) and self.repaired != fault_id(header)
         if not header.clean and not self._stays:
             self.distrust_cache()
+        self.preserve.check()
         self.logged = self.activity.read()
         random = self.world.random
         plan = self.plan
@@ -163,6 +166,7 @@ class PrimarySite(Site):
             queues=queues,
             ignored=plan.ignored,
             repaired=self.repaired,
+            preserve=self.preserve.image,
         )
         self.witness.starting(self, setup)
         self.core = Primary(setup)
@@ -177,6 +181,11 @@ class PrimarySite(Site):
             self.witness.started(self)
         self.world.after(TICK, self.life, self._tick)
         return True
+
+    def _load(self) -> None:
+        self.header_file = HeaderFile.open(self.files, HEADER)
+        self.activity = ActivityLogFile.open(self.files, _ACTIVITY, self.plan.hot_capacity)
+        self.preserve.load_if_possible()
 
     def respecify(self, spec: LinkSpec) -> None:
         """The operator has changed what a link is like."""
@@ -204,6 +213,11 @@ class PrimarySite(Site):
     def _tick(self) -> None:
         self.world.after(TICK, self.life, self._tick)
         self.turn(self.core.tick)
+        if self.life.alive and self.world.chance(0.2):
+            self.preserve.check()
+
+    def layer_begins(self, layer: Layer) -> None:
+        self.witness.layer_begins(self, layer)
 
     def set_clock(self) -> None:
         self.core.clock(*self.clock())

@@ -34,7 +34,7 @@ from sim.follower_witness import FollowerWitness
 from sim.frame_journal import JOURNAL, POSITION, SEGMENT_BYTES, apply
 from sim.journal_shell import JournalShell
 from sim.net import End
-from sim.preserve_shell import PreserveShell
+from sim.preserve_shell import FollowerStore
 from sim.site import HEADER, STATE, TICK, Place, Site
 from sim.steps import Step
 
@@ -79,7 +79,7 @@ class SecondarySite(Site):
         }
         self.journal = JournalShell(self)
         self._carry |= self.journal.carry
-        self.preserve = PreserveShell(self)
+        self.preserve = FollowerStore(self)
         self._carry |= self.preserve.carry
         self.replaying = False
         """The process does not know yet where it stands."""
@@ -103,11 +103,7 @@ class SecondarySite(Site):
         self._keys.clear()
         self._greeted.clear()
 
-        errno = self.steps.carry_out("open", Step(self._load, lambda _: None))
-        if errno:
-            self.world.note(self.name, "could not start, errno", errno)
-            self.die(False)
-        if not self.life.alive:
+        if not self.opens(self._load):
             return False
         self.journal.replay.read_again(self.disk, power_lost=True)  # opening has made all of it durable
         if not self.header_file.header.clean:

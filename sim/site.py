@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from farshore.core.actions import Action, Note, SyncVolumes, WriteHeader
 from farshore.model.header import Header
+from farshore.model.layers import Layer
 from farshore.store.header import HeaderFile
 from sim.disk import SECTOR, Disk, Node, Strike
 from sim.files import SimFiles
@@ -139,6 +140,14 @@ class Site:
         self.files.lock(f"{STATE}/lock")
         self.volumes = Volumes(self.files, self.sizes)
 
+    def opens(self, load: Callable[[], None]) -> bool:
+        """Opens the process's files; False when it died, or could not."""
+        errno = self.steps.carry_out("open", Step(load, lambda _: None))
+        if errno:
+            self.world.note(self.name, "could not start, errno", errno)
+            self.die(False)
+        return self.life.alive
+
     def distrust_cache(self) -> None:
         """After an unclean stop a sync may have failed that nobody recorded: read the disk itself (C3)."""
         for volume in self.sizes:
@@ -248,6 +257,9 @@ class Site:
             self.header_durable(action.header)
 
         self.steps.begin("header", Step(run, lambda errno: self.turn(report, action.ticket, errno)))
+
+    def layer_begins(self, layer: Layer) -> None:
+        """A layer of the preserve store is about to begin."""
 
     def header_durable(self, header: Header) -> None:
         """A header has become durable."""

@@ -31,11 +31,14 @@ _PLAIN: Final[dict[str, Any]] = {
 DEATHS: Final = "kill crash crash_all doom"
 
 
-def storm(faults: str, *, ignored: bool = False, cuts: bool = False, **link: Any) -> Callable[[int], Cluster]:
+def storm(
+    faults: str, *, ignored: bool = False, cuts: bool = False, layers: bool = False, **link: Any
+) -> Callable[[int], Cluster]:
     """Makes the run of a seed. `faults`: names of methods of `sim.faults.Faults`; `ignored`: changes of
-    the volume are not logged in an outage; `cuts`: somebody asks for cuts; `link`: options of the link."""
+    the volume are not logged in an outage; `cuts`: somebody asks for cuts; `layers`: and for
+    layers of the primary; `link`: options of the link."""
     options = _options(faults, ignored=ignored, cuts=cuts, **link)
-    return lambda seed: Cluster(options(seed))
+    return lambda seed: Cluster(replace(options(seed), layers=layers))
 
 
 def chained_storm(faults: str, **hop: Any) -> Callable[[int], Cluster]:
@@ -68,6 +71,7 @@ def _options(
             faults=10,
             ignored=frozenset(_SIZES) if ignored else frozenset(),
             cuts=cuts,
+            layers=False,
             tampering=False,
             only=frozenset(faults.split()),
             between=1.0,

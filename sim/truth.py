@@ -229,6 +229,17 @@ class Truth:
             except ValueError as error:
                 raise BrokenRule("C3", f"a read was answered wrongly: {error}") from error
 
+    def images_at(self, position: Position) -> dict[int, bytes] | None:
+        """What the primary held there; None where a write had failed, so that nobody knows."""
+        stretch = self.stretches[position.generation]
+        if stretch.failed:
+            return None
+        images = {volume: bytearray(image) for volume, image in stretch.images.items()}
+        for sequence, (volume, _, offset, length), data in stretch.operations:
+            if sequence <= position.sequence and length:
+                images[volume][offset : offset + length] = bytes(length) if data is None else data
+        return {volume: bytes(image) for volume, image in images.items()}
+
     def peer_lacks(self, request: Request, images: dict[int, bytearray]) -> bool:
         """Whether a peer with these images lacks this request's changes."""
         for place in sectors(request.operation):

@@ -1,9 +1,8 @@
 """What the core asks of its shell, as values in the order in which the shell must begin them.
 
-The core never waits: it answers an input with a list of actions, and the shell reports the end of
-each action that has a `ticket` by calling the method named in its docstring, once. A shell may
-finish tickets of different kinds in any order; of one kind (and one target) it finishes them in
-order. The engine and the simulator are the two shells.
+The core never waits: it answers an input with a list of actions, and the shell, of which the engine is one
+and the simulator another, reports the end of each action that has a `ticket` by calling the method named in
+its docstring, once. It finishes those of one kind (and one target) in order, others in any order.
 
 A *channel* is one connection of a link: at the feeder its key is the link's id, at the follower the
 key that the shell gave to the connection.
@@ -209,7 +208,7 @@ class AnswerRead:
 
 @dataclass(slots=True)
 class MendRegion:
-    """Primary: write a region anew that could not be read. No write of the application to it is under way.
+    """Primary: write a region anew that could not be read; the application writes nothing there meanwhile.
     Report `mended(ticket, errno)`."""
 
     ticket: int
@@ -338,8 +337,8 @@ class BeginLayer:
 
 @dataclass(slots=True)
 class SaveRegions:
-    """Keep what these regions hold in the newest layer, durably, off the loop; what is kept already stays,
-    and without a layer nothing is done. Report `preserved(ticket, errno)`."""
+    """Keep what these regions hold in the newest layer, if there is one, durably, off the loop; what it has
+    stays. Report `preserved(ticket, errno)`."""
 
     ticket: int
     runs: tuple[Run, ...]
@@ -347,11 +346,12 @@ class SaveRegions:
 
 @dataclass(slots=True)
 class DropLayer:
-    """Give a layer up, after handing down what older ones need. Report `layer_dropped(ticket, errno, runs)`
-    with what the newest layer has then."""
+    """Give a layer up, after handing down what the next older one lacks, where that is `needed`. Report
+    `layer_dropped(ticket, errno, runs)`: what the newest has then."""
 
     ticket: int
     layer: bytes
+    needed: bool = True
 
 
 @dataclass(slots=True)

@@ -24,6 +24,16 @@ def cut(path: WritePath, name: str, number: int) -> Position:
 
     Raises FarshoreError `wrong-state` while writes are held or refused: nothing gets a sequence then.
     """
+    check(path)
+    position = path.cut(number)
+    path.outbox.note(
+        "cut", name=name, number=number, generation=position.generation.hex(), sequence=position.sequence
+    )
+    return position
+
+
+def check(path: WritePath) -> None:
+    """Raises FarshoreError `wrong-state` where no cut can be made now."""
     if path.held or path.blocked or path.fault or path.ceiling - path.sequence < ROOM:
         raise FarshoreError(
             "wrong-state",
@@ -31,11 +41,6 @@ def cut(path: WritePath, name: str, number: int) -> Position:
             means="no cut was made",
             next_step="try again once they do: farshore status",
         )
-    position = path.cut(number)
-    path.outbox.note(
-        "cut", name=name, number=number, generation=position.generation.hex(), sequence=position.sequence
-    )
-    return position
 
 
 def note(outbox: Outbox, missed: bool, position: Position) -> None:

@@ -41,6 +41,8 @@ class PreserveImage:
 
     layers: tuple[Layer, ...] = ()
     saved: tuple[Run, ...] = ()
+    unusable: str = ""
+    """Why the store cannot be used, though there may be layers in it; empty where it can."""
 
 
 class Preserving:
@@ -58,10 +60,14 @@ class Preserving:
         self._failed = failed
         self.full: Callable[[], None] = lambda: None
         """Told that there is no room any more."""
-        self.available = image is not None
+        self.changed: Callable[[], None] = lambda: None
+        """Told that what has to be saved may be another question now."""
+        self.available = image is not None and not image.unusable
         """Whether there is a store at all."""
         image = image or PreserveImage()
         self.layers = list(image.layers)
+        self.broken: set[bytes] = set()
+        """Layers that lack what was overwritten. As all that there are break at once, they are the oldest."""
         self._saved = _map_of(geometry, image.saved)
         self._wanted = RegionMap(geometry)
         """What is to be saved, and is not being saved yet."""
@@ -80,7 +86,7 @@ class Preserving:
         """When there was no room for a save, monotonic seconds."""
         self._short = False
         """Saves wait until something has given way."""
-        self._broken = False
+        self.well = True
         """Rule C3: nothing is tried again after a disk has failed."""
         self._idle: list[Callable[[], None]] = []
         self.unreadable: Callable[[], None] = lambda: self._fail(errnos.EIO)
@@ -93,7 +99,12 @@ class Preserving:
     @property
     def collecting(self) -> bool:
         """Whether anything has to be saved before it is overwritten."""
-        return bool(self.layers)
+        return bool(self.layers) and self.layers[-1].id not in self.broken
+
+    @property
+    def holding(self) -> bool:
+        """Whether nothing at all may be overwritten just now."""
+        return bool(self._beginning)
 
     def layer(self, layer: bytes) -> Layer | None:
         """The layer with this id."""
@@ -101,7 +112,7 @@ class Preserving:
 
     def spare(self, ranges: Iterable[Range]) -> bool:
         """Whether these ranges may be overwritten now. If not, they are wanted, and saved soon."""
-        if not self.layers or self._beginning:
+        if self._beginning or not self.collecting:
             return not self._beginning
         free = True
         for volume, offset, length in ranges:
@@ -158,7 +169,7 @@ class Preserving:
 
     def _save(self) -> None:
         """All that is wanted by now, unless a save is under way: it is followed by the next one."""
-        if self._busy or self._beginning or self._short or self._broken or not self.layers:
+        if self._busy or self._beginning or self._short or not self.well or not self.collecting:
             return
         runs = tuple(_runs_of(self._wanted))
         if not runs:
@@ -211,8 +222,19 @@ class Preserving:
         self.full()
 
     def _fail(self, errno: int) -> None:
-        self._broken = True
+        self.well = False
         self._failed(errno)
+
+    def pause(self) -> None:
+        """Nothing is saved until something has given way, or is given up."""
+        self._short = True
+
+    def give_up(self, layers: Iterable[bytes]) -> None:
+        """The header durably says that these are broken: nothing is saved for them any more."""
+        self.broken.update(layers)
+        self._wanted.clear()
+        self._short = False
+        self.changed()
 
     # -- layers -----------------------------------------------------------------------------
 
@@ -221,6 +243,7 @@ class Preserving:
         `reserve` bytes. `then` is told an errno."""
 
         self._beginning += 1
+        self.changed()
 
         def begun(errno: int) -> None:
             self._beginning -= 1
@@ -228,6 +251,7 @@ class Preserving:
                 self.layers.append(layer)
                 self._saved = RegionMap(self._geometry)
                 self._wanted = RegionMap(self._geometry)
+            self.changed()
             then(errno)
             self.go_on()
             self._rest()
@@ -251,6 +275,9 @@ class Preserving:
 
     def _drop(self) -> None:
         layer = self._dropping[0]
+        ids = [each.id for each in self.layers]
+        place = ids.index(layer)
+        needed = place > 0 and ids[place - 1] not in self.broken
 
         def dropped(errno: int, saved: tuple[Run, ...]) -> None:
             self._dropping.pop(0)
@@ -264,9 +291,11 @@ class Preserving:
             else:
                 newest = self.layers[-1].id == layer
                 self.layers = [each for each in self.layers if each.id != layer]
+                self.broken.discard(layer)
                 if newest:
                     self._saved = _map_of(self._geometry, saved)
-            if self._dropping and not self._broken:
+                self.changed()
+            if self._dropping and self.well:
                 self._drop()
             self._save()
             for then in told:
@@ -274,7 +303,7 @@ class Preserving:
             self.go_on()
             self._rest()
 
-        self._outbox.emit(DropLayer(self._outbox.ticket(dropped), layer))
+        self._outbox.emit(DropLayer(self._outbox.ticket(dropped), layer, needed))
 
     def sweep(self, undo: bytes) -> None:
         """Undos that no resync has, left by a process that died."""

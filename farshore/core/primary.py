@@ -14,15 +14,19 @@ from dataclasses import dataclass, field, replace
 from farshore.core import cutting, endings, growing
 from farshore.core.actions import Action
 from farshore.core.activity import ActivityLog
+from farshore.core.broken_layers import marked
 from farshore.core.fault_texts import fault_id
 from farshore.core.faulting import Faulting
 from farshore.core.feeder import Feeder
 from farshore.core.geometry import Geometry
+from farshore.core.keeping import Keeping
 from farshore.core.ledger import Entry
 from farshore.core.links import FRAME_HEAD, RECORD, Links
 from farshore.core.mending import Mending
+from farshore.core.moment import MOMENT
 from farshore.core.opening import Opening
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
+from farshore.core.preserve import PreserveImage
 from farshore.core.queueing import QueueImage
 from farshore.core.rescue import Rescue
 from farshore.core.scoreboard import BoardImage
@@ -31,6 +35,7 @@ from farshore.core.shutdown import Shutdown
 from farshore.core.standstill import Standstill
 from farshore.core.write_path import Batch, Destinations, WritePath
 from farshore.model.header import Header
+from farshore.model.layers import Run
 from farshore.model.options import LinkSpec, Timing, Writes
 from farshore.model.positions import History
 from farshore.model.volumes import Operation
@@ -61,6 +66,7 @@ class PrimarySetup:
     """Volumes with `outage=ignore` (rule A6)."""
     queues: Mapping[bytes, QueueImage] = field(default_factory=dict)
     """The disk queues that hold anything."""
+    preserve: PreserveImage | None = None
     repaired: str = ""
     """The fault that the operator takes for repaired (see `faulting.fault_id`)."""
 
@@ -71,7 +77,7 @@ class Primary(Links):
     def __init__(self, setup: PrimarySetup) -> None:
         if setup.reserve < MIN_RESERVE:
             raise ValueError(f"at least {MIN_RESERVE} sequences are reserved at a time")
-        self.setup = setup
+        self.setup = setup = replace(setup, header=marked(setup.header, setup.preserve))
         outbox = Outbox()
         self.faulting = Faulting(self)
         keeper = HeaderKeeper(outbox, setup.header, self.faulting.strike)
@@ -85,6 +91,7 @@ class Primary(Links):
         self.path.on_write_error = self.faulting.write_failed
         self.rescue = Rescue(self)
         self.mending = Mending(self)
+        self.keeping = Keeping(self)
         self.fenced = setup.header.fenced
         self.opened = False
         self._shutdown: Shutdown | None = None
@@ -174,6 +181,7 @@ class Primary(Links):
         if self._shutdown is not None:
             return
         self.path.ceiling = self.keeper.header.ceiling
+        self.keeping.started()
         self._opened_after, self.started_at = self.outbox.now, self.outbox.wall
         self.outbox.note("generation", generation=self.path.generation.hex(), sequence=self.path.sequence)
         if self.keeper.header.fenced:
@@ -216,25 +224,11 @@ class Primary(Links):
 
     @property
     def writable(self) -> Writes:
-        """What happens to the application's writes."""
+        """What happens to the application's writes; a snapshot's moment is not told of."""
         if self.path.fault:
             return Writes.REFUSED
         frozen = any(each.freezing and not each.replicating for each in self.feeders.values())
-        return Writes.HELD if self.path.held or frozen or self.path.blocked else Writes.FLOWING
-
-    def held_by(self) -> str | None:
-        """Why writes are held, None while they flow or are refused."""
-        if self.writable is not Writes.HELD:
-            return None
-        for feeder in self.feeders.values():
-            if feeder.freezing and not feeder.replicating:
-                return f"link {feeder.spec.name} freezes writes until its peer is back"
-        if self.standstill.holding:
-            return "writes are held for a change of roles"
-        if self.path.blocked:
-            return "the queue of a link is full and holds writes until there is room (on-full=block)"
-        waiting = [each.spec.name for each in self.feeders.values() if not each.session.met]
-        return f"the peers of {', '.join(waiting)} are asked first" if waiting else "the copy is starting"
+        return Writes.HELD if frozen or self.path.held or self.path.blocked - {MOMENT} else Writes.FLOWING
 
     def history(self) -> History:
         """Our history, exactly to the newest sequence."""
@@ -244,8 +238,7 @@ class Primary(Links):
 
     def clock(self, now: float, wall: float) -> None:
         """The time of this turn; monotonic and wall seconds."""
-        gap = now - self.outbox.now
-        self._time_passed(gap)
+        self._time_passed(now - self.outbox.now)
         self.outbox.now, self.outbox.wall = now, wall
 
     def submit(self, batch: Batch) -> list[Action]:
@@ -290,7 +283,7 @@ class Primary(Links):
     def written(self, ticket: int, errors: dict[int, int]) -> list[Action]:
         """A batch was written to the local volumes."""
         self.path.local_write_done(ticket, errors)
-        if self._shutdown is not None or self.path.waiting:
+        if self._shutdown is not None or self.path.waiting or self.keeping.moment.under_way:
             self._maintain()
         return self.outbox.take()
 
@@ -305,6 +298,14 @@ class Primary(Links):
     def header_written(self, ticket: int, errno: int) -> list[Action]:
         """The header was replaced."""
         return self._settle(ticket, errno)
+
+    def preserved(self, ticket: int, errno: int) -> list[Action]:
+        """Something was done in the preserve store."""
+        return self._settle(ticket, errno)
+
+    def layer_dropped(self, ticket: int, errno: int, saved: tuple[Run, ...]) -> list[Action]:
+        """A layer was given up."""
+        return self._settle(ticket, errno, saved)
 
     def _settled(self) -> None:
         self._maintain()
@@ -371,6 +372,7 @@ class Primary(Links):
             self.path.release_parked()
             self.path.admit_cold()
         self.standstill.advance()
+        self.keeping.moment.advance()
         if self._shutdown is not None:
             self._shutdown.advance()
         elif (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from farshore.core import findings
+from farshore.core import findings, holding
 from farshore.core.fault_texts import doubts_volumes, fault_id
 from farshore.core.feeder import Feeder
 from farshore.core.health import LinkFacts, of_group
@@ -46,7 +46,7 @@ def of_primary(primary: Primary, group: str) -> dict[str, Any]:
         "fault_id": fault_id(primary.keeper.header) or None,
         "fault_doubts_volumes": doubts_volumes(fault),
         "unreadable_bytes": len(primary.rescue.bad) * primary.geometry.region,
-        "held_by": primary.held_by(),
+        "held_by": holding.held_by(primary),
         "turn": primary.keeper.header.turn.hex() or None,
         "fenced": primary.fenced or None,
         "links": [of_feeder(primary, each) for each in feeders],

@@ -12,6 +12,7 @@ from functools import partial
 
 from farshore.core import fed_until, greeting, growing, leaving, objections, snapping, starting, undoing
 from farshore.core.actions import Action, Close, Relayable, Send
+from farshore.core.broken_layers import marked
 from farshore.core.durability import Durability
 from farshore.core.fault_texts import RECORDS, named
 from farshore.core.fed_until import FedUntil
@@ -34,7 +35,7 @@ class Secondary:
     """See the module. Every public method is an input and returns the actions that it causes."""
 
     def __init__(self, setup: SecondarySetup) -> None:
-        self.setup = setup
+        self.setup = setup = replace(setup, header=marked(setup.header, setup.preserve))
         self.geometry = setup.geometry
         self.outbox = Outbox()
         self.keeper = HeaderKeeper(self.outbox, setup.header, self.fail)

@@ -90,4 +90,7 @@ class Shutdown:
         keeper.put(replace(keeper.header, history=exact, ceiling=path.sequence, clean=True), self._done)
 
     def _done(self) -> None:
+        self._primary.keeping.preserve.when_idle(self._complete)
+
+    def _complete(self) -> None:
         self.complete = True

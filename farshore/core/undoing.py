@@ -58,7 +58,8 @@ def protect(
 
 
 def attend(copy: Secondary) -> None:
-    """What happens to a copy whose store cannot keep what has to be kept."""
+    """What happens to a copy whose store cannot keep what has to be kept, or could not once."""
+    copy.preserve.broken.update(copy.setup.header.broken_layers)
     copy.preserve.full = partial(full, copy)
     copy.preserve.unreadable = partial(abandon, copy)
 

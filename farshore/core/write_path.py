@@ -2,7 +2,8 @@
 
 One batch is what the application's connections sent within one turn of the loop. What touches hot
 extents only gets its sequences at once and goes out as one frame; the rest waits, without a
-sequence, until the activity log names its extents. Acknowledgements leave batch by batch once
+sequence, until the activity log names its extents, and, where the copy has layers, until what it overwrites
+is saved. Acknowledgements leave batch by batch once
 every gate has been passed: the local write, and what each sync link asks for. A flush ends its
 batch as a record of its own; it is acknowledged once everything up to it is durable locally and
 at every sync link that replicates, whichever connection wrote it.
@@ -14,13 +15,14 @@ from __future__ import annotations
 
 import errno as errnos
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from farshore.core.actions import Issue, Reply, WriteActivity
 from farshore.core.activity import ActivityLog
 from farshore.core.outbox import GroupSync, Outbox
+from farshore.core.preserve import Preserving
 from farshore.model.messages import Buffer
 from farshore.model.positions import Position
 from farshore.model.volumes import CUT, FLUSH, Operation
@@ -90,6 +92,8 @@ class WritePath:
         """Links whose queue is full and holds writes (rule F1)."""
         self.fault = 0
         self.gates: dict[bytes, Gate] = {}
+        self.saves: Preserving | None = None
+        """What wants regions saved before they are overwritten; None while nothing does (see `keeping`)."""
         self.barriers: list[tuple[int, int, int]] = []
         """Ranges (volume, offset, end) whose writes wait for a resync's read (rule E4)."""
         self.unwritten: deque[tuple[int, list[Operation], list[object]]] = deque()
@@ -112,19 +116,23 @@ class WritePath:
         if self.held or self.blocked:
             self._park(batch, range(len(operations)))
             self._parked_flushes.extend(batch.flushes)
-        elif not self.barriers and last <= self.ceiling and self.activity.admit(operations, last):
+        elif (
+            not self.barriers
+            and last <= self.ceiling
+            and self.activity.admit(operations, last)
+            and (self.saves is None or self._saved(operations))
+        ):
             self._issue(batch)
         else:
             self._submit_mixed(batch)
 
     def _submit_mixed(self, batch: Batch) -> None:
-        """Some operations are cold, or wait for a read, or for sequences: issue the others."""
+        """Some operations are cold, or wait for a save, a read, or sequences: issue the others."""
         operations = batch.operations
+        self._saved(operations)
         room = self.ceiling - self.sequence - 1
         waiting = [
-            index
-            for index, operation in enumerate(operations)
-            if index >= room or not self.activity.is_hot(operation) or self._barred(operation)
+            index for index, operation in enumerate(operations) if index >= room or self._waits(operation)
         ]
         if room < 1:
             self._park(batch, range(len(operations)))
@@ -157,6 +165,15 @@ class WritePath:
                     index in durable,
                 )
             )
+
+    def _saved(self, operations: Iterable[Operation]) -> bool:
+        """Whether all that these overwrite is saved. If not it is wanted, all of it at once: so whoever asks
+        for one operation after the other asks for all of them first."""
+        saves = self.saves
+        return saves is None or saves.spare([(volume, at, length) for volume, _, at, length in operations])
+
+    def _waits(self, operation: Operation) -> bool:
+        return not self.activity.is_hot(operation) or self._barred(operation) or not self._saved((operation,))
 
     def _barred(self, operation: Operation) -> bool:
         volume, _, offset, length = operation
@@ -191,15 +208,12 @@ class WritePath:
         """Issue, in order, whatever no longer has to wait."""
         if self.held or self.blocked or self.fault or not (self._parked or self._parked_flushes):
             return
+        self._saved([item[0] for item in self._parked])
         chosen, still = Batch(), deque[tuple[Operation, Buffer | None, object, bool]]()
         room = self.ceiling - self.sequence - 1
         for item in self._parked:
             operation, payload, token, durable = item
-            if (
-                len(chosen.operations) >= room
-                or not self.activity.is_hot(operation)
-                or self._barred(operation)
-            ):
+            if len(chosen.operations) >= room or self._waits(operation):
                 still.append(item)
                 continue
             if durable:

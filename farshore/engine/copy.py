@@ -117,6 +117,7 @@ class RunningCopy:
             },
             ignored=frozenset(each.id for each in config.volumes if each.outage == "ignore"),
             repaired=config.repaired,
+            preserve=image_of(stored),
         )
         copy = PrimaryCopy(Primary(setup), shop)
         self._known_links(copy.links)
@@ -144,7 +145,7 @@ class RunningCopy:
             boards=self._boards(),
             residues=stored.residues,
             turning=self._turning,
-            preserve=image_of(stored.preserve) if stored.preserve is not None else None,
+            preserve=image_of(stored),
             roll_back=self._turning,
         )
         upstream = config.upstream

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Final
 
 from farshore.core.moments import moment
-from farshore.core.preserve import FULL
+from farshore.core.preserve import FULL, Preserving
 from farshore.engine.call_arguments import given
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
+from farshore.engine.primary_copy import PrimaryCopy
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.errors import FarshoreError
 from farshore.model.layers import Layer, LayerKind
@@ -33,8 +34,8 @@ class LayerOperations:
 
     def _drop(self, call: Call) -> None:
         wanted, role = _id_of(call), self._copy.role
-        layer = role.core.preserve.layer(wanted) if isinstance(role, SecondaryCopy) else None
-        if layer is None or not isinstance(role, SecondaryCopy):
+        layer = _preserving(role).layer(wanted)
+        if layer is None:
             raise FarshoreError("not-found", "this copy does not keep that layer")
         header = role.core.keeper.header
         if layer.kind is LayerKind.UNDO or header.undo == wanted:
@@ -45,28 +46,36 @@ class LayerOperations:
                 next_step=f"farshore status {self._copy.config.group_name}",
             )
 
+        broken = wanted in _preserving(role).broken
+
         def dropped(errno: int) -> None:
             if not errno:
-                call.reply({"layer": document_of(layer, 0)})
+                call.reply({"layer": document_of(layer, 0, broken=broken)})
             elif errno in FULL:
                 call.fail(_no_room())
             else:
                 call.fail(FarshoreError("io-error", "the preserve store cannot be written"))
 
-        role.carrier.do(role.core.drop_layer(wanted, dropped))
+        drop = role.core.drop_layer if isinstance(role, SecondaryCopy) else role.core.keeping.drop
+        role.carrier.do(drop(wanted, dropped))
+
+
+def _preserving(role: PrimaryCopy | SecondaryCopy) -> Preserving:
+    return role.core.preserve if isinstance(role, SecondaryCopy) else role.core.keeping.preserve
 
 
 def documents_of(copy: RunningCopy) -> list[dict[str, object]]:
-    """What the copy keeps, oldest first. A primary keeps nothing."""
-    role = copy.role
-    if not isinstance(role, SecondaryCopy):
-        return []
-    store = role.preserve.store
-    return [document_of(each, store.bytes_of(each.id)) for each in role.core.preserve.layers]
+    """What the copy keeps, oldest first."""
+    preserving, store = _preserving(copy.role), copy.role.preserve
+    return [
+        document_of(each, store.store.bytes_of(each.id), broken=each.id in preserving.broken)
+        for each in preserving.layers
+    ]
 
 
-def document_of(layer: Layer, size: int) -> dict[str, object]:
-    """`bytes` is what it takes by itself."""
+def document_of(layer: Layer, size: int, *, broken: bool) -> dict[str, object]:
+    """`bytes` is what it takes by itself; a `broken` one lacks something that was overwritten, and is of no
+    use to anybody."""
     mark = layer.mark
     return {
         "id": layer.id.hex(),
@@ -76,6 +85,7 @@ def document_of(layer: Layer, size: int) -> dict[str, object]:
         "sequence": None if mark is None else mark.sequence,
         "time": moment(layer.time),
         "bytes": size,
+        "broken": broken,
     }
 
 

@@ -7,7 +7,7 @@ is safe beside the loop's writes: what is read has not been released for an over
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final
 
@@ -24,15 +24,21 @@ _LANE: Final = "preserve"
 Report = Callable[..., list[a.Action]]
 
 
-def image_of(store: PreserveStore) -> PreserveImage:
+def image_of(stored: StoredCopy) -> PreserveImage:
     """What the core starts from."""
+    store = stored.preserve
+    if store is None:
+        return PreserveImage(unusable=stored.preserve_unusable)
     return PreserveImage(store.layers, tuple(store.saved()))
 
 
 class PreserveRoom:
     """See the module."""
 
-    def __init__(self, stored: StoredCopy, pool: Pool, carrier: Carrier) -> None:
+    def __init__(self, stored: StoredCopy, pool: Pool, carrier: Carrier, broken: Collection[bytes]) -> None:
+        """`broken` is the core's, and changes: see `Preserving`."""
+        if stored.preserve is not None:
+            stored.preserve.broken = broken
         self._stored = stored
         self._pool = pool
         self._carrier = carrier
@@ -93,7 +99,7 @@ class PreserveRoom:
         store, layer = self.store, action.layer
 
         def some() -> tuple[Run, ...] | None:
-            if not store.hand_down(layer):
+            if action.needed and not store.hand_down(layer):
                 return None
             store.drop(layer)
             return tuple(store.saved())

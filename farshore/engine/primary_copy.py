@@ -29,6 +29,7 @@ from farshore.engine.nbd_server import NbdServer, Surroundings
 from farshore.engine.nbd_wounded import Wounded
 from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.pool import errno_of
+from farshore.engine.preserving import PreserveRoom
 from farshore.engine.workshop import Workshop
 from farshore.model.messages import Buffer
 from farshore.model.positions import Position
@@ -66,6 +67,8 @@ class PrimaryCopy:
         carrier.table |= self.links.table
         made = core.resizing.room.made
         carrier.table |= growing(stored, shop.durable_pool, carrier, made, self.nbd.grown)
+        self.preserve = PreserveRoom(stored, shop.durable_pool, carrier, core.keeping.preserve.broken)
+        carrier.table |= self.preserve.offer(core.preserved, core.layer_dropped)
         self.queues = LinkQueues(core, stored, shop.durable_pool, carrier, self._runners)
         self.links.gone = self.queues.remove
         carrier.table |= self.queues.table

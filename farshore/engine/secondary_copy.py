@@ -81,7 +81,7 @@ class SecondaryCopy:
         self._compared = carrier.reporting(core.compared)
         self.frames = FrameJournal(stored, carrier, shop.durable_pool, shop.reactor, self.writes)
         carrier.table |= self.frames.offer(core.appended, core.journal_done, core.journal_read)
-        self.preserve = PreserveRoom(stored, shop.durable_pool, carrier)
+        self.preserve = PreserveRoom(stored, shop.durable_pool, carrier, core.preserve.broken)
         carrier.table |= self.preserve.offer(core.preserved, core.layer_dropped)
         reads, relay = self.frames.reads, core.relay
         carrier.table |= reads.offer(relay.queue_read, lambda: relay.path.sequence)

@@ -63,12 +63,15 @@ class StoredCopy:
     journal: Segments | None
     """Of a secondary."""
     preserve: PreserveStore | None
-    """Of a secondary."""
+    """None where it cannot be used."""
     boards: dict[bytes, ScoreboardFile]
     queues: dict[bytes, Segments] = field(default_factory=dict)
     """Disk queues that a start has opened and that nobody has used yet."""
     residues: dict[bytes, Residue] = field(default_factory=dict)
     """Of a secondary that was primary: how it may differ from copies that it fed, by their ids."""
+
+    preserve_unusable: str = ""
+    """Why a primary has to do without its preserve store."""
 
     def board_path(self, link: bytes) -> str:
         """Where a link's scoreboard lies."""
@@ -164,9 +167,10 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
         ActivityLogFile.open(layer, f"{directory}/activity", config.hot_extents),
         PositionFile.open(layer, f"{directory}/position", boot) if config.role is Role.SECONDARY else None,
         _open_journal(layer, directory, header.header) if config.role is Role.SECONDARY else None,
-        _open_preserve(layer, directory, config, geometry) if config.role is Role.SECONDARY else None,
+        None,
         {},
     )
+    _open_preserve(copy, config)
     for intent in config.links:
         if header.header.link(intent.spec.id) is not None:
             copy.open_board(intent.spec.id)
@@ -223,9 +227,17 @@ def _open_journal(layer: FileLayer, directory: str, header: Header) -> Segments:
     return journal
 
 
-def _open_preserve(layer: FileLayer, directory: str, config: CopyConfig, geometry: Geometry) -> PreserveStore:
-    limit = config.preserve or default_limit(sum(geometry.sizes.values()))
-    return PreserveStore.open(layer, f"{directory}/{DIRECTORY}", geometry, limit)
+def _open_preserve(copy: StoredCopy, config: CopyConfig) -> None:
+    """A primary starts without it rather than not at all: its layers are broken from then on."""
+    limit = config.preserve or default_limit(sum(copy.geometry.sizes.values()))
+    path = f"{copy.directory}/{DIRECTORY}"
+    try:
+        copy.preserve = PreserveStore.open(copy.layer, path, copy.geometry, limit)
+    except (FarshoreError, OSError) as error:
+        if config.role is not Role.PRIMARY:
+            raise
+        why = error.what if isinstance(error, FarshoreError) else error.strerror
+        copy.preserve_unusable = f"{path}: {why}"
 
 
 def _settle(volumes: dict[int, Volume], header: HeaderFile, role: Role) -> None:

@@ -112,7 +112,7 @@ class Views:
 
     def _layer(self, intent: ExportIntent) -> Layer | None:
         store = self._shop.stored.preserve
-        layers = store.layers if store is not None else ()
+        layers = [each for each in store.layers if each.id not in store.broken] if store is not None else []
         return next((each for each in layers if each.id.hex() == intent.layer), None)
 
     def _serving(self) -> NbdServer:

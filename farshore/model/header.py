@@ -152,6 +152,9 @@ class Header:
     """Rule D6: why this primary takes no writes any more, empty while it may; only a turn ends it."""
     rooms: tuple[VolumeRoom, ...] = ()
     """Of volumes that were ever to grow, by id; all others have the size that they began with."""
+    broken_layers: tuple[bytes, ...] = ()
+    """Layers of the preserve store that lack something which was overwritten: nobody reads them any more.
+    `EVERY_LAYER` stands for all that a store has which could not be opened."""
     format: int = HEADER_FORMAT
 
     def link(self, link: bytes) -> LinkRecord | None:

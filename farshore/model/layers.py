@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from farshore.model.positions import Position
 
@@ -21,6 +22,10 @@ class LayerKind(StrEnum):
     """What a resync that an operator wanted has overwritten; an undo until the resync has ended."""
     SNAPSHOT = "snapshot"
     DRILL = "drill"
+
+
+EVERY_LAYER: Final = bytes(16)
+"""No layer has this id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,16 @@ def _canonical(value: _Json) -> bytes:
 
 
 def _put_header(header: Header) -> _Json:
-    value = {
+    value = _put_whole(header)
+    if header.rooms:  # a header without any is what it was before volumes could grow
+        value["rooms"] = [[each.volume, each.size, each.room] for each in header.rooms]
+    if header.broken_layers:  # a header without any is what it was before a layer could break
+        value["broken_layers"] = [layer.hex() for layer in header.broken_layers]
+    return value
+
+
+def _put_whole(header: Header) -> _Json:
+    return {
         "format": HEADER_FORMAT,
         "group": header.group.hex(),
         "copy": header.copy.hex(),
@@ -70,9 +79,6 @@ def _put_header(header: Header) -> _Json:
         "turn": header.turn.hex(),
         "fenced": header.fenced,
     }
-    if header.rooms:  # a header without any is what it was before volumes could grow
-        value["rooms"] = [[each.volume, each.size, each.room] for each in header.rooms]
-    return value
 
 
 def decode(data: bytes, path: str) -> Header:
@@ -191,8 +197,15 @@ def _take_header(value: _Json) -> Header:
         turn=_id(value["turn"]),
         fenced=_str(value["fenced"]),
         rooms=tuple([VolumeRoom(*map(_int, each)) for each in value.get("rooms", [])]),
+        broken_layers=_take_broken(value["broken_layers"]) if "broken_layers" in value else (),
         format=_int(value["format"]),
     )
+
+
+def _take_broken(value: list[str]) -> tuple[bytes, ...]:
+    if not value:
+        raise ValueError("there is no list of broken layers where none is")
+    return tuple([_id(layer) for layer in value])
 
 
 def _take_link(value: _Json) -> LinkRecord:

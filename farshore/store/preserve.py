@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from farshore.core.geometry import Geometry
@@ -49,6 +49,8 @@ class PreserveStore:
         self._path = path
         self._geometry = geometry
         self.limit = limit
+        self.broken: Collection[bytes] = frozenset()
+        """Layers that nobody reads any more: said here before anything that they lack is overwritten."""
         self._list: LayerList
         self._layers: dict[bytes, LayerFile] = {}
         self._chain: tuple[tuple[Layer, LayerFile], ...] = ()
@@ -229,6 +231,8 @@ class PreserveStore:
     def _read_from(self, layer: bytes) -> tuple[tuple[Layer, LayerFile], ...]:
         """As `_since`, for readers: files of layers that are dropped meanwhile stay open for them."""
         chain = self._chain
+        if layer in self.broken:
+            raise OSError(errno.ESTALE, "this layer of the preserve store is broken", self._path)
         for place, (each, _) in enumerate(chain):
             if each.id == layer:
                 return chain[place:]

@@ -27,6 +27,7 @@ from farshore.model.header import Header
 from farshore.store.header import HeaderFile
 from farshore.store.platform import RealFile, RealFiles
 from farshore.store.scoreboard_file import ScoreboardFile
+from tests.integration.keeping import kept, shown
 
 _STEPS = ("pwrite", "pwrite_many", "settle", "fdatasync", "allocate_zeroed", "truncate", "punch", "zero")
 _NAMES = ("open", "fsync_dir", "mkdir", "rename", "remove")
@@ -107,6 +108,9 @@ def _facts(config: CopyConfig, directory: Path) -> dict[str, Any]:
         "turn": header.turn.hex(),
         "marks": marks,
         "content": content,
+        "kept": [
+            [each.kind, each.name, shown(config, directory, each.id)] for each in kept(config, directory)
+        ],
     }
 
 

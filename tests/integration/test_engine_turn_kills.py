@@ -3,14 +3,17 @@
 import json
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from farshore.model.layers import LayerKind
 from farshore.model.options import Apply, LinkOptions, Mode
 from tests.integration.conftest import Sites
 from tests.integration.engines import Engine, Load
+from tests.integration.keeping import plant
 from tests.integration.turning import Turners, make_turners
 from tests.requires import requires
 from tests.waiting import wait_until
@@ -37,6 +40,10 @@ def _lives(engine: Engine, scratch: Path, stride: int) -> list[dict[str, Any]]:
 def _killed_under_load(sites: Sites, apply: Apply) -> Turners:
     turners = make_turners(sites, SIZES, LinkOptions(mode=Mode.SYNC, apply=apply))
     a, b = turners.a, turners.b
+    for engine in (a, b):
+        engine.start()
+        assert engine.terminate() == 0
+        plant(engine.config, engine.directory, LayerKind.RESCUE, "before")
     b.start()
     a.start()
     a.wait_until_clean()
@@ -56,6 +63,7 @@ def _told(lives: list[dict[str, Any]], before: str, after: str) -> None:
     assert {each["between"] for each in killed} == {before, after}
     firsts = [each["between"] for each in lives]
     assert firsts == sorted(firsts, key=lambda role: role == after), "no step goes back"
+    assert whole["kept"] == [["rescue", "before", {"1": sha256(bytes(SIZES["data"])).hexdigest()}]]
     for each in killed:
         assert {**each, "step": 0, "between": ""} == {**whole, "step": 0, "between": ""}, each["step"]
 
@@ -68,7 +76,7 @@ def test_a_demotion_after_an_unclean_stop(sites: Sites, tmp_path: Path) -> None:
     ((retired, _, residue),) = lives[-1]["marks"].values()
     assert retired
     assert residue[1], "what was hot is in the residue"
-    assert lives[-1]["stretches"] == 2, "its head is one that no other copy has"
+    assert lives[-1]["stretches"] == 3, "of its two runs, and a head that no other copy has"
 
 
 @pytest.mark.parametrize(("apply", "stride"), [(Apply.DIRECT, 8), (Apply.JOURNAL, 15)])

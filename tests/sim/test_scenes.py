@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from farshore.model.options import Apply, Mode
-from sim import bounds_scenes, chain_scenes, feeder_scenes, read_scenes, scenes
+from sim import bounds_scenes, chain_scenes, feeder_scenes, keeping_scenes, read_scenes, scenes
 from sim.chain_scenes import chained
 from sim.run import run_seed
 from sim.scene import Scene, directed
@@ -29,6 +29,10 @@ SCENES = (
     scenes.a_peer_is_rolled_back_in_a_resync,
     scenes.a_resync_begins_while_the_journal_is_being_applied,
     scenes.a_peer_is_killed_soon_after_its_link_got_a_journal,
+    keeping_scenes.a_primary_is_killed_while_it_saves,
+    keeping_scenes.a_store_is_full_at_a_primary,
+    keeping_scenes.a_store_cannot_be_opened_for_a_while,
+    keeping_scenes.a_layer_begins_under_load,
 )
 FEEDER_SCENES = (
     feeder_scenes.a_state_directory_was_cloned,

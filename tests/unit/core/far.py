@@ -14,11 +14,11 @@ from farshore.core.secondary import Secondary
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.model import messages as m
 from farshore.model.header import Header
-from farshore.model.layers import Run
 from farshore.model.positions import Position
 from tests.unit.core import growth
+from tests.unit.core.disk import Disk
 from tests.unit.core.far_store import FarStore
-from tests.unit.core.shells import Disk, Shell, head_of, new_id
+from tests.unit.core.shells import Shell, head_of, new_id
 
 
 class Far(Shell):
@@ -127,17 +127,8 @@ class Far(Shell):
     def _carry_out_store(self, action: a.Action) -> None:
         core, store = self.core, self.store
         match action:
-            case a.BeginLayer(ticket=ticket, layer=layer):
-                self.finish(action, lambda _: store.begin(layer), lambda errno: core.preserved(ticket, errno))
-            case a.SaveRegions(ticket=ticket, runs=runs):
-                self.finish(action, lambda _: store.save(runs), lambda errno: core.preserved(ticket, errno))
-            case a.DropLayer(ticket=ticket, layer=gone):
-                saved: list[Run] = []
-                self.finish(
-                    action,
-                    lambda _: saved.extend(store.drop(gone)),
-                    lambda errno: core.layer_dropped(ticket, errno, tuple(saved)),
-                )
+            case a.BeginLayer() | a.SaveRegions() | a.DropLayer():
+                store.carry_out(self.finish, core, action)
             case a.RollBack(ticket=ticket, layer=undo, position=position):
 
                 def restore(_: int) -> None:

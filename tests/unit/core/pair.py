@@ -178,6 +178,7 @@ class Pair:
                     self.near.run(self.near.core.backlog(link, line.backlog))
             for far in self.fars.values():
                 far.store.check()
+            self.near.store.check(self.near.header.broken_layers)
             if self.checked and self.alive:
                 assert self.unmarked() == set()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from farshore.core import actions as a
 from farshore.core.fault_texts import fault_id
-from farshore.core.geometry import Geometry
+from farshore.core.preserve import PreserveImage
 from farshore.core.primary import Primary, PrimarySetup
 from farshore.core.resize_actions import MakeRoom, VolumeGrown
 from farshore.core.scoreboard import BoardImage
@@ -22,12 +22,13 @@ from farshore.core.write_path import Batch
 from farshore.model import messages as m
 from farshore.model.options import LinkSpec, Timing
 from farshore.model.positions import Position
-from farshore.model.volumes import CUT, FLUSH, TRIM, WRITE, ZERO, Operation
+from farshore.model.volumes import CUT, FLUSH, WRITE, Operation
 from tests.unit.core import growth
+from tests.unit.core.disk import Disk, Payloads
+from tests.unit.core.far_store import FarStore
 from tests.unit.core.queue_disk import QueueDisk
 
 TIMING = Timing(beat=0.1, limit=0.5, first_retry=0.02, last_retry=0.1, durable_every=0.1, start_grace=1.0)
-Payloads = Sequence[m.Buffer | None]
 
 _ids = count(1)
 
@@ -35,53 +36,6 @@ _ids = count(1)
 def new_id() -> bytes:
     """Sixteen bytes that no other has."""
     return blake2b(next(_ids).to_bytes(8, "big"), digest_size=16).digest()
-
-
-class Disk:
-    """The volumes of one copy."""
-
-    def __init__(self, geometry: Geometry) -> None:
-        self.seen = {volume: bytearray(size) for volume, size in geometry.sizes.items()}
-        self.safe = {volume: bytes(size) for volume, size in geometry.sizes.items()}
-
-    def write(self, operations: Sequence[Operation], payloads: Payloads) -> None:
-        """In order."""
-        for (volume, code, offset, length), data in zip(operations, payloads, strict=True):
-            assert code not in (WRITE, ZERO, TRIM) or offset + length <= len(self.seen[volume])
-            if code == WRITE:
-                assert data is not None
-                self.seen[volume][offset : offset + length] = data
-            elif code in (ZERO, TRIM):
-                self.seen[volume][offset : offset + length] = bytes(length)
-
-    def sync(self) -> Callable[[int], None]:
-        """Begin to make what is written by now safe; the result is called when that has ended. What was
-        written meanwhile is not safe, and after a failure nothing new is."""
-        began = {volume: bytes(data) for volume, data in self.seen.items()}
-
-        def ended(_: int) -> None:
-            lengths = {volume: len(data) for volume, data in self.safe.items()}
-            self.safe = {volume: data.ljust(lengths[volume], b"\0") for volume, data in began.items()}
-
-        return ended
-
-    def make_room(self, volume: int, start: int, size: int) -> None:
-        """As the action says; a device that was enlarged holds anything there at first."""
-        seen, safe = self.seen[volume], self.safe[volume]
-        seen.extend(b"\xee" * (size - len(seen)))
-        rest = bytes(max(0, len(seen) - start))
-        seen[start:] = rest
-        self.safe[volume] = safe[:start] + bytes(seen[len(safe[:start]) :])
-
-    def lose_cache(self) -> None:
-        """The machine stopped."""
-        self.seen = {volume: bytearray(data) for volume, data in self.safe.items()}
-
-    def digests(self, volume: int, offset: int, length: int, region: int) -> bytes:
-        """One for each region."""
-        data = self.seen[volume][offset : offset + length]
-        parts = [bytes(data[at : at + region]) for at in range(0, length, region)]
-        return b"".join(blake2b(part, digest_size=16).digest() for part in parts)
 
 
 class Shell:
@@ -209,6 +163,9 @@ class Near(Shell):
         self._setup = setup
         self._line = send
         self.disk = Disk(setup.geometry)
+        self.store = FarStore(setup.geometry, self.disk)
+        self.store_unusable = ""
+        """Why the next process cannot open it."""
         self.header = setup.header
         self.hot: frozenset[tuple[int, int]] | None = setup.hot
         self.boards: dict[bytes, BoardFile] = {}
@@ -217,7 +174,7 @@ class Near(Shell):
         self.reads: dict[object, bytes | int] = {}
         """What reads that the disk refused were answered: content, or an errno."""
         self.queues: dict[bytes, QueueDisk] = {spec.id: QueueDisk() for spec in setup.links}
-        self.core: Primary = Primary(setup)
+        self.core: Primary = Primary(replace(setup, preserve=self.store_image))
 
     def start(self, boot: str, on_start: str, *, repaired: bool = True) -> None:
         """A new process on what is durable; the operator takes a fault for `repaired`."""
@@ -233,8 +190,14 @@ class Near(Shell):
             instance=new_id(),
             repaired=fault_id(self.header) if repaired else "",
             queues={link: image for link, queue in self.queues.items() if (image := queue.image())},
+            preserve=self.store_image,
         )
         self.core = Primary(setup)
+
+    @property
+    def store_image(self) -> PreserveImage:
+        """What a process finds of its preserve store."""
+        return PreserveImage(unusable=self.store_unusable) if self.store_unusable else self.store.image
 
     def carry_out(self, action: a.Action) -> None:
         core = self.core
@@ -276,6 +239,8 @@ class Near(Shell):
                 )
             case a.AnswerRead(token=token, found=found, errno=errno):
                 self.reads[token] = errno or b"".join(bytes(each[1]) for each in sorted(found))
+            case a.BeginLayer() | a.SaveRegions() | a.DropLayer():
+                self.store.carry_out(self.finish, core, action)
             case a.QueueAppend() | a.QueueRead() | a.QueueSend():
                 self._carry_out_queue(action)
             case a.QueueTrim() | a.QueueDrop() | a.QueueSync():

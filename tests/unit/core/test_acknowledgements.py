@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from farshore.core import actions as a
+from farshore.core.holding import held_by
 from farshore.errors import FarshoreError
 from farshore.model import messages as m
 from farshore.model.options import AckLevel, LinkOptions, LinkState, ResyncKind, Writes
@@ -132,7 +133,7 @@ class TestFreeze:
         pair.turn(100)
         assert not pair.answered(*tokens[:1])
         assert not pair.answered(*tokens[1:])
-        assert "l0" in str(pair.near.core.held_by())
+        assert "l0" in str(held_by(pair.near.core))
         pair.mend()
         pair.replicating()
         pair.turn(10)

@@ -6,6 +6,7 @@ import pytest
 
 from farshore.core import actions as a
 from farshore.core import queueing
+from farshore.core.holding import held_by
 from farshore.model.options import LinkState, OnFull, Reason, Writes
 from tests.unit.core.pair import ASYNC, KIB
 from tests.unit.core.queue_scenes import (
@@ -70,7 +71,7 @@ class TestFull:
         assert not pair.answered(flush)
         assert pair.is_in(LinkState.QUEUING)
         assert pair.near.core.writable is Writes.HELD
-        assert "full" in str(pair.near.core.held_by())
+        assert "full" in str(held_by(pair.near.core))
         pair.mend()
         pair.until(lambda: pair.answered(*tokens, flush))
         pair.replicating()

@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 
 from farshore.core import actions as a
+from farshore.core.holding import held_by
 from farshore.model import messages as m
 from farshore.model.header import Upstream
 from farshore.model.options import LinkOptions, LinkState, Reason, ResyncKind, Writes
@@ -42,7 +43,7 @@ class TestOpening:
         pair, tokens = self.restarted("boot-2", "wait", SYNC, SYNC)
         pair.turn(300)
         assert not pair.answered(*tokens)
-        assert "l0, l1" in str(pair.near.core.held_by())
+        assert "l0, l1" in str(held_by(pair.near.core))
         first, second = pair.lines
         pair.mend(first)
         pair.turn(50)
@@ -96,7 +97,7 @@ class TestOpening:
         tokens = pair.write(0)
         pair.turn(30)
         assert not pair.answered(*tokens)
-        assert "l0" in str(pair.near.core.held_by())
+        assert "l0" in str(held_by(pair.near.core))
         pair.turn(patience)
         assert pair.answered(*tokens) is (boot == "boot-1")
         pair.mend()

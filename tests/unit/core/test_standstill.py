@@ -3,6 +3,7 @@
 import pytest
 
 from farshore.core import actions as a
+from farshore.core.holding import held_by
 from farshore.errors import FarshoreError
 from farshore.model.options import Writes
 from tests.unit.core.pair import ASYNC, SYNC, Pair
@@ -29,7 +30,7 @@ def test_new_writes_wait_and_the_peer_has_all_others_durably(options: object) ->
     assert note["links"] == [{"name": "l0", "durable": pair.near.core.sequence}]
     assert not pair.answered(*tokens)
     assert pair.near.core.writable is Writes.HELD
-    assert "change of roles" in str(pair.near.core.held_by())
+    assert "change of roles" in str(held_by(pair.near.core))
     with pytest.raises(FarshoreError):
         pair.near.core.cut("x", 0)
     pair.near.run(pair.near.core.resume())

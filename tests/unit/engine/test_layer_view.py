@@ -185,3 +185,23 @@ def test_a_copy_that_has_grown_during_a_resync_shows_the_state_before_and_zeroes
     assert shown.read(0, larger) == image + bytes(3 * REGION)
     assert shown.read(SIZE - 100, 200) == image[-100:] + bytes(100)
     assert shown.read(SIZE + REGION, REGION) == bytes(REGION)
+
+
+def test_e2_a_layer_that_breaks_shows_nothing_any_more_also_to_whoever_is_reading(site: Site) -> None:
+    """What it lacks is overwritten right after it was said: so a read in between is an error as well."""
+    layer, image = site.begin(1)
+    broken: set[bytes] = set()
+    site.store.broken = broken
+    view = site.view(layer)
+    assert view.read(0, REGION) == image[:REGION]
+
+    def overwritten(_: int, offset: int, length: int) -> bytes:
+        broken.add(layer.id)
+        site.volume.write(b"n" * REGION, 5 * REGION)
+        return site.volume.read(offset, length)
+
+    with pytest.raises(OSError, match="broken") as failed:
+        site.store.read(layer.id, 1, 5, overwritten)
+    assert failed.value.errno == errno.ESTALE
+    with pytest.raises(OSError, match="broken"):
+        view.read(0, 512)

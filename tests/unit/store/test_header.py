@@ -82,6 +82,7 @@ headers = st.builds(
     turn=st.just(b"") | ids,
     fenced=st.text(max_size=40),
     rooms=st.lists(st.builds(VolumeRoom, u64, u64, u64), max_size=2).map(tuple),
+    broken_layers=st.lists(ids, max_size=3).map(tuple),
 )
 
 
@@ -128,6 +129,7 @@ FULL = Header(
     fenced="promoted",
     undo=id_of(11),
     rooms=(VolumeRoom(1, 2, 3),),
+    broken_layers=(id_of(12), id_of(13)),
 )
 
 
@@ -136,7 +138,8 @@ def h(number: int) -> str:
 
 
 GOLDEN = (
-    f'{{"boot":"b","ceiling":8,"clean":false,"copy":{h(2)},"doubtful_until":9,"fault":"io-error","fenced":"promoted","format":2,'
+    f'{{"boot":"b","broken_layers":[{h(12)},{h(13)}],"ceiling":8,"clean":false,"copy":{h(2)},'
+    f'"doubtful_until":9,"fault":"io-error","fenced":"promoted","format":2,'
     f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"journaling":true,'
     f'"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
     f'"ever_replicated":true,"link":{h(4)},"once":false,"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
@@ -174,6 +177,14 @@ def test_a_header_of_volumes_that_never_grew_is_written_as_before_they_could() -
     assert header_file.decode(header_file.encode(never), "x") == never
 
 
+def test_a_copy_without_broken_layers_is_written_as_before_there_could_be_any() -> None:
+    whole = dataclasses.replace(FULL, broken_layers=())
+    assert b"broken_layers" not in header_file.encode(whole)
+    assert header_file.decode(header_file.encode(whole), "x") == whole
+    with pytest.raises(FarshoreError, match="cannot be read"):
+        header_file.decode(GOLDEN.replace(f"[{h(12)},{h(13)}]", "[]").encode(), "x")
+
+
 def test_a_header_has_the_documented_bytes() -> None:
     assert header_file.encode(FULL).decode() == GOLDEN
     assert header_file.decode(GOLDEN.encode(), "x") == FULL
@@ -182,7 +193,7 @@ def test_a_header_has_the_documented_bytes() -> None:
 def test_a_header_of_the_first_format_is_read_as_one_before_any_turn() -> None:
     earlier = dataclasses.replace(FULL.links[0], unmet=False, retired=False, verify=None)
     assert header_file.decode(FIRST_FORMAT.encode(), "x") == dataclasses.replace(
-        FULL, turn=b"", fenced="", undo=b"", loose_until=0, rooms=(), links=(earlier,)
+        FULL, turn=b"", fenced="", undo=b"", loose_until=0, rooms=(), broken_layers=(), links=(earlier,)
     )
 
 
