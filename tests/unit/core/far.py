@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from farshore.core import actions as a
 from farshore.core.journaled import JournalImage
+from farshore.core.layer_actions import RetitleLayer
 from farshore.core.secondary import Secondary
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.model import messages as m
@@ -98,7 +99,7 @@ class Far(Shell):
                     return core.lookups.looked_up(ticket, data, errno)
 
                 self.finish(action, lambda _: None, read)
-            case a.BeginLayer() | a.SaveRegions() | a.DropLayer() | a.RollBack():
+            case a.BeginLayer() | a.SaveRegions() | a.DropLayer() | a.RollBack() | RetitleLayer():
                 self._carry_out_store(action)
             case a.Note():
                 self.notes.append(action)
@@ -123,6 +124,12 @@ class Far(Shell):
         match action:
             case a.BeginLayer() | a.SaveRegions() | a.DropLayer():
                 store.carry_out(self.finish, core, action)
+            case RetitleLayer(ticket=ticket, layer=kept, kind=kind, name=name):
+                self.finish(
+                    action,
+                    lambda _: store.retitle(kept, kind, name),
+                    lambda errno: core.preserved(ticket, errno),
+                )
             case a.RollBack(ticket=ticket, layer=undo, position=position):
 
                 def restore(_: int) -> None:
