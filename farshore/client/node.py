@@ -16,6 +16,7 @@ from farshore import config
 from farshore.client import answers, transport
 from farshore.client.documents import read
 from farshore.client.exports import NodeExports
+from farshore.client.rescues import Rescues
 from farshore.client.role_moves import RoleMove, RoleMoves
 from farshore.errors import CODES, FarshoreError
 
@@ -27,7 +28,7 @@ _REPAIR_SECONDS = 600.0  # seconds that a disk and a peer may take for what coul
 _RESHAPING = 120.0  # seconds that engines here and at the peers may take to end and to start
 
 
-class Node(RoleMoves, NodeExports):
+class Node(RoleMoves, NodeExports, Rescues):
     """The node that `state`, `api` or the environment mean. `timeout`: seconds for each request."""
 
     def __init__(self, state: str | None = None, api: str | None = None, *, timeout: float = 60.0) -> None:
