@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from farshore.core import actions as a
+from farshore.core.layer_actions import RetitleLayer
 from farshore.core.preserve import PreserveImage
 from farshore.model.layers import EVERY_LAYER, Run
 from farshore.model.volumes import WRITE, ZERO
@@ -40,6 +41,7 @@ class PreserveShell:
             a.BeginLayer: self._begin,
             a.SaveRegions: self._save,
             a.DropLayer: self._drop,
+            RetitleLayer: self._retitle,
         }
 
     def load(self) -> None:
@@ -111,6 +113,12 @@ class PreserveShell:
     def _save(self, action: a.SaveRegions) -> None:
         def run() -> None:
             self.store.save(action.runs, self._site.volumes.read)
+
+        self._site.steps.begin("preserve", Step(run, self._report(action.ticket)))
+
+    def _retitle(self, action: RetitleLayer) -> None:
+        def run() -> None:
+            self.store.retitle(action.layer, action.kind, action.name)
 
         self._site.steps.begin("preserve", Step(run, self._report(action.ticket)))
 

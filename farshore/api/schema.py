@@ -148,6 +148,34 @@ class Resync(Body):
     unprotected: bool = False
 
 
+class BareResync(Resync):
+    accept: str | None = Field(default=None, max_length=64)
+    """The plan's id; without it the plan is shown where one is needed."""
+    look: bool = False
+    """Only show the plan."""
+
+
+class ReverseResync(Body):
+    link: str | None = None
+    kind: ResyncKind = Field(default=ResyncKind.UPDATE, strict=False)
+    accept: str | None = Field(default=None, max_length=64)
+    """The plan's id; without it the plan is shown and nothing done."""
+    unprotected: bool = False
+    """What is overwritten is to be kept nowhere."""
+
+
+class Preview(Body):
+    end: bool = False
+
+
+class RescueDelete(Body):
+    name: str = Field(max_length=128)
+    on: str | None = None
+    """NODE or NODE/COPY; without it every copy that has one of this name."""
+    accept: str | None = Field(default=None, max_length=64)
+    """The plan's id; without it the plan is shown and nothing done."""
+
+
 class RoleMove(Body):
     node: str | None = None
     """NODE or NODE/COPY."""
@@ -155,6 +183,8 @@ class RoleMove(Body):
     """The plan's id; without it the plan is shown and nothing done."""
     timeout: float = Field(default=30.0, ge=1, le=3600)
     """Seconds to drain for."""
+    unprotected: bool = False
+    """What is overwritten is to be kept nowhere."""
 
 
 class Verify(Body):

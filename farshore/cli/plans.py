@@ -47,6 +47,12 @@ def plan_options(function: Callable[..., None]) -> Callable[..., None]:
     return json_option(made)
 
 
+def unprotected_option(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds --unprotected to a command whose plan overwrites what only one copy has."""
+    text = "Keep nowhere what is overwritten, where the preserve store has no room for a rescue of it."
+    return click.option("--unprotected", is_flag=True, help=text)(function)
+
+
 def decided(ask: Ask, command: str, choice: Choice) -> RoleMove | None:
     """What was done, with the plan's acceptance unless it needs none; None where it was only to be shown.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
-from farshore.cli import output, polling
-from farshore.cli.options import DURATION, connect, json_option, target_options
+from farshore.cli import output, plans, polling
+from farshore.cli.carrying_on import Moving, carry_on
+from farshore.cli.options import DURATION, connect, target_options
 from farshore.client import Node
 from farshore.client.answers import Group, Link
+from farshore.client.role_moves import RoleMove
 from farshore.errors import FarshoreError
 from farshore.model.units import format_duration
 
@@ -23,32 +25,77 @@ from farshore.model.units import format_duration
     is_flag=True,
     help="Go on where the peer has no room to keep what is overwritten: until the end its copy is of no use.",
 )
+@click.option(
+    "--reverse", is_flag=True, help="Replace the content here, at the primary, by that of the peer's copy."
+)
 @click.option("--wait", is_flag=True, help="Return when it is complete.")
-@click.option("--timeout", type=DURATION, help="With --wait: give up after this long; the resync goes on.")
-@json_option
+@click.option("--timeout", type=DURATION, help="Give up waiting after this long; the resync goes on.")
+@plans.plan_options
 @target_options
-def resync(group: str, link: str | None, timeout: float | None, as_json: bool, **flags: bool) -> None:
+def resync(group: str, link: str | None, timeout: float | None, choice: plans.Choice, **flags: bool) -> None:
     """Send GROUP's peers what they lack, then replicate.
 
     By default only the regions that changed since the peer's copy are sent. The application goes on writing.
+
+    With --reverse the peer's copy is the good one: exports are closed, what is here is kept as a rescue, what
+    differs is copied from the peer, and exports are open again. Cut off anywhere, the same command goes on.
     """
+    _check(flags, timeout, choice)
+    kind = "full" if flags["full"] else "digest" if flags["digest"] else "update"
+    node, as_json = connect(), choice.as_json
+    if flags["reverse"]:
+        _reverse(node, group, link, timeout, choice, kind=kind, unprotected=flags["unprotected"] or None)
+        return
+    before = {each.name: each for each in polling.the_group(node.status(group), group).links}
+    once = flags["once"]
+    if flags["unprotected"]:
+        command = f"farshore resync {group}" + (f" --link {link}" if link else "") + " --unprotected"
+        look = choice.dry_run or None
+        how = {"link": link, "kind": kind, "once": once or None, "look": look}
+        move = plans.decided(lambda plan: node.resync_unprotected(group, accept=plan, **how), command, choice)
+        if move is None:
+            return
+        began, document = move.links or (), move.document
+    else:
+        started = node.resync(group, link=link, kind=kind, once=once)
+        began, document = started.links, started.document
+    if flags["wait"]:
+        _wait(node, _Waiting(group, began, before, once=once), timeout, as_json)
+    elif as_json:
+        output.emit(document)
+    else:
+        names = ", ".join(began) or "no link"
+        output.note(f"{kind} of {group} began: {names}; watch it with: farshore status {group} --watch")
+
+
+def _check(flags: dict[str, bool], timeout: float | None, choice: plans.Choice) -> None:
     if flags["full"] and flags["digest"]:
         raise click.UsageError("--full and --digest exclude each other")
-    if timeout is not None and not flags["wait"]:
+    if flags["reverse"] and flags["once"]:
+        raise click.UsageError("--reverse and --once exclude each other")
+    if timeout is not None and not (flags["wait"] or flags["reverse"]):
         raise click.UsageError("--timeout needs --wait")
-    kind = "full" if flags["full"] else "digest" if flags["digest"] else "update"
-    node = connect()
-    before = {each.name: each for each in polling.the_group(node.status(group), group).links}
-    started = node.resync(group, link=link, kind=kind, once=flags["once"], unprotected=flags["unprotected"])
-    if not flags["wait"]:
-        if as_json:
-            output.emit(started.document)
-        else:
-            names = ", ".join(started.links) or "no link"
-            output.note(f"{kind} of {group} began: {names}; watch it with: farshore status {group} --watch")
+    if (choice.dry_run or choice.accept) and not (flags["reverse"] or flags["unprotected"]):
+        raise click.UsageError("--dry-run and --accept need --reverse or --unprotected")
+
+
+def _reverse(
+    node: Node, group: str, link: str | None, timeout: float | None, choice: plans.Choice, **how: object
+) -> None:
+    words = ["farshore resync", group, "--reverse", *(["--link", link] if link else [])]
+    words += [f"--{how['kind']}"] if how["kind"] != "update" else []
+    command = " ".join([*words, *(["--unprotected"] if how["unprotected"] else [])])
+
+    def ask(plan: str | None) -> RoleMove:
+        return node.resync_reverse(group, link=link, accept=plan, **how)
+
+    done = plans.decided(ask, command, choice)
+    if done is None:
         return
-    waiting = _Waiting(group, started.links, before, once=flags["once"])
-    _wait(node, waiting, timeout, as_json)
+    again = choice.accept or done.plan.id
+    moving = Moving(group, f"{command} --accept {again}", "not everything is copied", timeout)
+    done = carry_on(node, done, moving, choice, lambda: ask(again))
+    plans.tell(done, f"{group} has the content of the peer's copy; next: farshore status {group}", choice)
 
 
 class _Waiting:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import click
 
-from farshore.cli import output, plans, polling
+from farshore.cli import output, plans
+from farshore.cli.carrying_on import Moving, carry_on
 from farshore.cli.options import DURATION, connect, target_options
 from farshore.cli.plans import Choice
 from farshore.client import Node
-from farshore.client.answers import Group
 from farshore.client.role_moves import RoleMove
-from farshore.errors import FarshoreError
-from farshore.model.units import format_duration
-
-_AGAIN = 0.3  # seconds between two looks whether a failback can go on
 
 
 @click.command()
@@ -45,14 +38,18 @@ def switchover(group: str, node: str, timeout: float | None, choice: Choice) -> 
 @click.argument("node", metavar="[NODE[/COPY]]", required=False)
 @click.option("--revert", is_flag=True, help="Take a failover back that was not committed.")
 @click.option("--commit", is_flag=True, help="Make a failover final.")
+@plans.unprotected_option
 @plans.plan_options
 @target_options
-def failover(group: str, node: str | None, revert: bool, commit: bool, choice: Choice) -> None:
+def failover(group: str, node: str | None, choice: Choice, **how: bool) -> None:
     """Promote the copy at NODE without its primary; by default the most advanced one.
 
     Unplanned: the plan says what is known to be lost. It can be taken back with --revert until --commit: what
-    was written since is lost then.
+    was written since is overwritten then, and kept as a rescue.
     """
+    revert, commit, unprotected = how["revert"], how["commit"], how["unprotected"]
+    if unprotected and not revert:
+        raise click.UsageError("--unprotected needs --revert")
     if (revert and commit) or (node is not None and (revert or commit)):
         raise click.UsageError("--revert and --commit exclude each other, and take no NODE")
     api = connect()
@@ -60,10 +57,11 @@ def failover(group: str, node: str | None, revert: bool, commit: bool, choice: C
         _commit(api, group, choice)
         return
     command = f"farshore failover {group}" + (" --revert" if revert else f" {node}" if node else "")
+    command += " --unprotected" * unprotected
 
     def ask(plan: str | None) -> RoleMove:
         if revert:
-            return api.failover_revert(group, accept=plan)
+            return api.failover_revert(group, accept=plan, unprotected=unprotected or None)
         return api.failover(group, node, accept=plan)
 
     done = plans.decided(ask, command, choice)
@@ -91,57 +89,27 @@ def _commit(api: Node, group: str, choice: Choice) -> None:
 @click.command()
 @click.argument("group")
 @click.argument("node", metavar="NODE[/COPY]")
+@plans.unprotected_option
 @plans.plan_options
 @click.option("--timeout", type=DURATION, help="How long to wait for NODE to catch up.")
 @target_options
-def failback(group: str, node: str, timeout: float | None, choice: Choice) -> None:
+def failback(group: str, node: str, timeout: float | None, choice: Choice, unprotected: bool) -> None:
     """Bring NODE, a former primary that is back, up to date, and make it the primary again.
 
-    Only what differs is copied, while applications go on where they are; then the role moves as by a
-    switchover. Cut off anywhere, the same command goes on.
+    Only what differs is copied, while applications go on where they are; what only NODE has is kept there as
+    a rescue. Then the role moves as by a switchover. Cut off anywhere, the same command goes on.
     """
     api = connect()
-    command = f"farshore failback {group} {node}"
-    done = plans.decided(lambda plan: api.failback(group, node, accept=plan), command, choice)
+    command = f"farshore failback {group} {node}" + " --unprotected" * unprotected
+    bare = unprotected or None
+    done = plans.decided(
+        lambda plan: api.failback(group, node, accept=plan, unprotected=bare), command, choice
+    )
     if done is None:
         return
     again = choice.accept or done.plan.id
-    deadline = None if timeout is None else time.monotonic() + timeout
-    progress = polling.Progress(group, as_json=choice.as_json)
-
-    def left() -> float:
-        if deadline is None:
-            return _AGAIN
-        if time.monotonic() > deadline:
-            raise FarshoreError(
-                "timeout",
-                f"{node} has not caught up after {format_duration(timeout or 0)}",
-                means="it goes on catching up; the role has not moved",
-                next_step=f"{command} --accept {again}",
-            )
-        return min(deadline - time.monotonic(), _AGAIN)
-
-    try:
-        while not done.done:
-            polling.until(api, group, _caught_up(group, done), timeout=left(), progress=progress)
-            done = api.failback(group, node, accept=again)
-    finally:
-        progress.close()
+    moving = Moving(group, f"{command} --accept {again}", f"{node} has not caught up", timeout)
+    done = carry_on(
+        api, done, moving, choice, lambda: api.failback(group, node, accept=again, unprotected=bare)
+    )
     plans.tell(done, f"{node} is the primary of {group} again; next: farshore status {group}", choice)
-
-
-def _caught_up(group: str, move: RoleMove) -> Callable[[Group], bool]:
-    """Whether the link replicates that is waited for, as far as this node can see that."""
-    name = (move.waits_for or {}).get("link")
-
-    def reached(seen: Group) -> bool:
-        link = seen.link(str(name))
-        if link is None:
-            return seen.role == "secondary" and seen.health == "protected"
-        if link.state == "diverged":
-            raise FarshoreError(
-                "diverged", f"link {group}/{name}: the copies have diverged", next_step=seen.next or ""
-            )
-        return link.state == "replicating"
-
-    return reached

@@ -40,6 +40,7 @@ _COMMANDS = {
     "failover": "roles:failover",
     "failback": "roles:failback",
     "split-brain": "split_brain:split_brain",
+    "rescue": "rescue:rescue",
     "verify": "verify:verify",
     "events": "events:events",
     "topology": "topology:topology",

@@ -53,6 +53,8 @@ class RoleMove(Answer):
     waits_for: dict[str, Any] | None = None
     not_told: tuple[str, ...] | None = None
     """Nodes whose copies could not be told of it."""
+    links: tuple[str, ...] | None = None
+    """Of a resync: those over which it began."""
 
 
 class RoleMoves(Calls):
@@ -79,13 +81,24 @@ class RoleMoves(Calls):
         """Brings a former primary up to date and gives it the role again; called again until it is done."""
         return self._move(group, "failback", node=node, **how)
 
+    def resync_reverse(self, group: str, **how: Any) -> RoleMove:
+        """Replaces the content of the primary here by that of a copy that it feeds; called again until it is
+        done. `how`: `link`, `kind`, `unprotected`, `accept`."""
+        return self._move(group, "resync/reverse", **how)
+
+    def resync_unprotected(self, group: str, **how: Any) -> RoleMove:
+        """Starts a resync also where what it overwrites cannot be kept: done at once where nothing is lost
+        by that, else by a plan. `how`: `link`, `kind`, `once`, `accept`."""
+        return self._move(group, "resync/unprotected", **how)
+
     def split_brain(self, group: str) -> Mapping[str, Any]:
         """The copies that contradict each other."""
         return self.call("GET", _path(group, "split-brain"), extra=_LOOKING)
 
-    def split_brain_preview(self, group: str) -> Mapping[str, Any]:
-        """Exports all of them read-only."""
-        return self.call("POST", _path(group, "split-brain/preview"), {}, extra=_CHANGING_ROLES)
+    def split_brain_preview(self, group: str, *, end: bool = False) -> Mapping[str, Any]:
+        """Exports all of them read-only, and nobody can write to them until `end`, or until one is kept."""
+        body = {"end": True} if end else {}
+        return self.call("POST", _path(group, "split-brain/preview"), body, extra=_CHANGING_ROLES)
 
     def split_brain_resolve(self, group: str, keep: str, **how: Any) -> RoleMove:
         """Keeps the copy at a node; those that contradict it follow it."""

@@ -4,8 +4,7 @@ The core never waits: it answers an input with a list of actions, and the shell,
 and the simulator another, reports the end of each action that has a `ticket` by calling the method named in
 its docstring, once. It finishes those of one kind (and one target) in order, others in any order.
 
-A *channel* is one connection of a link: at the feeder its key is the link's id, at the follower the
-key that the shell gave to the connection.
+A *channel* is one connection of a link; its key is the link's id at the feeder, else the shell's own.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from farshore.core.layer_actions import RetitleLayer
 from farshore.core.resize_actions import OfSizes
 from farshore.model.header import Header
 from farshore.model.layers import Layer, Run
@@ -377,7 +377,7 @@ _OfJournal: TypeAlias = (
     AppendFrame | SyncJournal | ApplyFrames | BeginJournal | ContinueJournal | TrimJournal | ReadJournal
 )
 _OfReads: TypeAlias = ReadRegion | AnswerRead | MendRegion | ReadRange
-_OfLayers: TypeAlias = BeginLayer | SaveRegions | DropLayer | RollBack
+_OfLayers: TypeAlias = BeginLayer | SaveRegions | DropLayer | RollBack | RetitleLayer
 _OfRecords: TypeAlias = SyncVolumes | WriteActivity | WriteHeader | WriteBoard | WriteDurable
 Action: TypeAlias = (
     Issue

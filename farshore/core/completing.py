@@ -80,6 +80,7 @@ def _open(feeder: Feeder, course: Course, kind: ResyncKind) -> None:
             position,
             min(board.dirty.count() * geometry.region, sum(geometry.sizes.values())),
             feeder.unprotected,
+            feeder.session.rescue,
         )
     )
 
@@ -121,6 +122,7 @@ def _settle(feeder: Feeder, cut: Position) -> None:
     """What the resync did counts, and the scoreboard is complete from the cut on."""
     feeder.unanswered_cut = None
     feeder.session.doubtful = feeder.unprotected = False
+    feeder.session.rescue = ""
     feeder.board.forget_second()
     feeder.board.base = cut
     feeder.remember(open_resync=None, epoch=feeder.spec.epoch, unmet=False)

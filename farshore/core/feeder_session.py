@@ -55,6 +55,8 @@ class FeederSession:
         """Where the peer's history ended when it was met last."""
         self.parted: Position | None = None
         """Where its history had parted from ours, if it had."""
+        self.rescue = ""
+        """The name under which it is to keep what it has and we not (rule D7)."""
         self.faulted = ""
         """Rule C3: what the peer said of its own disk when it refused, or ended, the last session."""
         self.liveness = Liveness(shared.timing, shared.outbox.now)
@@ -146,6 +148,7 @@ class FeederSession:
         mine, record = feeder.shared.history(), feeder.record
         decision = decide(record, feeder.board, mine, peer, Terms(blank_gets, feeder.spec.consent))
         course = decision.course
+        self.rescue = feeder.spec.rescue if decision.apart else ""
         self._look_at(peer, course, mine)
         elsewhere = record.unmet or feeder.spec.epoch != record.epoch
         if elsewhere and course is not Course.REJOIN and (peer.resync is not None or peer.doubtful):

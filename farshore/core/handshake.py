@@ -48,6 +48,8 @@ class Decision:
 
     course: Course
     why: str
+    apart: bool = False
+    """The peer's head is not on our history: what it holds and we lack would be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def decide(record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome, 
         return _blank(board, peer, proved, terms.first)
     if relation in (Relation.DESCENDANT, Relation.DIVERGED):
         if proved:
-            return Decision(Course.CONTINUE, "the interrupted resync goes on")
+            return Decision(Course.CONTINUE, "the interrupted resync goes on", apart=True)
         if terms.consent is not None and terms.consent == peer.history.head:
             return _forked(board, mine, peer)
         return _parted(relation)
@@ -116,8 +118,8 @@ def _forked(board: Scoreboard, mine: History, peer: Welcome) -> Decision:
     ours = at is not None and board.base is not None and at_or_after(mine, at, board.base)
     theirs = at is not None and residue is not None and at_or_after(peer.history, at, residue.base)
     if ours and theirs:
-        return Decision(Course.REJOIN, "the copies differ in what either side marks since they parted")
-    return Decision(Course.DIGEST, "no scoreboards cover what was written since the copies parted")
+        return Decision(Course.REJOIN, "the copies differ in what either side marks since they parted", True)
+    return Decision(Course.DIGEST, "no scoreboards cover what was written since the copies parted", True)
 
 
 def _blank(board: Scoreboard, peer: Welcome, proved: bool, first: ResyncKind) -> Decision:

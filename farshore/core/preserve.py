@@ -106,6 +106,15 @@ class Preserving:
         """Whether nothing at all may be overwritten just now."""
         return bool(self._beginning)
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was overwritten since the newest layer began."""
+        return not any(each.any() for each in (self._saved, self._wanted, self._saving))
+
+    def try_again(self) -> None:
+        """What could not be saved, and ended a session for that, may be wanted once more."""
+        self._short = bool(self._dropping) and self._short
+
     def layer(self, layer: bytes) -> Layer | None:
         """The layer with this id."""
         return next((each for each in self.layers if each.id == layer), None)
@@ -206,18 +215,14 @@ class Preserving:
 
     def _make_room(self, runs: Sequence[Run]) -> None:
         """Rule E2: what may give way does; then nobody goes on."""
-        if self._dropping:
+        may = [e for kind in GIVES_WAY for e in self.layers if e.kind is kind and e.id not in self._stuck]
+        if may or self._dropping:
             self._short = True  # there may be room once that is done
             self._want_again(runs)
-            return
-        for kind in GIVES_WAY:
-            may = [each for each in self.layers if each.kind is kind and each.id not in self._stuck]
-            if may:
-                self._outbox.note("layer-gave-way", name=may[0].name, layer=kind.value)
-                self._short = True
-                self._want_again(runs)
+            if not self._dropping:
+                self._outbox.note("layer-gave-way", name=may[0].name, layer=may[0].kind.value)
                 self.drop(may[0].id)
-                return
+            return
         self._tried = self._outbox.now
         self.full()
 

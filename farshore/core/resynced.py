@@ -23,6 +23,7 @@ def begin(stream: Stream, copy: Follower, message: m.ResyncBegin) -> None:
     """Rule E1: everything so far synced, an undo begun, then durably inconsistent, before the first fill."""
     position = message.position
     stream.resyncing = True
+    stream.terms = message
     copy.relay.suspend(message.history)
 
     def mark(undo: bytes, done: Callable[[], None]) -> None:

@@ -51,6 +51,8 @@ class Stream:
         self.ack_due = False
         self.resyncing = False
         """From the moment at which a resync is announced until its end is durable."""
+        self.terms: m.ResyncBegin | None = None
+        """How the last resync of this session was announced."""
         self._resyncs = 0
         self._copy = copy
         self.comparing = copy.journal.comparing = Comparing(copy, self)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from farshore.core import rescuing
 from farshore.core.actions import RollBack
 from farshore.core.preserve import FULL, GIVES_WAY
 from farshore.model import messages as m
@@ -33,12 +34,23 @@ def protect(
     """See to it that the resync can be taken back; `then` is told by which layer, or b"" where it cannot.
     Without room the session ends, unless the operator has accepted that. `over`: nobody wants it any more."""
     header = copy.keeper.header
-    if header.resync is not None or header.history.blank or not copy.preserve.available:
+    if header.resync is not None:
+        rescuing.keep_open(copy, message, over, then)
+        return
+    if header.history.blank or not (copy.preserve.available or message.rescue):
         then(header.undo)
         return
+    if not copy.preserve.available:
+        copy.end_session("store-full", rescuing.NO_STORE)
+        return
+    found = rescuing.begun_before(copy, message.rescue) if message.rescue else None
+    if found is not None:
+        then(found.id)
+        return
+    name = rescuing.title(copy, message.rescue) if message.rescue else ""
     kind = LayerKind.RESCUE if message.rescue else LayerKind.UNDO
     sizes = tuple(sorted(copy.geometry.sizes.items()))
-    layer = Layer(copy.new_id(), kind, sizes, message.rescue, copy.history().head, copy.outbox.wall)
+    layer = Layer(copy.new_id(), kind, sizes, name, copy.history().head, copy.outbox.wall)
 
     def begun(errno: int) -> None:
         if over():
@@ -48,6 +60,8 @@ def protect(
             then(layer.id)
         elif errno not in FULL:
             copy.fail(errno)
+        elif message.rescue:
+            copy.end_session("store-full", rescuing.NO_ROOM)
         elif message.unprotected:
             copy.outbox.note("resync-unprotected", why=NO_ROOM)
             then(b"")
@@ -60,33 +74,50 @@ def protect(
 def attend(copy: Secondary) -> None:
     """What happens to a copy whose store cannot keep what has to be kept, or could not once."""
     copy.preserve.broken.update(copy.setup.header.broken_layers)
-    copy.preserve.full = partial(full, copy)
-    copy.preserve.unreadable = partial(abandon, copy)
+    copy.preserve.full = partial(_full, copy)
+    copy.preserve.unreadable = partial(_unreadable, copy)
 
 
-def full(copy: Secondary) -> None:
-    """What may not be given up leaves no room for what is to be saved: nothing more is overwritten."""
+def _full(copy: Secondary) -> None:
+    """What may not be given up leaves no room for what is to be saved: nothing more is overwritten (rule E2).
+    An operator who has accepted a resync that cannot be taken back is taken at the word."""
+    terms = copy.session.terms if copy.session is not None else None
+    layer = copy.preserve.layer(copy.keeper.header.undo)
+    if terms is not None and terms.unprotected and layer is not None and _may_go(terms, layer):
+        _give_up(copy, layer, NO_ROOM)
+        return
     copy.end_session("store-full", NO_ROOM)
     if copy.journal.active or copy.replaying:
         copy.out_of_room()
 
 
-def abandon(copy: Secondary) -> None:
+def _unreadable(copy: Secondary) -> None:
     """What is about to be overwritten cannot be read. A snapshot or drill gives way. Without an undo nothing
-    could be gone back to, so none is kept, and the resync goes on once its feeder has heard that, with its
-    next greeting."""
-    header = copy.keeper.header
+    could be gone back to, so none is kept."""
     newest = copy.preserve.layers[-1]
+    terms = copy.session.terms if copy.session is not None else None
+    layer = copy.preserve.layer(copy.keeper.header.undo)
     if newest.kind in GIVES_WAY:
         copy.outbox.note("layer-gave-way", name=newest.name, layer=newest.kind.value, why=UNREADABLE)
         copy.preserve.drop(newest.id)
-        return
-    layer = copy.preserve.layer(header.undo)
-    if layer is None or layer.kind is not LayerKind.UNDO:
+    elif layer is None:
         copy.fail(errnos.EIO, "a volume cannot be read")
-        return
-    copy.outbox.note("undo-lost", why=UNREADABLE, layer=layer.id.hex())
-    copy.end_session("", UNREADABLE)
+    elif _may_go(terms, layer):
+        _give_up(copy, layer, UNREADABLE)
+    else:
+        copy.end_session("store-full", rescuing.UNREADABLE)
+
+
+def _may_go(terms: m.ResyncBegin | None, layer: Layer) -> bool:
+    """An undo may; a rescue only if the resync that goes on does without one."""
+    return layer.kind is LayerKind.UNDO or (terms is not None and not terms.rescue)
+
+
+def _give_up(copy: Secondary, layer: Layer, why: str) -> None:
+    """Nothing is kept, and the resync goes on once its feeder has heard that, with its next greeting."""
+    header = copy.keeper.header
+    copy.outbox.note("undo-lost", why=why, layer=layer.id.hex())
+    copy.end_session("", why)
     copy.keeper.put(replace(header, undo=b""), lambda: copy.preserve.drop(layer.id))
 
 

@@ -27,6 +27,7 @@ from farshore.engine.intents import (
     addresses_of,
     certificates_of,
     check_unchangeable,
+    served,
     spec_of,
 )
 from farshore.engine.journal import Journal
@@ -243,7 +244,7 @@ class RunningCopy:
         old, new = self.config, read_config(self._stored.directory)
         check_unchangeable(old, new)
         changed = self._reload_links(self.role.links, old, new)
-        same = (old.exports, old.export_clients) == (new.exports, new.export_clients)
+        same = served(old) == served(new)
         if not same or any(each.tls for each in new.exports):  # whose certificate may be a new one
             asked_for = needs_tls or any(each.tls for each in new.exports if each not in old.exports)
             self._reload_exports(new, asked_for)

@@ -27,6 +27,8 @@ def addresses_of(config: CopyConfig, volumes: Mapping[int, Volume]) -> dict[Addr
             continue  # `views` serves it
         if intent.volume not in names:
             raise FarshoreError("usage", f"an export names volume {intent.volume}, which the copy lacks")
+        if config.closed and not intent.read_only:
+            continue
         export = Exported(
             intent.volume,
             names[intent.volume],
@@ -45,9 +47,14 @@ def address_of(intent: ExportIntent) -> Address:
     return ("unix", intent.unix or "")
 
 
+def served(config: CopyConfig) -> tuple[object, ...]:
+    """What the exports depend on."""
+    return config.exports, config.export_clients, bool(config.closed)
+
+
 def spec_of(intent: LinkIntent) -> LinkSpec:
     """What the core is told of a link."""
-    return replace(intent.spec, consent=intent.consent)
+    return replace(intent.spec, consent=intent.consent, rescue=intent.rescue)
 
 
 def certificates_of(config: CopyConfig, directory: str) -> Certificates:
@@ -60,8 +67,8 @@ def certificates_of(config: CopyConfig, directory: str) -> Certificates:
 
 def address_of_volume(config: CopyConfig, volume: VolumeSpec) -> str | None:
     """What a client opens to write to a volume; on a Unix socket if there is one, None if there is no
-    writable export of it."""
-    if config.role is not Role.PRIMARY:
+    writable export of it that is served."""
+    if config.role is not Role.PRIMARY or config.closed:
         return None
     writable = [each for each in config.exports if each.volume == volume.id and not each.read_only]
     chosen = next((each for each in writable if each.unix is not None), next(iter(writable), None))

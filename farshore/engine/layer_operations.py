@@ -65,10 +65,13 @@ def _preserving(role: PrimaryCopy | SecondaryCopy) -> Preserving:
 
 
 def documents_of(copy: RunningCopy) -> list[dict[str, object]]:
-    """What the copy keeps, oldest first."""
-    preserving, store = _preserving(copy.role), copy.role.preserve
+    """What the copy keeps, oldest first; `open` is what takes a resync back."""
+    preserving, store, undo = _preserving(copy.role), copy.role.preserve, copy.role.core.keeper.header.undo
     return [
-        document_of(each, store.store.bytes_of(each.id), broken=each.id in preserving.broken)
+        {
+            **document_of(each, store.store.bytes_of(each.id), broken=each.id in preserving.broken),
+            "open": each.id == undo,
+        }
         for each in preserving.layers
     ]
 

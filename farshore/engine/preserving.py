@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from farshore.core import actions as a
+from farshore.core.layer_actions import RetitleLayer
 from farshore.core.preserve import UNREADABLE, PreserveImage
 from farshore.engine.carrier import Carrier
 from farshore.engine.pool import Pool, errno_of
@@ -62,6 +63,9 @@ class PreserveRoom:
             ),
             a.RollBack: lambda action: self._submit(partial(self._roll_back, action), action.ticket, done),
             a.DropLayer: lambda action: self._drop(action, gone),
+            RetitleLayer: lambda action: self._submit(
+                partial(self.store.retitle, action.layer, action.kind, action.name), action.ticket, done
+            ),
         }
 
     def _submit(self, job: Callable[[], None], ticket: int, report: Callable[..., None]) -> None:

@@ -32,6 +32,9 @@ RISKS = (DOUBTFUL, UNPROTECTED)
 """What a promotion may be told to accept: a copy that may hold its newest writes in part (rule B3); one that
 a resync has overwritten in part while nothing of what was there is kept (rule E1)."""
 
+PREVIEWED = "two copies that were both written are being looked at, and neither can be written meanwhile"
+"""What `CopyConfig.closed` says during a preview; it ends with it, and when one copy is kept."""
+
 TLS_FILES = ("tls/ca-cert.pem", "tls/server-cert.pem", "tls/server-key.pem")
 """In the copy's directory, for its exports over TLS: the authority that signed the clients' certificates, and
 what the engine proves itself with."""
@@ -56,6 +59,8 @@ class LinkIntent:
     consent: Position | None = None
     """The head that the far copy's history may have and be overwritten all the same: a plan named it. Any
     other head that is not an ancestor of ours stays `diverged`."""
+    rescue: str = ""
+    """The name under which the far copy keeps what is overwritten by that consent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,8 @@ class CopyConfig:
     lived on, so that it held all that a sync feeder had acknowledged (rule D6)."""
     exports: tuple[ExportIntent, ...] = ()
     export_clients: tuple[ExportClient, ...] = ()
+    closed: str = ""
+    """Why no export can be written, and those that could are not served; empty where they are."""
     next_volume: int = 0
     """No volume of this group ever had this id or a higher one; 0 where none has gone yet."""
     unsettled: bool = False
@@ -267,6 +274,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             whole=bool(document.get("whole", False)),
             exports=tuple(ExportIntent(**each) for each in document["exports"]),
             export_clients=tuple(ExportClient(**each) for each in document.get("export_clients", ())),
+            closed=str(document.get("closed", "")),
             next_volume=int(document.get("next_volume", 0)),
             unsettled=bool(document.get("unsettled", False)),
             repaired=str(document.get("repaired", "")),
@@ -297,6 +305,7 @@ def _link(value: dict[str, Any]) -> LinkIntent:
         left_for=str(value.get("left_for", "")),
         peer_copy=bytes.fromhex(value.get("peer_copy", "")).hex(),
         consent=position_from_json(value.get("consent")),
+        rescue=str(value.get("rescue", "")),
     )
 
 

@@ -166,6 +166,9 @@ class LinkSpec:
     consent: Position | None = None
     """A plan allows to overwrite the far copy where this is the head of its history, though it is no ancestor
     of ours (rule D7)."""
+    rescue: str = ""
+    """The name under which the far copy keeps what is overwritten by that consent; empty where the plan said
+    that it is kept nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

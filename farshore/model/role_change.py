@@ -35,6 +35,8 @@ class ChangeIntent:
     """Of the link that feeds the other copy when this is done."""
     drained: Position | None = None
     """Up to there everything that was acknowledged is durable at the goal, and nothing was since."""
+    unprotected: bool = False
+    """The plan said that what this overwrites is kept nowhere; else it is kept as a rescue."""
 
 
 def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
@@ -47,6 +49,7 @@ def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
         began=float(value["began"]),
         options=options_from_json(dict(value["options"])),
         drained=position_from_json(value.get("drained")),
+        unprotected=value.get("unprotected") is True,
         **words,
     )
 

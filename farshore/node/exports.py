@@ -55,6 +55,7 @@ async def create(node: Node, group: str, volume: str | None, wish: Wish = _WRITA
     """Exports one volume or all of a group. Raises FarshoreError; nothing was changed then."""
     async with node.changing(group):
         stored, layer = await _shown(node, group, wish)
+        _refuse_closed(stored.config, wish)
         place = _place(node, stored, wish, layer)
         wanted = [replace(place, volume=each) for each in _volumes(stored.config, volume)]
         missing = [each for each in wanted if each not in stored.config.exports]
@@ -232,6 +233,16 @@ def _place(node: Node, stored: StoredCopy, wish: Wish, layer: str = "") -> Expor
     if wish.names and not wish.tls:
         raise FarshoreError("usage", "names are for exports with TLS", next_step="add --tls")
     return ExportIntent(-1, tcp=str(address), read_only=read_only, tls=wish.tls, layer=layer)
+
+
+def _refuse_closed(config: CopyConfig, wish: Wish) -> None:
+    if config.closed and not wish.read_only and wish.snapshot is None:
+        raise FarshoreError(
+            "wrong-state",
+            f"{config.group_name} cannot be written now: {config.closed}",
+            means="nothing was exported",
+            next_step=f"farshore status {config.group_name}",
+        )
 
 
 def _refuse_conflicts(config: CopyConfig, wanted: ExportIntent) -> None:

@@ -75,7 +75,7 @@ async def revert(node: Node, wish: Wish) -> dict[str, Any]:
         )
         promoted = _promoted(scene) if reverting is None else scene.copy(reverting.goal)
         promoted = _promoted(scene) if promoted is None else promoted
-        plan = role_plans.revert(scene, promoted)
+        plan = role_plans.revert(scene, promoted, kept=not wish.unprotected)
         if wish.accept is None:
             return answer(plan, done=False)
         command = f"farshore failover {wish.group} --revert"
@@ -86,8 +86,9 @@ async def revert(node: Node, wish: Wish) -> dict[str, Any]:
         keep = role_plans.former_feeder(scene, promoted)
         if keep is None:
             raise FarshoreError("unreachable", "the former primary does not say how its copy stands")
-        fresh = begun(
-            "failover-revert", promoted, keep, plan.id, role_steps.options_of(keep.link_to(promoted))
+        options = role_steps.options_of(keep.link_to(promoted))
+        fresh = replace(
+            begun("failover-revert", promoted, keep, plan.id, options), unprotected=wish.unprotected
         )
         change = reverting if going_on and reverting is not None else fresh
         node.journal.add("failover-reverting", plan.title, group=wish.group, plan=plan.id)

@@ -40,7 +40,7 @@ _SAID: Final = (
     "newest_write_at",
     "connected",
 )
-_SAID_OF_LINK: Final = ("state", "dirty_bytes", "peer_head", "peer_copy", "alone_since")
+_SAID_OF_LINK: Final = ("state", "reason", "dirty_bytes", "peer_head", "peer_copy", "alone_since")
 
 
 async def scene(node: Node, group: str) -> Scene:
@@ -87,6 +87,7 @@ async def standing(node: Node, stored: StoredCopy) -> Standing:
         role=config.role.value,
         acts=acts,
         whole=config.whole,
+        closed=config.closed,
         fed_by=_fed(config),
         links=tuple(_link(config, link, shown.get(link.spec.name, {})) for link in config.links),
         volumes=tuple(VolumeShape(each.id, each.name, each.size) for each in config.volumes),

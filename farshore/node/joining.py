@@ -5,7 +5,7 @@ Order: (1) the loser becomes a secondary of the copy that is kept, durably: from
 and tells nobody but that one what it may hold that others lack; (2) the kept one gets, or raises, the link
 to it, with consent to overwrite exactly the head at which the loser's history now ends. Cut off between the
 two the loser waits, and the same command goes on. What differs, and only that, is then copied by the link's
-resync.
+resync; what only the loser has is kept there as a rescue, unless the plan said that it is not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from farshore.errors import FarshoreError
-from farshore.model.options import LinkOptions
+from farshore.model.options import LinkOptions, Reason
 from farshore.model.role_change import ChangeIntent
 from farshore.node import role_steps
 from farshore.node.node import Node
@@ -60,6 +60,7 @@ async def join(node: Node, scene: Scene, loser: Standing, keep: Standing, change
         far_copy=loser.copy,
         options=options,
         consent=loser.head,
+        rescue=role_steps.rescue_of(change),
     )
     group, copy = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
     noted = None if change.kind == REJOIN else change  # which leaves a failover to be committed as it is
@@ -78,7 +79,8 @@ async def bring_along(
         if followed and known is not None and known.epoch == link.epoch and not known.left_for:
             continue
         number, primary = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
-        wish = FeedWish(group=number, copy=primary, link=replace(link, consent=copy.head), change=change)
+        to = replace(link, consent=copy.head, rescue=role_steps.rescue_of(change))
+        wish = FeedWish(group=number, copy=primary, link=to, change=change)
         try:
             await role_steps.pointed(node, scene, copy, keep, link)
             await role_steps.fed(node, keep, wish)
@@ -87,6 +89,20 @@ async def bring_along(
             node.journal.add("copy-not-pointed", text, group=scene.group, peer=copy.node_name)
             untold.append(scene.called(copy))
     return untold
+
+
+def require_room(scene: Scene, keep: Standing, loser: Standing, link: LinkStanding | None) -> None:
+    """Raises FarshoreError `store-full` where the loser cannot keep what only it has."""
+    if link is None or link.reason != Reason.STORE_FULL.value:
+        return
+    name = scene.called(loser)
+    raise FarshoreError(
+        "store-full",
+        f"link {link.name} of {scene.group} waits: {name} has no room to keep what only its copy has",
+        means="nothing that is not kept was overwritten there",
+        next_step=f"make room there: farshore rescue list {scene.group}; or, to keep it nowhere:"
+        f" farshore resync {scene.group} --link {link.name} --unprotected, at {scene.called(keep)}",
+    )
 
 
 def _options(link: LinkStanding | None, back: LinkStanding | None, change: ChangeIntent) -> LinkOptions:

@@ -24,7 +24,9 @@ from farshore.node import (
     links,
     pointing,
     rejoining,
+    rescues,
     resizing,
+    reverse,
     split_brain,
     taking,
     topology,
@@ -154,6 +156,18 @@ async def _preview_copy(node: Node, peer: Peer, args: Mapping[str, Any], source:
     return await split_brain.serve_preview(node, peer, args)
 
 
+async def _rescues(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await rescues.serve_list(node, args)
+
+
+async def _drop_rescue(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await rescues.serve_drop(node, peer, args)
+
+
+async def _resync_link(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await reverse.serve_resync(node, peer, args)
+
+
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
     rejoining.peer_is_back(node, peer)
@@ -191,6 +205,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "feed-copy": _feed_copy,
     "note-change": _note_change,
     "preview-copy": _preview_copy,
+    "resync-link": _resync_link,
+    "rescues": _rescues,
+    "drop-rescue": _drop_rescue,
     "peer-back": _peer_back,
     "topology": _topology,
     "set-address": _set_address,

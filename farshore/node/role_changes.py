@@ -10,7 +10,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from farshore.model.options import Health, Role
+from farshore.model.copy_config import PREVIEWED
+from farshore.model.options import Health, Role, Writes
 from farshore.model.role_change import ChangeIntent
 from farshore.model.units import format_time
 from farshore.node.copies import StoredCopy
@@ -22,6 +23,8 @@ def show(stored: StoredCopy, found: dict[str, Any]) -> dict[str, Any]:
     """A group's entry of the status document, with what is to be said of roles."""
     found = _fenced(stored, found)
     change = stored.config.change
+    if stored.config.closed and stored.config.role is Role.PRIMARY:
+        found = _closed(stored, found)
     if change is None:
         return {**found, "change": None}
     why, following = _told(stored, change)
@@ -59,11 +62,29 @@ def _told(stored: StoredCopy, change: ChangeIntent) -> tuple[str, str]:
         case "failback":
             why = f"{goal} gets what it lacks from {other} and then the role"
             return why, f"farshore failback {group} {goal}{accept}"
+        case "reverse" | "reverse-end":
+            why = f"the content at {goal} is being replaced by that of the copy at {other}"
+            if stored.config.role is Role.SECONDARY or stored.config.closed:
+                why += ", and no copy takes writes before it is"
+            command = f"farshore resync {group} --reverse{accept}"
+            if stored.key == change.goal:
+                command += f"; if {other} is lost, back to what was here: farshore failover {group}"
+            return why, command
         case "rejoin":
             return f"this copy follows {goal} again by itself", "farshore events"
         case _:
             why = f"the copy at {goal} is kept, and {other} is to follow it"
             return why, f"farshore split-brain resolve {group} --keep {goal}{accept}"
+
+
+def _closed(stored: StoredCopy, found: dict[str, Any]) -> dict[str, Any]:
+    """A primary that no application can write to, since its exports for writing are not served."""
+    closed, group = stored.config.closed, stored.config.group_name
+    found |= {"writes": Writes.REFUSED.value, "why": _joined(found.get("why"), closed)}
+    if closed != PREVIEWED:
+        return found
+    ways = f"farshore split-brain preview {group} --end, or farshore split-brain resolve {group} --keep NODE"
+    return {**found, "next": ways}
 
 
 def _fenced(stored: StoredCopy, found: dict[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def switchover(scene: Scene, goal: Standing) -> Plan:
     link = primary.link_to(goal) if primary is not None else None
     refusals = plan_refusals.no_switchover(scene, goal, primary, link)
     if primary is None:
-        return _plan(scene, "switchover", goal, f"{there} becomes the primary of {scene.group}", refusals)
+        return plan_for(scene, "switchover", goal, f"{there} becomes the primary of {scene.group}", refusals)
     here = scene.called(primary)
     others = _others(primary, goal)
     steps = [
@@ -106,7 +106,7 @@ def switchover(scene: Scene, goal: Standing) -> Plan:
         if each.peer not in goal.paired and each.peer != goal.node
     ]
     title = f"{there} becomes the primary of {scene.group} in place of {here}; nothing is lost"
-    plan = _plan(scene, "switchover", goal, title, refusals)
+    plan = plan_for(scene, "switchover", goal, title, refusals)
     return _with(plan, steps=steps, warnings=warnings)
 
 
@@ -155,19 +155,20 @@ def failover(scene: Scene, goal: Standing) -> Plan:
         accepts.append(DOUBTFUL)
         lost.append(f"{there} is not a state of the group for sure: {goal.promotable_why}")
     title = f"{there} becomes the primary of {scene.group} without {lost_node}"
-    plan = _plan(scene, "failover", goal, title, plan_refusals.no_failover(scene, goal, old))
+    plan = plan_for(scene, "failover", goal, title, plan_refusals.no_failover(scene, goal, old))
     return _with(plan, steps=steps, lost=lost, warnings=warnings, accepts=accepts)
 
 
-def failback(scene: Scene, goal: Standing) -> Plan:
-    """`goal`, a former primary that is back, gets what it lacks and then the role."""
+def failback(scene: Scene, goal: Standing, *, kept: bool = True) -> Plan:
+    """`goal`, a former primary that is back, gets what it lacks and then the role. What only it has is `kept`
+    there as a rescue, or nowhere."""
     there, primary = scene.called(goal), scene.primary
     refusals: list[Refusal] = []
     if primary is None or primary.copy == goal.copy:
         refusals.append(plan_refusals.no_one_primary(scene, goal))
-        return _plan(scene, "failback", goal, f"{there} becomes the primary again", refusals)
+        return plan_for(scene, "failback", goal, f"{there} becomes the primary again", refusals)
     here = scene.called(primary)
-    steps, lost, accepts = _overwritten(scene, primary, goal)
+    steps, lost, accepts = _overwritten(scene, primary, goal, kept)
     if not goal.primary and (goal.fed_by is None or goal.fed_by.peer != primary.node):
         refusals.append(
             Refusal("wrong-feeder", f"{there} is not fed by {here}", f"farshore topology {scene.group}")
@@ -184,12 +185,13 @@ def failback(scene: Scene, goal: Standing) -> Plan:
         ),
     ]
     title = f"{there} gets from {here} what it lacks, and becomes the primary of {scene.group} again"
-    plan = _plan(scene, "failback", goal, title, refusals)
+    plan = plan_for(scene, "failback", goal, title, refusals)
     return _with(plan, steps=steps, lost=lost, accepts=accepts)
 
 
-def resolve(scene: Scene, keep: Standing) -> Plan:
-    """`keep` stays as it is; the copies that conflict with it follow it."""
+def resolve(scene: Scene, keep: Standing, *, kept: bool = True) -> Plan:
+    """`keep` stays as it is; the copies that conflict with it follow it, and what only they have is `kept`
+    there, or nowhere."""
     there, losers = scene.called(keep), conflicting(scene, keep)
     refusals = []
     if not keep.primary:
@@ -210,7 +212,7 @@ def resolve(scene: Scene, keep: Standing) -> Plan:
         )
     steps, lost, accepts = [], [], []
     for each in losers:
-        more, gone, risks = _overwritten(scene, keep, each)
+        more, gone, risks = _overwritten(scene, keep, each, kept)
         steps += more
         lost += gone
         accepts += [risk for risk in risks if risk not in accepts]
@@ -222,12 +224,13 @@ def resolve(scene: Scene, keep: Standing) -> Plan:
         steps.append(f"the copy at {there} takes writes again")
     names = " and ".join(scene.called(each) for each in losers) or "the others"
     title = f"the copy of {scene.group} at {there} is kept, and {names} made equal to it"
-    plan = _plan(scene, "split-brain", keep, title, refusals)
+    plan = plan_for(scene, "split-brain", keep, title, refusals)
     return _with(plan, steps=steps, lost=lost, accepts=accepts)
 
 
-def revert(scene: Scene, promoted: Standing) -> Plan:
-    """A failover to `promoted` is taken back: its former feeder is the primary again."""
+def revert(scene: Scene, promoted: Standing, *, kept: bool = True) -> Plan:
+    """A failover to `promoted` is taken back: its former feeder is the primary again. What was written to the
+    promoted copy since is `kept` there, or nowhere."""
     there = scene.called(promoted)
     before = former_feeder(scene, promoted)
     if before is None or not before.primary:
@@ -236,12 +239,14 @@ def revert(scene: Scene, promoted: Standing) -> Plan:
         what = f"{name} follows {there} meanwhile" if follows else f"{name} does not answer"
         step = f"farshore switchover {scene.group} {name}" if follows else f"farshore doctor {name}"
         refusal = Refusal("wrong-state", f"{what}: there is nobody to revert to", step)
-        return _plan(scene, "failover-revert", promoted, f"the failover to {there} is taken back", [refusal])
-    steps, lost, accepts = _overwritten(scene, before, promoted)
+        return plan_for(
+            scene, "failover-revert", promoted, f"the failover to {there} is taken back", [refusal]
+        )
+    steps, lost, accepts = _overwritten(scene, before, promoted, kept)
     steps.append(f"the copy at {scene.called(before)} takes writes again, as it was before the failover")
     refusals = [plan_refusals.attached(scene, promoted)] if promoted.attached else []
     title = f"the failover of {scene.group} to {there} is taken back: {scene.called(before)} is the primary"
-    plan = _plan(scene, "failover-revert", promoted, title, refusals)
+    plan = plan_for(scene, "failover-revert", promoted, title, refusals)
     return _with(plan, steps=steps, lost=lost, accepts=accepts)
 
 
@@ -284,14 +289,16 @@ def _going_on(scene: Scene, goal: Standing, begun: ChangeIntent) -> Plan:
     if missing is None:
         what = f"{other} does not say how its copy stands"
         refusals.append(Refusal("unreachable", what, f"farshore doctor {other}"))
-    plan = _plan(scene, "switchover", goal, f"the switchover of {scene.group} {verb}", refusals)
+    plan = plan_for(scene, "switchover", goal, f"the switchover of {scene.group} {verb}", refusals)
     return _with(plan, steps=steps)
 
 
 # -- sentences ----------------------------------------------------------------------------------------
 
 
-def _overwritten(scene: Scene, keep: Standing, loser: Standing) -> tuple[list[str], list[str], list[str]]:
+def _overwritten(
+    scene: Scene, keep: Standing, loser: Standing, kept: bool
+) -> tuple[list[str], list[str], list[str]]:
     """Steps, losses and risks of making `loser` follow `keep`."""
     there, here = scene.called(loser), scene.called(keep)
     conflicts = loser in conflicting(scene, keep)
@@ -306,7 +313,14 @@ def _overwritten(scene: Scene, keep: Standing, loser: Standing) -> tuple[list[st
     since = f" since {fork}" if fork else " since the two parted"
     size = None if link is None else link.own_bytes if link.own_bytes is not None else link.dirty_bytes
     marked = "" if size is None else f" ({format_size(size)} are marked as written)"
-    lost = [f"what was written at {there}{since}, and not at {here}{marked}; it is kept nowhere"]
+    lost = [f"what was written at {there}{since}, and not at {here}{marked}"]
+    if kept:
+        steps.append(
+            f"what only {there} has is kept there first, as a rescue: farshore rescue list {scene.group}"
+        )
+        lost[0] += f"; it is overwritten in the copy at {there}, and kept there as a rescue"
+        return steps, lost, []
+    lost[0] += "; it is kept nowhere"
     return steps, lost, [UNPROTECTED]
 
 
@@ -316,13 +330,14 @@ def _others(primary: Standing, goal: Standing) -> list[LinkStanding]:
     return [each for each in primary.links if each.id != fed and not each.left_for]
 
 
-def _plan(
+def plan_for(
     scene: Scene,
     kind: str,
     goal: Standing,
     title: str,
     refusals: Sequence[Refusal],
 ) -> Plan:
+    """A plan that rests on how all copies stand, as yet without steps."""
     return Plan(
         kind=kind,
         group=scene.group,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from farshore.errors import FarshoreError, ProtocolError
@@ -126,6 +127,14 @@ def options_of(link: LinkStanding | None, wire: str = "tls") -> LinkOptions:
         raise ProtocolError(f"the options of link {link.name} are malformed: {error!r}") from error
 
 
+def rescue_of(change: ChangeIntent) -> str:
+    """The name under which a copy that this change makes follow another one keeps what only it has: the same
+    whenever the change goes on. Empty where the plan said that it is kept nowhere."""
+    if change.unprotected:
+        return ""
+    return datetime.fromtimestamp(change.began, UTC).strftime(f"{change.kind}-%Y%m%d-%H%M%S")
+
+
 def back_to(change: ChangeIntent, other: Standing, epoch: int) -> LinkTo:
     """The link by which the new primary feeds the copy that gave the role up."""
     head, drained = other.head, change.drained
@@ -139,6 +148,7 @@ def back_to(change: ChangeIntent, other: Standing, epoch: int) -> LinkTo:
         options=change.options,
         # After an unclean end its history has a head of its own, though nothing was acknowledged beyond.
         consent=None if head is None or head == drained else head,
+        rescue=rescue_of(change),
     )
 
 

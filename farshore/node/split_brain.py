@@ -3,18 +3,20 @@
 Nothing here happens by itself. `failback` makes a former primary that is back follow the one that was
 promoted meanwhile, and gives it the role again once it has all; it can be called again and again until that
 is done. `resolve` keeps one copy and has those that contradict it follow it. `preview` exports both sides
-read-only, so that somebody can look at them first.
+read-only, and nobody can write to either meanwhile, so that somebody can look at them first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from farshore.errors import FarshoreError, ProtocolError
+from farshore.model.copy_config import PREVIEWED
 from farshore.model.options import LinkState, Role
 from farshore.model.role_change import ChangeIntent
-from farshore.node import exports, gathering, joining, placement, role_plans, role_steps, switchover
+from farshore.node import exports, gathering, joining, placement, role_plans, role_steps, switchover, turns
 from farshore.node.copies import StoredCopy
 from farshore.node.failover import keep_and_join
 from farshore.node.node import Node
@@ -31,7 +33,10 @@ async def failback(node: Node, wish: Wish) -> dict[str, Any]:
         scene = await gathering.scene(node, wish.group)
         goal = role_plans.goal_of(scene, wish.node or node.name)
         under_way = role_plans.under_way(scene, goal)
-        plan = role_plans.failback(scene, goal) if under_way is None else role_plans.switchover(scene, goal)
+        if under_way is None:
+            plan = role_plans.failback(scene, goal, kept=not wish.unprotected)
+        else:
+            plan = role_plans.switchover(scene, goal)
         if wish.accept is None:
             return answer(plan, done=False)
         noted = _noted(scene, goal, "failback")
@@ -45,7 +50,8 @@ async def failback(node: Node, wish: Wish) -> dict[str, Any]:
             return answer(plan, done=True)
         primary = scene.primary
         assert primary is not None  # or the plan is refused
-        change = noted or begun("failback", goal, primary, wish.accept, _options(goal, primary))
+        fresh = begun("failback", goal, primary, wish.accept, _options(goal, primary))
+        change = noted or replace(fresh, unprotected=wish.unprotected)
         caught_up = await explained(_catches_up(node, scene, goal, primary, change), again)
         if caught_up is not None:
             return answer(plan, done=False, waits_for=caught_up)
@@ -61,7 +67,7 @@ async def resolve(node: Node, wish: Wish) -> dict[str, Any]:
     async with changing_roles(node, wish.group):
         scene = await gathering.scene(node, wish.group)
         keep = role_plans.goal_of(scene, wish.node or node.name)
-        plan = role_plans.resolve(scene, keep)
+        plan = role_plans.resolve(scene, keep, kept=not wish.unprotected)
         if wish.accept is None:
             return answer(plan, done=False)
         noted = _noted(scene, keep, "split-brain")
@@ -73,7 +79,8 @@ async def resolve(node: Node, wish: Wish) -> dict[str, Any]:
             other = scene.copy(noted.other)
             losers = [] if other is None else [other]
         first = losers[0] if losers else None
-        change = noted or begun("split-brain", keep, first, wish.accept, _options(first, keep))
+        fresh = begun("split-brain", keep, first, wish.accept, _options(first, keep))
+        change = noted or replace(fresh, unprotected=wish.unprotected)
         node.journal.add("split-brain-resolving", plan.title, group=wish.group, plan=plan.id)
         again = f"farshore split-brain resolve {wish.group} --keep {plan.goal} --accept {wish.accept}"
         untold = await explained(keep_and_join(node, scene, keep, losers, change), again)
@@ -97,36 +104,46 @@ async def show(node: Node, group: str) -> dict[str, Any]:
     }
 
 
-async def preview(node: Node, group: str) -> dict[str, Any]:
-    """Read-only exports of every side, each at its own node. Raises FarshoreError."""
+async def preview(node: Node, group: str, *, end: bool = False) -> dict[str, Any]:
+    """Read-only exports of every side, each at its own node, and no other ones until the preview ends or one
+    side is kept. Raises FarshoreError."""
+    scene = await gathering.scene(node, group)
+    looked_at = [each for each in scene.primaries if each.closed == PREVIEWED]
     shown = await show(node, group)
-    if not shown["split"]:
-        raise FarshoreError(
-            "wrong-state",
-            f"no copy of {group} that answers contradicts another",
-            means="nothing was exported",
-            next_step=f"farshore split-brain show {group}",
-        )
-    number = node.copies.of_group(group)[0].config.group
-    for side in shown["sides"]:
-        if side["node_id"] == node.identity.fingerprint:
-            side["exports"] = await _exported(node, number, side["copy"])
+    if not (looked_at if end else shown["split"]):
+        what = f"no copy of {group} that answers " + ("is being looked at" if end else "contradicts another")
+        next_step = f"farshore split-brain show {group}"
+        raise FarshoreError("wrong-state", what, means="nothing was changed", next_step=next_step)
+    chosen = {each.copy for each in looked_at} if end else {each["copy"] for each in shown["sides"]}
+    number = bytes.fromhex(scene.number)
+    found: dict[str, Any] = {}
+    for each in scene.copies:
+        if each.copy not in chosen:
+            continue
+        if each.node == node.identity.fingerprint:
+            found[each.copy] = await _looked_at(node, number, each.copy, end)
         else:
-            peer = node.peers.by_id(side["node_id"])
-            args = {"group": number.hex(), "copy": side["copy"]}
-            if peer is not None:
-                found = await ask(node.identity, peer, "preview-copy", args, role_steps.ASK_SECONDS)
-                side["exports"] = list(found["exports"])
+            args = {"group": scene.number, "copy": each.copy, "end": end}
+            peer = role_steps.peer_of(node, each)
+            found[each.copy] = (await ask(node.identity, peer, "preview-copy", args, role_steps.ASK_SECONDS))[
+                "exports"
+            ]
+    text = f"the preview of {group} has ended" if end else f"both sides of {group} are shown read-only"
+    node.journal.add("split-brain-preview", text, group=group)
+    for side in shown["sides"]:
+        side["exports"] = None if end else found.get(side["copy"])
     return shown
 
 
 async def serve_preview(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any]:
-    """`preview-copy`, for whoever names the group and the copy. Raises FarshoreError."""
+    """`preview-copy`, for a node that has a say in that copy. Raises FarshoreError."""
     try:
         group, copy = placement.identifier(args["group"]), placement.identifier(args["copy"])
+        end = args.get("end") is True
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"a malformed wish to look at a copy: {error!r}") from error
-    return {"exports": await _exported(node, group, copy.hex())}
+    await turns.require_related(node, peer, turns.find(node, group, copy))
+    return {"exports": await _looked_at(node, group, copy.hex(), end)}
 
 
 # -- steps --------------------------------------------------------------------------------------------
@@ -143,6 +160,8 @@ async def _catches_up(
         await joining.join(node, scene, goal, primary, change)
     elif link is not None and link.state == LinkState.REPLICATING.value and goal.promotable is not False:
         return None
+    else:
+        joining.require_room(scene, primary, goal, link)
     return {
         "node": scene.called(primary),
         "link": scene.called(goal) if link is None else link.name,
@@ -177,6 +196,7 @@ def _side(scene: Scene, copy: Standing) -> dict[str, Any]:
         "role": copy.role,
         "writes": copy.writes,
         "fenced": copy.fenced,
+        "previewed": copy.closed == PREVIEWED,
         "generation": copy.generation,
         "sequence": copy.sequence,
         "fork": None if link is None else link.fork,
@@ -186,8 +206,16 @@ def _side(scene: Scene, copy: Standing) -> dict[str, Any]:
     }
 
 
-async def _exported(node: Node, group: bytes, copy: str) -> list[dict[str, Any]]:
+async def _looked_at(node: Node, group: bytes, copy: str, end: bool) -> list[dict[str, Any]]:
     stored: StoredCopy | None = node.copies.get(copy)
     if stored is None or stored.config.group != group or stored.config.role is not Role.PRIMARY:
         raise FarshoreError("not-found", f"{node.name} holds no such primary copy")
-    return await exports.create(node, stored.config.group_name, None, exports.Wish(read_only=True))
+    name = stored.config.group_name
+    async with node.changing(name):
+        stored = turns.find(node, group, bytes.fromhex(copy))
+        if stored.config.closed not in ("", PREVIEWED):
+            raise FarshoreError("wrong-state", f"the copy at {node.name}: {stored.config.closed}")
+        fresh = replace(stored.config, closed="" if end else PREVIEWED)
+        if fresh != stored.config:
+            await exports.carry_out(node, stored, fresh)
+    return [] if end else await exports.create(node, name, None, exports.Wish(read_only=True))

@@ -35,6 +35,7 @@ class LinkStanding:
     peer_name: str
     epoch: int
     state: str | None = None
+    reason: str | None = None
     mode: str = "async"
     ack: str = "applied"
     left_for: str = ""
@@ -107,6 +108,8 @@ class Standing:
     """Fingerprints of the nodes that its node is paired with."""
     change: ChangeIntent | None = None
     """A change of roles that its node knows of and that is not done."""
+    closed: str = ""
+    """See `CopyConfig.closed`."""
 
     @property
     def primary(self) -> bool:
@@ -229,6 +232,7 @@ def from_json(value: Mapping[str, Any], node: str, name: str) -> Standing:
             "volumes": placement.shapes(given["volumes"]),
             "attached": tuple(str(each)[:64] for each in list(given.get("attached") or ())[:_MOST]),
             "whole": given.get("whole") is True,
+            "closed": str(given.get("closed") or "")[:_WORD_BYTES],
             "ignored": tuple(int(each) for each in list(given.get("ignored") or ())[:_MOST]),
             "paired": tuple(str(each)[:64] for each in list(given.get("paired") or ())[:_MOST]),
         }

@@ -39,6 +39,8 @@ class Wish:
     node: str | None = None
     accept: str | None = None
     drain: float = role_steps.DRAIN_SECONDS
+    unprotected: bool = False
+    """What is overwritten is to be kept nowhere."""
 
 
 def changing_roles(node: Node, group: str) -> Any:
@@ -155,7 +157,7 @@ async def explained(work: Any, command: str) -> Any:
 
 
 def begun(kind: str, goal: Standing, other: Standing | None, plan: str, options: Any = None) -> ChangeIntent:
-    """A new change of roles."""
+    """A new change of roles. What it overwrites is kept."""
     more: Mapping[str, Any] = {} if options is None else {"options": options}
     return ChangeIntent(
         kind=kind,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from farshore.errors import ProtocolError
 from farshore.model.copy_config import RISKS
@@ -32,6 +32,8 @@ class LinkTo:
     far_copy: str
     options: LinkOptions
     consent: Position | None = None
+    rescue: str = ""
+    """See `LinkIntent.rescue`."""
     known: bool = False
     """The copy has it already."""
 
@@ -71,6 +73,8 @@ class TurnWish:
     """Volumes whose changes are not logged in an outage (rule A6)."""
     whole: bool = False
     """See `CopyConfig.whole`."""
+    closed: str = ""
+    """See `CopyConfig.closed`."""
     change: ChangeIntent | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -92,6 +96,9 @@ class FeedWish:
         """The arguments of `feed-copy`."""
         document: dict[str, Any] = hexed(asdict(self))
         return document
+
+
+_MOST_WORDS: Final = 256
 
 
 def link_id(turn: bytes, copy: str) -> bytes:
@@ -123,6 +130,7 @@ def turn_from_json(value: Mapping[str, Any]) -> TurnWish:
             on_start=str(value["on_start"]),
             ignored=tuple(int(each) for each in list(value["ignored"])),
             whole=bool(value["whole"]),
+            closed=str(value.get("closed", ""))[:_MOST_WORDS],
             change=change_from_json(value["change"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -176,6 +184,7 @@ def _following(value: Mapping[str, Any]) -> Following:
 def _link_to(value: Mapping[str, Any]) -> LinkTo:
     (far,) = placement.fingerprints([value["far"]])
     consent, far_copy = value["consent"], str(value["far_copy"])
+    rescue = str(value.get("rescue", ""))
     return LinkTo(
         link=placement.identifier(value["link"]),
         epoch=_epoch(value["epoch"]),
@@ -186,6 +195,7 @@ def _link_to(value: Mapping[str, Any]) -> LinkTo:
         options=intent.link_options(asdict(options_from_json(dict(value["options"])))),
         known=value["known"] is True,
         consent=None if consent is None else Position(placement.identifier(consent[0]), int(consent[1])),
+        rescue=names.check("rescue", rescue) if rescue else "",
     )
 
 

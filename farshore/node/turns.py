@@ -16,7 +16,14 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 from farshore.errors import FarshoreError, ProtocolError
-from farshore.model.copy_config import CopyConfig, ExportIntent, LinkIntent, TurnIntent, UpstreamIntent
+from farshore.model.copy_config import (
+    PREVIEWED,
+    CopyConfig,
+    ExportIntent,
+    LinkIntent,
+    TurnIntent,
+    UpstreamIntent,
+)
 from farshore.model.options import LinkSpec, Role
 from farshore.model.positions import Position
 from farshore.model.role_change import ChangeIntent, change_from_json
@@ -45,14 +52,14 @@ _log = logging.getLogger(__name__)
 async def serve_turn(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any]:
     """`turn-copy` for a peer. Raises FarshoreError."""
     wish = turn_from_json(args)
-    await require_related(node, peer, _find(node, wish.group, wish.copy))
+    await require_related(node, peer, find(node, wish.group, wish.copy))
     return await turn(node, wish, peer.name)
 
 
 async def serve_feed(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, Any]:
     """`feed-copy` for a peer. Raises FarshoreError; nothing was changed then."""
     wish = feed_from_json(args)
-    await require_related(node, peer, _find(node, wish.group, wish.copy))
+    await require_related(node, peer, find(node, wish.group, wish.copy))
     return await feed(node, wish)
 
 
@@ -65,34 +72,35 @@ async def serve_note(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[st
         gone = tuple(placement.identifier(each) for each in list(args["gone"]))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"a malformed word of a change of roles: {error!r}") from error
-    await require_related(node, peer, _find(node, group, copy))
+    await require_related(node, peer, find(node, group, copy))
     return await note(node, group, copy, change, gone)
 
 
 async def turn(node: Node, wish: TurnWish, asked_by: str = "") -> dict[str, Any]:
     """Turns a copy here; how it stands then. Raises FarshoreError: the copy is what it was where that says
     so, and otherwise becomes what was wished for when its engine starts."""
-    async with node.changing(_find(node, wish.group, wish.copy).config.group_name):
-        before = stored = _find(node, wish.group, wish.copy)
+    async with node.changing(find(node, wish.group, wish.copy).config.group_name):
+        before = stored = find(node, wish.group, wish.copy)
         done = stored.config.turn is not None and stored.config.turn.id == wish.turn
         if not done:
             _require_expected(node, stored, wish)
             stored = await _write(node, stored, wish, asked_by)
         if not done or not await _is_carried_out(stored, wish):
             await _carry_out(node, stored, wish, None if done else before)
-    return (await gathering.standing(node, _find(node, wish.group, wish.copy))).to_json()
+    return (await gathering.standing(node, find(node, wish.group, wish.copy))).to_json()
 
 
 async def feed(node: Node, wish: FeedWish) -> dict[str, Any]:
     """Has the primary here feed a copy by a link, new or known; how it stands then. Raises FarshoreError."""
-    async with node.changing(_find(node, wish.group, wish.copy).config.group_name):
-        stored = _find(node, wish.group, wish.copy)
+    async with node.changing(find(node, wish.group, wish.copy).config.group_name):
+        stored = find(node, wish.group, wish.copy)
         if stored.config.role is not Role.PRIMARY:
             raise FarshoreError("wrong-role", f"the copy at {node.name} is no primary any more")
         fresh = _with_link(node, stored.config, wish.link)
         change = wish.change or fresh.change
-        await links.apply(node, stored, replace(fresh, change=change))
-    return (await gathering.standing(node, _find(node, wish.group, wish.copy))).to_json()
+        closed = "" if wish.link.consent is not None and fresh.closed == PREVIEWED else fresh.closed
+        await links.apply(node, stored, replace(fresh, change=change, closed=closed))
+    return (await gathering.standing(node, find(node, wish.group, wish.copy))).to_json()
 
 
 async def note(
@@ -100,8 +108,8 @@ async def note(
 ) -> dict[str, Any]:
     """Writes down at a copy here what it is a part of, or crosses it out. Of the links that are `gone` those
     go that rest: others feed their far copies by them."""
-    async with node.changing(_find(node, group, copy).config.group_name):
-        stored = _find(node, group, copy)
+    async with node.changing(find(node, group, copy).config.group_name):
+        stored = find(node, group, copy)
         kept = tuple(
             each for each in stored.config.links if each.spec.id not in gone or not each.spec.resting
         )
@@ -138,7 +146,8 @@ async def require_related(node: Node, peer: Peer, stored: StoredCopy) -> None:
 # -- steps of a turn ----------------------------------------------------------------------------------
 
 
-def _find(node: Node, group: bytes, copy: bytes) -> StoredCopy:
+def find(node: Node, group: bytes, copy: bytes) -> StoredCopy:
+    """A copy here, by its ids. Raises FarshoreError `not-found`."""
     stored = node.copies.get(copy.hex())
     if stored is None or stored.config.group != group:
         raise FarshoreError(
@@ -252,7 +261,9 @@ def _unturned(stored: StoredCopy, wish: TurnWish) -> StoredCopy:
     """As it was before a promotion that its engine has refused, and that an earlier node wrote down."""
     made = {each.link for each in wish.links if not each.known}
     kept = tuple(each for each in stored.config.links if each.spec.id not in made)
-    fresh = replace(stored.config, role=Role.SECONDARY, turn=None, change=None, whole=False, links=kept)
+    fresh = replace(
+        stored.config, role=Role.SECONDARY, turn=None, change=None, whole=False, closed="", links=kept
+    )
     return replace(stored, config=fresh)
 
 
@@ -270,6 +281,7 @@ def _turned(node: Node, config: CopyConfig, wish: TurnWish) -> CopyConfig:
         role=wish.role,
         turn=TurnIntent(wish.turn, wish.accepts),
         whole=wish.whole,
+        closed=wish.closed,
         change=wish.change,
         links=tuple(_left(each, wish) for each in config.links if each.spec.id not in wish.gone),
     )
@@ -319,6 +331,7 @@ def _with_link(node: Node, config: CopyConfig, wish: LinkTo) -> CopyConfig:
         peer.address if peer is not None else "",
         peer_copy=wish.far_copy,
         consent=wish.consent,
+        rescue=wish.rescue,
     )
     config = replace(config, hops=tuple(each for each in config.hops if each.link != wish.link))
     return links.with_link(config, fresh)

@@ -13,11 +13,12 @@ import errno
 import os
 import posixpath
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from farshore.core.geometry import Geometry
 from farshore.errors import FarshoreError
-from farshore.model.layers import Layer, Run
+from farshore.model.layers import Layer, LayerKind, Run
 from farshore.store.layer_file import FIRST, MOST_DATA, MOST_ROWS, LayerFile, Piece, room_for
 from farshore.store.layer_list import NAME, LayerList
 from farshore.store.platform import FileLayer
@@ -164,6 +165,13 @@ class PreserveStore:
             made.close()
             raise
         self._layers[layer.id] = made
+        self._rechain()
+
+    def retitle(self, layer: bytes, kind: LayerKind, name: str) -> None:
+        """Another kind and name for a layer, durably; what it keeps stays."""
+        self._list.write(
+            tuple(replace(each, kind=kind, name=name) if each.id == layer else each for each in self.layers)
+        )
         self._rechain()
 
     def _admit(self, more: int) -> None:

@@ -18,6 +18,7 @@ from farshore.demo.nbd_client import NbdClient
 from farshore.errors import FarshoreError
 from tests.cluster import Host
 from tests.roles.conftest import Roles
+from tests.roles.rescued import rescued
 from tests.waiting import wait_until
 
 _BLOCK = 4096
@@ -123,6 +124,8 @@ class Torment:
         self._roles = roles
         self._random = random.Random(f"torment {seed}")
         self.told: list[str] = []
+        self.rescued = 0
+        """Rescues that were looked at."""
 
     def round(self, load: Load) -> None:
         """The role moves to the other node."""
@@ -137,6 +140,14 @@ class Torment:
         self._roles.protected_now(there)
         load.go_on(20)
         assert self._roles.primaries() == [there.name], self.told
+        self._clear(there)
+
+    def _clear(self, asked: Host) -> None:
+        """The operator needs none of the rescues: all of them go."""
+        group = self._roles.group
+        for name in {each["name"] for each in asked.node.rescues(group)["rescues"]}:
+            plan = asked.node.delete_rescue(group, name).plan
+            assert asked.node.delete_rescue(group, name, accept=plan.id).done
 
     def _switch(self, here: Host, there: Host) -> None:
         group = self._roles.group
@@ -164,7 +175,9 @@ class Torment:
         self._roles.protected_now(here)
         self._roles.told(there)
         threading.Event().wait(delay)
+        path = here.image(group)
         _kill(here, group, "host")
+        held = path.read_bytes()
         self._until_done(lambda: self._fail_over(there), there)
         here.start()
         here.engine(group)
@@ -178,6 +191,10 @@ class Torment:
         except AssertionError as late:
             raise AssertionError(f"{late}; {self.told}; {self._all()}") from late
         there.node.failover_commit(group)
+        self._roles.protected_now(there)
+        kept = [content for _, content in rescued(here, group)]
+        assert not kept or held in kept, f"what {here.name} held is not in its rescue"
+        self.rescued += len(kept)
 
     def _try_once(self, asked: Host, goal: Host) -> None:
         group = self._roles.group

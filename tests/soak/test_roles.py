@@ -36,6 +36,8 @@ def test_no_write_is_lost_by_two_hundred_changes_of_roles(three: Cluster, names:
             torment.round(load)
             print(f"seed {seed} round {number}: {torment.told[-1]}", flush=True)
             torment.told.clear()
+    print(f"{torment.rescued} rescues showed what the former primaries held", flush=True)
+    assert torment.rescued
     (name,) = made.primaries()
     made.protected(made.cluster.hosts[name])
     made.equal()

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from farshore.api import schema
 from farshore.api.routes.the_node import TheNode
-from farshore.node import commands, groups, repair, reshaping, resizing, verify_repair
+from farshore.node import bare_resync, commands, groups, repair, reshaping, resizing, reverse, verify_repair
 from farshore.node.intent import GroupWish, VolumeWish
 
 router = APIRouter(prefix="/groups", tags=["groups"])
@@ -62,7 +62,23 @@ async def pause(node: TheNode, name: str, body: schema.Pause) -> dict[str, Any]:
 @router.post("/{name}/resync")
 async def resync(node: TheNode, name: str, body: schema.Resync) -> dict[str, Any]:
     wish = commands.ResyncWish(body.kind, body.once, body.unprotected)
+    if body.unprotected:
+        await bare_resync.refuse_waiting(node, name, body.link)
     return {"schema": 1, **await commands.resync(node, name, body.link, wish)}
+
+
+@router.post("/{name}/resync/unprotected")
+async def resync_unprotected(node: TheNode, name: str, body: schema.BareResync) -> dict[str, Any]:
+    wish = bare_resync.BareWish(commands.ResyncWish(body.kind, body.once), body.accept, body.look)
+    return {"schema": 1, **await bare_resync.resync(node, name, body.link, wish)}
+
+
+@router.post("/{name}/resync/reverse")
+async def resync_reverse(node: TheNode, name: str, body: schema.ReverseResync) -> dict[str, Any]:
+    wish = reverse.ReverseWish(
+        group=name, link=body.link, kind=body.kind, accept=body.accept, unprotected=body.unprotected
+    )
+    return {"schema": 1, **await reverse.reverse(node, wish)}
 
 
 @router.get("/{name}/repair")

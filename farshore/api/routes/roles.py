@@ -43,8 +43,8 @@ async def show(node: TheNode, group: str) -> dict[str, Any]:
 
 
 @router.post("/split-brain/preview")
-async def preview(node: TheNode, group: str, body: schema.Empty) -> dict[str, Any]:
-    return {"schema": 1, **await split_brain.preview(node, group)}
+async def preview(node: TheNode, group: str, body: schema.Preview) -> dict[str, Any]:
+    return {"schema": 1, **await split_brain.preview(node, group, end=body.end)}
 
 
 @router.post("/split-brain/resolve")
@@ -53,4 +53,4 @@ async def resolve(node: TheNode, group: str, body: schema.RoleMove) -> dict[str,
 
 
 def _wish(group: str, body: schema.RoleMove) -> Wish:
-    return Wish(group, body.node, body.accept, body.timeout)
+    return Wish(group, body.node, body.accept, body.timeout, body.unprotected)

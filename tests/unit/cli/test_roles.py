@@ -54,6 +54,19 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         (("failback", "g", "a"), "failback", {"node": "a"}),
         (("split-brain", "resolve", "g", "--keep", "b"), "split-brain/resolve", {"node": "b"}),
         (("repair", "g"), "repair", {}),
+        (("failover", "g", "--revert", "--unprotected"), "failover/revert", {"unprotected": True}),
+        (
+            ("split-brain", "resolve", "g", "--keep", "b", "--unprotected"),
+            "split-brain/resolve",
+            {"node": "b", "unprotected": True},
+        ),
+        (("resync", "g", "--reverse"), "resync/reverse", {"kind": "update"}),
+        (
+            ("resync", "g", "--reverse", "--link", "l", "--full", "--unprotected"),
+            "resync/reverse",
+            {"link": "l", "kind": "full", "unprotected": True},
+        ),
+        (("rescue", "delete", "g", "r", "--on", "b"), "rescues/delete", {"name": "r", "on": "b"}),
     ],
 )
 def test_without_a_terminal_the_plan_is_printed_and_the_command_refused(
@@ -195,3 +208,47 @@ def test_a_repair_is_only_shown_where_that_is_asked_for(api: Replay, farshore: R
     api.on("GET", "/v1/groups/g/repair", SHOWN)
     shown = farshore("repair", "g", "--dry-run")
     assert (shown.code, shown.out.splitlines()[-1]) == (0, "plan 0123456789ab")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("resync", "g", "--reverse", "--once"),
+        ("resync", "g", "--dry-run"),
+        ("resync", "g", "--accept", "x"),
+        ("failover", "g", "--unprotected"),
+    ],
+)
+def test_what_does_not_belong_together_is_a_usage_error(farshore: Run, words: tuple[str, ...]) -> None:
+    assert farshore(*words).code == 2
+
+
+def test_rescues_are_listed_and_one_that_is_not_there_is_not_found(api: Replay, farshore: Run) -> None:
+    rescue = {
+        "name": "split-brain-20261123-120501",
+        "node": "b",
+        "copy": "b",
+        "sequence": 7,
+        "time": "2026-11-23T12:00:00.000Z",
+        "bytes": 96 << 20,
+        "open": True,
+    }
+    document = {"schema": 1, "group": "g", "rescues": [rescue], "silent": [{"node": "c", "why": "no answer"}]}
+    api.on("GET", "/v1/groups/g/rescues", document)
+    shown = farshore("rescue", "list", "g")
+    assert (
+        "split-brain-20261123-120501  at b, as of 2026-11-23T12:00:00.000Z (sequence 7), 96 MiB" in shown.out
+    )
+    assert "its resync is not done" in shown.out
+    assert "c does not say: no answer" in shown.err
+    assert farshore("rescue", "list", "g", "--json").json == document
+    assert farshore("rescue", "list", "g", "other").code == 3
+
+
+def test_a_preview_is_ended(api: Replay, farshore: Run) -> None:
+    document = {"schema": 1, "group": "g", "split": True, "sides": [], "silent": [], "next": ""}
+    api.on("POST", "/v1/groups/g/split-brain/preview", document)
+    shown = farshore("split-brain", "preview", "g")
+    assert "farshore split-brain preview g --end" in shown.err
+    assert farshore("split-brain", "preview", "g", "--end").code == 0
+    assert api.asked[-1].body == {"end": True}

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from farshore.core import actions as a
 from farshore.core.journaled import JournalImage
+from farshore.core.layer_actions import RetitleLayer
 from farshore.core.resize_actions import MakeRoom, VolumeGrown
 from farshore.core.secondary import Secondary
 from farshore.core.secondary_setup import SecondarySetup
@@ -104,7 +105,7 @@ class Far(Shell):
                 self.finish(action, lambda _: None, read)
             case MakeRoom() | VolumeGrown():
                 growth.carry_out(self, self.disk, core.room, action)
-            case a.BeginLayer() | a.SaveRegions() | a.DropLayer() | a.RollBack():
+            case a.BeginLayer() | a.SaveRegions() | a.DropLayer() | a.RollBack() | RetitleLayer():
                 self._carry_out_store(action)
             case a.Note():
                 self.notes.append(action)
@@ -129,6 +130,12 @@ class Far(Shell):
         match action:
             case a.BeginLayer() | a.SaveRegions() | a.DropLayer():
                 store.carry_out(self.finish, core, action)
+            case RetitleLayer(ticket=ticket, layer=kept, kind=kind, name=name):
+                self.finish(
+                    action,
+                    lambda _: store.retitle(kept, kind, name),
+                    lambda errno: core.preserved(ticket, errno),
+                )
             case a.RollBack(ticket=ticket, layer=undo, position=position):
 
                 def restore(_: int) -> None:

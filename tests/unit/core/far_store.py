@@ -2,12 +2,13 @@
 whether what the layers and the volumes hold still shows it, now and after any loss of power."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from farshore.core import actions as a
 from farshore.core.geometry import Geometry
 from farshore.core.preserve import PreserveImage
-from farshore.model.layers import EVERY_LAYER, Layer, Run
+from farshore.model.layers import EVERY_LAYER, Layer, LayerKind, Run
 from tests.unit.core.disk import Disk
 
 Finish = Callable[[a.Action, Callable[[int], None], Callable[[int], Any]], None]
@@ -57,6 +58,9 @@ class FarStore:
             for region in range(first, stop):
                 offset, length = self.geometry.span(volume, region, 1)
                 kept.setdefault((volume, region), bytes(self._disk.seen[volume][offset : offset + length]))
+
+    def retitle(self, layer: bytes, kind: LayerKind, name: str) -> None:
+        self.layers = [replace(e, kind=kind, name=name) if e.id == layer else e for e in self.layers]
 
     def drop(self, layer: bytes, needed: bool = True) -> tuple[Run, ...]:
         place = next(index for index, each in enumerate(self.layers) if each.id == layer)

@@ -8,7 +8,8 @@ from farshore.core.resize_actions import MakeRoom, OfSizes
 from farshore.model.header import Header
 
 if TYPE_CHECKING:
-    from tests.unit.core.disk import Disk, Shell
+    from tests.unit.core.disk import Disk
+    from tests.unit.core.shells import Shell
 
 
 def sized(geometry: Geometry, header: Header) -> Geometry:

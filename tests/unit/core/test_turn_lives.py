@@ -4,18 +4,22 @@ primary takes a write, nothing is overwritten unasked, and in the end both are e
 
 import os
 import random
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
 
 from farshore.core import handshake, turning
+from farshore.core.follower import Follower
 from farshore.core.geometry import Geometry
 from farshore.core.handshake import Decision, Terms
+from farshore.core.preserve import Preserving, Range
 from farshore.core.scoreboard import BoardImage, Scoreboard
 from farshore.errors import FarshoreError
 from farshore.model import messages as m
 from farshore.model.copy_config import DOUBTFUL, TurnIntent
 from farshore.model.header import Header, LinkRecord
+from farshore.model.layers import Layer, LayerKind
 from farshore.model.options import LinkOptions, LinkState, ResyncKind
 from farshore.model.positions import History
 from tests.unit.core.pair import ASYNC, SYNC, Pair
@@ -43,6 +47,8 @@ class Life:
         """place -> token -> (step of the write, step at whose end it was acknowledged)."""
         self.untouched: dict[int, bytearray] | None = None
         """What a copy holds that differs from the primary's history, until a plan gives it up."""
+        self.losers: list[dict[int, bytes]] = []
+        """What copies held when a plan allowed to overwrite them, since the roles have changed last."""
         self.switched = self.failed_over = self.rejoined = 0
 
     def run(self) -> None:
@@ -74,6 +80,8 @@ class Life:
             case "kill far" | "power far" if turners.away is None:
                 turners.boots[turners.other] += kind == "power far"
                 pair.restart_far(turners.boot(turners.other))
+                if self.losers and not pair.far.store.layers:
+                    self.losers[-1] = {volume: bytes(data) for volume, data in pair.far.disk.seen.items()}
                 if self.untouched is not None:
                     self.untouched = {volume: bytearray(data) for volume, data in pair.far.disk.seen.items()}
             case "switch" if turners.away is None:
@@ -90,6 +98,18 @@ class Life:
         self._note_answers()
         if self.untouched is not None:
             assert self.pair.far.disk.seen == self.untouched, "what nobody gave up was overwritten"
+        if self.pair is not pair:
+            self.losers.clear()
+        self._look_for_losers()
+
+    def _look_for_losers(self) -> None:
+        """Rule D7: what a plan gave up is what the copy still holds, or is kept as a rescue."""
+        far = self.pair.far
+        rescues = [each for each in far.store.layers if each.kind is LayerKind.RESCUE]
+        shown = [far.store.view(each.id, far.disk.seen) for each in rescues]
+        shown.append({volume: bytes(data) for volume, data in far.disk.seen.items()})
+        assert all(each in shown for each in self.losers), "what a plan gave up is not kept"
+        assert len({each.name for each in far.store.layers}) == len(far.store.layers)
 
     def _bring_back(self) -> None:
         """A copy with writes that the other one lacks is not touched before a plan says so."""
@@ -180,7 +200,8 @@ class Life:
         turners, pair = self.turners, self.turners.pair
         if turners.away is None and pair.far.core.started and pair.feeder.state is LinkState.DIVERGED:
             self.untouched = None
-            turners.consent()
+            self.losers.append({volume: bytes(data) for volume, data in pair.far.disk.seen.items()})
+            turners.consent("split-brain")
             pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))
             self.rejoined += 1
 
@@ -232,12 +253,36 @@ def _unsuspected(geometry: Geometry, image: BoardImage, record: LinkRecord, _: o
     return SUSPECTED(geometry, image, record, ())
 
 
+def _forgetful(copy: Follower, undo: bytes) -> None:
+    if undo:
+        copy.preserve.drop(undo)
+
+
+def _too_late(self: Preserving, layer: Layer, reserve: int, then: Callable[[int], None]) -> None:
+    """The resync is open, a fill is written, and before the next one the layer begins."""
+    let_through = self.spare
+    fills = 0
+
+    def spare(ranges: Iterable[Range]) -> bool:
+        nonlocal fills
+        fills += 1
+        if fills == 2:
+            BEGIN(self, layer, reserve, lambda errno: None)
+        return fills < 2 or let_through(ranges)
+
+    self.spare = spare  # type: ignore[method-assign]
+    then(0)
+
+
+BEGIN = Preserving.begin
 PROMOTED, SUSPECTED = turning.promoted, turning.suspected
 BROKEN = {
     "a promotion does not end the history where the copy stands": ("turning.promoted", _uncut),
     "what was hot at the death of a primary is not suspect": ("turning.suspected", _unsuspected),
     "the residue is forgotten": ("scoreboard.Scoreboard.suspect_ranges", lambda board, ranges: None),
     "consent is not asked for": ("feeder_session.decide", _unasked),
+    "a rescue goes with its resync": ("undoing.release", _forgetful),
+    "a rescue is begun when something was overwritten": ("preserve.Preserving.begin", _too_late),
     "a former primary is not fenced": ("primary.Primary._fence", lambda core, why, for_good: None),
 }
 

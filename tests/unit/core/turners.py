@@ -20,6 +20,7 @@ from farshore.model.header import Upstream
 from farshore.model.options import LinkOptions, LinkSpec
 from farshore.model.positions import Position
 from tests.unit.core.far import Far
+from tests.unit.core.far_store import FarStore
 from tests.unit.core.line import Line
 from tests.unit.core.pair import Pair, Wish
 from tests.unit.core.scenes import CONTENT
@@ -132,6 +133,7 @@ class Turners:
         )
         far = Far(setup, lambda action: pair._from_far(link, action))
         far.disk = self.away.disk
+        far.store = FarStore(pair.geometry, far.disk)
         return far
 
     def bring_back(self) -> None:
@@ -212,11 +214,11 @@ class Turners:
         near._line = outer
         return near
 
-    def consent(self) -> None:
-        """A plan allows to overwrite exactly what the far end holds now."""
+    def consent(self, rescue: str = "") -> None:
+        """A plan allows to overwrite exactly what the far end holds now, and to keep it under a name."""
         pair = self.pair
         head: Position | None = pair.far.core.history().head
-        spec = replace(pair.feeder.spec, consent=head)
+        spec = replace(pair.feeder.spec, consent=head, rescue=rescue)
         pair.near.run(pair.near.core.change_link(spec))
 
 

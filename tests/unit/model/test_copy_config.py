@@ -18,6 +18,7 @@ from farshore.model.copy_config import (
     to_json,
 )
 from farshore.model.options import LinkOptions, LinkSpec, Mode, Role
+from farshore.model.positions import Position
 from farshore.model.volumes import VolumeSpec
 
 _MIDDLE = CopyConfig(
@@ -49,6 +50,16 @@ def _written(config: CopyConfig) -> Any:
 
 def test_a_copy_in_the_middle_of_a_chain_is_read_back() -> None:
     assert from_json(_written(_MIDDLE)) == _MIDDLE
+
+
+def test_what_a_plan_allows_to_overwrite_and_where_it_is_kept_is_read_back() -> None:
+    (link,) = _MIDDLE.links
+    allowed = replace(link, consent=Position(b"h" * 16, 9), rescue="split-brain-1")
+    config = replace(_MIDDLE, links=(allowed,), closed="it is lent")
+    assert from_json(_written(config)) == config
+    old = _written(config)
+    del old["links"][0]["rescue"], old["closed"]
+    assert from_json(old) == replace(config, links=(replace(allowed, rescue=""),), closed="")
 
 
 def test_a_document_from_before_there_were_chains() -> None:

@@ -155,7 +155,7 @@ PROMOTED = primary(
 
 def test_failback_overwrites_what_was_written_at_the_one_that_comes_back_by_a_plan_only() -> None:
     plan = role_plans.failback(scene(FENCED, PROMOTED), FENCED)
-    assert (plan.refusals, plan.accepts) == ((), (UNPROTECTED,))
+    assert (plan.refusals, plan.accepts) == ((), ())
     assert "what was written at a" in plan.lost[0]
     follows = secondary("a", "b", fed_by=replace(secondary("a", "b").fed_by, link=link("a").id))  # type: ignore[type-var]
     plan = role_plans.failback(scene(follows, PROMOTED), follows)
@@ -183,7 +183,7 @@ def test_nothing_is_resolved_where_nothing_contradicts() -> None:
 
 def test_a_failover_is_reverted_to_a_former_primary_that_is_still_one() -> None:
     plan = role_plans.revert(scene(FENCED, PROMOTED), PROMOTED)
-    assert (plan.refusals, plan.accepts) == ((), (UNPROTECTED,))
+    assert (plan.refusals, plan.accepts) == ((), ())
     assert _codes(role_plans.revert(scene(PROMOTED, silent="a"), PROMOTED)) == ["wrong-state"]
     rejoined = role_plans.revert(scene(secondary("a", "b"), PROMOTED), PROMOTED)
     assert rejoined.refusals[0].next_step == "farshore switchover orders a"

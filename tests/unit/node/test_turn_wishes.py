@@ -22,7 +22,7 @@ from farshore.node.turn_wishes import (
 from tests.unit.node.standing import change, link, primary, secondary
 
 POSITION = Position(b"g" * 16, 1234)
-CHANGE: ChangeIntent = change("switchover", "b", "a", drained=POSITION)
+CHANGE: ChangeIntent = change("switchover", "b", "a", drained=POSITION, unprotected=True)
 TO = LinkTo(
     link=b"l" * 16,
     epoch=3,
@@ -32,6 +32,7 @@ TO = LinkTo(
     far_copy="cd" * 16,
     options=LinkOptions(),
     consent=POSITION,
+    rescue="split-brain-20261123-120501",
     known=True,
 )
 TURN = TurnWish(
@@ -42,13 +43,14 @@ TURN = TurnWish(
     expects=Role.PRIMARY,
     accepts=("doubtful",),
     follows=Following(link=b"m" * 16, epoch=7, feeder="b" * 64, wire="plain", above=("c" * 64,)),
-    links=(TO, replace(TO, far_copy="", consent=None)),
+    links=(TO, replace(TO, far_copy="", consent=None, rescue="")),
     gone=(b"n" * 16,),
     left=((b"o" * 16, "b"),),
     drain=3.5,
     on_start="alone",
     ignored=(2,),
     whole=True,
+    closed="it is lent",
     change=CHANGE,
 )
 
