@@ -39,6 +39,7 @@ _COMMANDS = {
     "switchover": "roles:switchover",
     "failover": "roles:failover",
     "failback": "roles:failback",
+    "rewind": "rewind:rewind",
     "split-brain": "split_brain:split_brain",
     "verify": "verify:verify",
     "events": "events:events",

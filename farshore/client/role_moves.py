@@ -53,6 +53,8 @@ class RoleMove(Answer):
     waits_for: dict[str, Any] | None = None
     not_told: tuple[str, ...] | None = None
     """Nodes whose copies could not be told of it."""
+    rescue: str | None = None
+    """Of a rewind: the name of the rescue that keeps what was there before."""
 
 
 class RoleMoves(Calls):
@@ -78,6 +80,11 @@ class RoleMoves(Calls):
     def failback(self, group: str, node: str, **how: Any) -> RoleMove:
         """Brings a former primary up to date and gives it the role again; called again until it is done."""
         return self._move(group, "failback", node=node, **how)
+
+    def rewind(self, group: str, node: str | None = None, **how: Any) -> RoleMove:
+        """Has the copy at a node go back to an earlier state, and promotes it from there. `how`: `time` in
+        seconds since the epoch, or `snapshot`, a name; `accept`, `timeout`."""
+        return self._move(group, "rewind", node=node, **how)
 
     def split_brain(self, group: str) -> Mapping[str, Any]:
         """The copies that contradict each other."""

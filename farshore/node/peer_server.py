@@ -25,6 +25,7 @@ from farshore.node import (
     pointing,
     rejoining,
     resizing,
+    rewind,
     split_brain,
     taking,
     topology,
@@ -154,6 +155,10 @@ async def _preview_copy(node: Node, peer: Peer, args: Mapping[str, Any], source:
     return await split_brain.serve_preview(node, peer, args)
 
 
+async def _rewind_look(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await rewind.serve_look(node, peer, args)
+
+
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
     rejoining.peer_is_back(node, peer)
@@ -191,6 +196,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "feed-copy": _feed_copy,
     "note-change": _note_change,
     "preview-copy": _preview_copy,
+    "rewind-look": _rewind_look,
     "peer-back": _peer_back,
     "topology": _topology,
     "set-address": _set_address,

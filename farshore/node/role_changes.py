@@ -59,6 +59,11 @@ def _told(stored: StoredCopy, change: ChangeIntent) -> tuple[str, str]:
         case "failback":
             why = f"{goal} gets what it lacks from {other} and then the role"
             return why, f"farshore failback {group} {goal}{accept}"
+        case "rewind":
+            why = f"the rewind of {goal} is not done"
+            if stored.config.role is Role.SECONDARY:
+                why += f", and no copy takes writes unless {other} still does"
+            return why, f"farshore rewind {group}{accept}; or as it is: farshore failover {group} {goal}"
         case "rejoin":
             return f"this copy follows {goal} again by itself", "farshore events"
         case _:
