@@ -53,6 +53,7 @@ _ENTRIES = (
     Code("wrong-state", EXIT_REFUSED, 409, errno.EINVAL, "The request does not fit the present state"),
     Code("wrong-role", EXIT_REFUSED, 409, errno.EPERM, "Only the other role can do that"),
     Code("not-promotable", EXIT_REFUSED, 409, errno.EPERM, "This copy cannot become the primary as it is"),
+    Code("not-rewindable", EXIT_REFUSED, 409, errno.EPERM, "This copy cannot be rewound to there"),
     Code("promoted", EXIT_DIVERGED, 409, errno.EPERM, "The peer has become the primary"),
     Code("wrong-feeder", EXIT_REFUSED, 409, errno.EPERM, "The copy follows another link or epoch"),
     Code("ring", EXIT_REFUSED, 409, errno.ELOOP, "The copy would follow itself"),

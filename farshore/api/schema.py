@@ -187,6 +187,13 @@ class RoleMove(Body):
     """What is overwritten is to be kept nowhere."""
 
 
+class Rewind(RoleMove):
+    time: float | None = Field(default=None, gt=0, le=253_402_300_799)
+    """Seconds since the epoch."""
+    snapshot: str | None = Field(default=None, min_length=1, max_length=64)
+    """Name of a snapshot or of a rescue, in place of a time."""
+
+
 class Verify(Body):
     link: str | None = None
     halt: bool = False

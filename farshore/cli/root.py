@@ -39,6 +39,7 @@ _COMMANDS = {
     "switchover": "roles:switchover",
     "failover": "roles:failover",
     "failback": "roles:failback",
+    "rewind": "rewind:rewind",
     "split-brain": "split_brain:split_brain",
     "rescue": "rescue:rescue",
     "verify": "verify:verify",

@@ -55,6 +55,8 @@ class RoleMove(Answer):
     """Nodes whose copies could not be told of it."""
     links: tuple[str, ...] | None = None
     """Of a resync: those over which it began."""
+    rescue: str | None = None
+    """Of a rewind: the name of the rescue that keeps what was there before."""
 
 
 class RoleMoves(Calls):
@@ -90,6 +92,11 @@ class RoleMoves(Calls):
         """Starts a resync also where what it overwrites cannot be kept: done at once where nothing is lost
         by that, else by a plan. `how`: `link`, `kind`, `once`, `accept`."""
         return self._move(group, "resync/unprotected", **how)
+
+    def rewind(self, group: str, node: str | None = None, **how: Any) -> RoleMove:
+        """Has the copy at a node go back to an earlier state, and promotes it from there. `how`: `time` in
+        seconds since the epoch, or `snapshot`, a name; `accept`, `timeout`."""
+        return self._move(group, "rewind", node=node, **how)
 
     def split_brain(self, group: str) -> Mapping[str, Any]:
         """The copies that contradict each other."""

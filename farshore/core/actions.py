@@ -308,17 +308,17 @@ class ContinueJournal:
 
 @dataclass(slots=True)
 class TrimJournal:
-    """Secondary: what lies at or below `position` is not needed any more. Nothing is reported. A shell that
-    is reading in the journal lets it pass: it is said again."""
+    """Secondary: what lies at or below `position` is needed by a rewind at most, from snapshots that stand
+    at `keep`. Nothing is reported. A shell that reads in the journal lets it pass: it is said again."""
 
     position: Position
+    keep: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
 class ReadJournal:
     """Secondary, at a start: read a piece of the journal behind `after`, in order and up to the first frame
-    that does not follow. Report `journal_read(ticket, [(head, frame), ...], errno)`; an empty list is the
-    end of it."""
+    that does not follow. Report `journal_read(ticket, [(head, frame), ...], errno)`, empty at the end."""
 
     ticket: int
     after: Position

@@ -25,6 +25,7 @@ from farshore.core.journal_queue import JournalQueue
 from farshore.core.ledger import Entry
 from farshore.core.link import LinkEvent
 from farshore.core.links import FRAME_HEAD, RECORD, Links
+from farshore.core.rewinding import trim
 from farshore.core.shared import Shared
 from farshore.core.write_path import Gate
 from farshore.model import messages as m
@@ -220,6 +221,9 @@ class Relay(Links):
         for feeder in self.feeders.values():
             if feeder.disk.live and feeder.disk.behind:
                 feeder.stop(LinkEvent.OVERFLOW, "no space is left for the journal that is its queue")
+        self.outbox.emit(
+            TrimJournal(Position(self.path.generation, 0))
+        )  # and before that what a rewind could use
         if self.feeders:
             self.trim(Position(self.path.generation, self._copy.journal.marked))
 
@@ -228,12 +232,13 @@ class Relay(Links):
     def trim(self, marked: Position) -> None:
         """The volumes durably hold everything up to `marked`: what no hop needs any more may go."""
         if not self.feeders:
-            self.outbox.emit(TrimJournal(marked))
+            self.outbox.emit(trim(self._copy, marked))
             return
         floor = min(marked.sequence, *[_needed(each) for each in self.feeders.values()])
         self._trimmed, self._trimmed_at = floor, self.outbox.now
         # Marks, and bases that acknowledgements have moved, are durable before the frames are gone.
-        self.persist(lambda: self.outbox.emit(TrimJournal(Position(marked.generation, floor))))
+        position = Position(marked.generation, floor)
+        self.persist(lambda: self.outbox.emit(trim(self._copy, position)))
 
     def _trim_now_and_then(self) -> None:
         """Also where no frame comes that would move the mark."""

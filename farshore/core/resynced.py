@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farshore.core import undoing
+from farshore.core.actions import TrimJournal
 from farshore.core.turning import with_history
 from farshore.model import messages as m
 from farshore.model.header import OpenResync
+from farshore.model.positions import Position
 
 if TYPE_CHECKING:
     from farshore.core.follower import Follower
@@ -40,6 +42,7 @@ def begin(stream: Stream, copy: Follower, message: m.ResyncBegin) -> None:
         copy.journal.leave(stream.if_current(protect))
 
     def marked() -> None:
+        copy.outbox.emit(TrimJournal(Position(position.generation, 0)))  # nothing leads on over a resync (H)
         copy.standing.move_to(position, 0)
         stream.begins()
 

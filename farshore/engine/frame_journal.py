@@ -91,7 +91,7 @@ class FrameJournal:
             a.ApplyFrames: self._apply,
             a.BeginJournal: lambda action: self.reads.alone(partial(self._begin, action)),
             a.ContinueJournal: self._continue,
-            a.TrimJournal: lambda action: self.reads.alone(partial(self._trim, action.position)),
+            a.TrimJournal: lambda action: self.reads.alone(partial(self._trim, action)),
             a.ReadJournal: self._read,
         }
 
@@ -127,8 +127,15 @@ class FrameJournal:
 
         self._pool.submit(_LANE, partial(self.segments.clear, action.position), begun)
 
-    def _trim(self, position: Position) -> None:
-        self.segments.trim(position)
+    def _trim(self, action: a.TrimJournal) -> None:
+        past = self.segments.past
+        if past is not None:
+            past.marks = action.keep
+            if past.overdue:
+                # Also where nothing is synced for want of room. What could not be removed is of no use to
+                # anybody, and goes when the journal is opened next.
+                self._pool.submit(_LANE, past.settle, lambda _: None)
+        self.segments.trim(action.position)
         self.reads.released()
 
     def _continue(self, action: a.ContinueJournal) -> None:

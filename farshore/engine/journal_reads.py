@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from farshore.core import actions as a
 from farshore.engine.carrier import Carrier
@@ -22,6 +22,7 @@ from farshore.store.segments import Segments
 from farshore.wire import frame
 
 _LANE: Final = "journal-read"
+T = TypeVar("T")
 _Found = list[tuple[FrameHead, frame.Frame]]
 
 
@@ -34,7 +35,7 @@ class JournalReads:
         self._pool = pool
         self._readers: dict[bytes, SegmentReader] = {}
         self._under_way = 0
-        self._held: list[a.QueueRead] = []
+        self._held: list[Callable[[], None]] = []
         self._waiting: deque[Callable[[], None]] = deque()
         self._taken = False
 
@@ -57,7 +58,7 @@ class JournalReads:
 
     def _begin(self, action: a.QueueRead) -> None:
         if self._taken or self._waiting:
-            self._held.append(action)
+            self._held.append(partial(self._begin, action))
             return
         self._under_way += 1
         reader = self._readers.setdefault(action.link, SegmentReader(self._segments))
@@ -73,6 +74,21 @@ class JournalReads:
             self._report(ticket, [], found)
         else:
             self._report(ticket, found, "")
+
+    def beside(self, begin: Callable[[], Callable[[], T]], then: Callable[[T | OSError], None]) -> None:
+        """Another read: `begin` is called once nothing is being taken away, and what it returns reads on
+        whatever thread."""
+        if self._taken or self._waiting:
+            self._held.append(partial(self.beside, begin, then))
+            return
+        self._under_way += 1
+
+        def done(result: T | OSError) -> None:
+            self._under_way -= 1
+            self._go_on()
+            then(result)
+
+        self._pool.submit(object(), begin(), done)
 
     # -- taking something away ----------------------------------------------------------------
 
@@ -92,8 +108,8 @@ class JournalReads:
             self._waiting.popleft()()
         if self._held and not (self._waiting or self._taken):
             held, self._held = self._held, []
-            for each in held:
-                self._begin(each)
+            for begin in held:
+                begin()
 
 
 def _frames(read: Callable[[], Sequence[Any]]) -> _Found | str:

@@ -23,6 +23,7 @@ from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.primary_copy import PrimaryCopy
 from farshore.engine.repairing import answer_repair
+from farshore.engine.rewind_operations import RewindOperations
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.engine.verify_operations import VerifyOperations
 from farshore.errors import FarshoreError, ProtocolError
@@ -51,6 +52,7 @@ class Operations:
             **VerifyOperations(copy, self._links).table,
             **LayerOperations(copy).table,
             **GrowOperations(copy).table,
+            **RewindOperations(copy).table,
             "cut": self._cut,
             "drain": self._drain,
             "resume": self._resume,

@@ -7,9 +7,9 @@ is safe beside the loop's writes: what is read has not been released for an over
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from farshore.core import actions as a
 from farshore.core.layer_actions import RetitleLayer
@@ -19,9 +19,11 @@ from farshore.engine.pool import Pool, errno_of
 from farshore.engine.stored_copy import StoredCopy
 from farshore.errors import FarshoreError
 from farshore.model.layers import Run
-from farshore.store.preserve import PreserveStore
+from farshore.store.preserve import PreserveStore, Put
+from farshore.store.volume import Volume
 
 _LANE: Final = "preserve"
+T = TypeVar("T")
 Report = Callable[..., list[a.Action]]
 
 
@@ -71,6 +73,10 @@ class PreserveRoom:
     def _submit(self, job: Callable[[], None], ticket: int, report: Callable[..., None]) -> None:
         self._pool.submit(_LANE, partial(_told, job), lambda result: report(ticket, errno_of(result)))
 
+    def look(self, job: Callable[[], T], then: Callable[[T | OSError], None]) -> None:
+        """Something that only reads in the store."""
+        self._pool.submit(_LANE, job, then)
+
     def read(self, volume: int, offset: int, length: int) -> bytes:
         """What a volume holds now. Blocks."""
         return self._stored.volumes[volume].read(offset, length)
@@ -82,15 +88,9 @@ class PreserveRoom:
         except OSError as error:
             raise OSError(UNREADABLE, f"volume {volume} at {offset}: {error.strerror}") from error
 
-    def _put(self, volume: int, offset: int, length: int, content: bytes | None) -> None:
-        if content is None:
-            self._stored.volumes[volume].zero(offset, length, may_unmap=True)
-        else:
-            self._stored.volumes[volume].write(content, offset)
-
     def _roll_back(self, action: a.RollBack) -> None:
         """Nobody is met meanwhile: the volumes are not used by anybody else."""
-        self.store.restore(action.layer, self._put)
+        self.store.restore(action.layer, put_into(self._stored.volumes))
         for volume in self._stored.volumes.values():
             volume.fdatasync()
         position = self._stored.position
@@ -116,6 +116,20 @@ class PreserveRoom:
                 report(action.ticket, errno_of(result), () if failed else result)
 
         self._pool.submit(_LANE, partial(_told, some), done)
+
+
+def put_into(volumes: Mapping[int, Volume]) -> Put:
+    """Writes content back into these volumes; what was of one that is gone is left out."""
+
+    def put(volume: int, offset: int, length: int, content: bytes | None) -> None:
+        if volume not in volumes:
+            return
+        if content is None:
+            volumes[volume].zero(offset, length, may_unmap=True)
+        else:
+            volumes[volume].write(content, offset)
+
+    return put
 
 
 def _told(job: Callable[[], Any]) -> Any:

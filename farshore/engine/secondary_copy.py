@@ -17,6 +17,7 @@ from typing import Any, Final
 from farshore.core import actions as a
 from farshore.core import report
 from farshore.core.secondary import Secondary
+from farshore.engine import rewindable
 from farshore.engine.applying import carry_out, steps_of, volumes_in
 from farshore.engine.arrivals import Arrivals
 from farshore.engine.carrier import Carrier
@@ -296,6 +297,7 @@ class SecondaryCopy:
         """The group's entry of a status document, as far as it is known here."""
         document = report.of_secondary(self.core, self.feeder_name, group)
         now = sum(connection.channel.received_total for connection in self._connections.values())
+        document["rewindable"] = rewindable.shown(self.core, self.frames.segments)
         document["received_bytes_total"] = self._received_before + now
         self.links.complete(document["links"])
         return document

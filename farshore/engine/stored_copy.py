@@ -17,16 +17,19 @@ from typing import Final
 from farshore.core.fault_texts import VOLUMES, fault_id, named, paused_for
 from farshore.core.geometry import Geometry
 from farshore.core.residue import residue_of
+from farshore.core.rewinding import marks
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig
 from farshore.model.header import Header, LinkRecord, Upstream, VolumeRoom
 from farshore.model.messages import Residue
 from farshore.model.options import Role
+from farshore.store import past_segments
 from farshore.store.activity_log import ActivityLogFile
 from farshore.store.claim import Longer, open_volume
 from farshore.store.header import NAME as HEADER_NAME
 from farshore.store.header import HeaderFile
 from farshore.store.own_mounts import own_mounts
+from farshore.store.past_segments import PastSegments
 from farshore.store.platform import FileLayer, Lock, RealFiles
 from farshore.store.position_file import PositionFile
 from farshore.store.preserve import DIRECTORY, PreserveStore, default_limit
@@ -166,11 +169,13 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
         fresh,
         ActivityLogFile.open(layer, f"{directory}/activity", config.hot_extents),
         PositionFile.open(layer, f"{directory}/position", boot) if config.role is Role.SECONDARY else None,
-        _open_journal(layer, directory, header.header) if config.role is Role.SECONDARY else None,
+        _open_journal(layer, directory, header.header, config) if config.role is Role.SECONDARY else None,
         None,
         {},
     )
     _open_preserve(copy, config)
+    if copy.journal is not None and copy.journal.past is not None and copy.preserve is not None:
+        copy.journal.past.marks = marks(copy.preserve.layers, header.header.history)
     for intent in config.links:
         if header.header.link(intent.spec.id) is not None:
             copy.open_board(intent.spec.id)
@@ -219,9 +224,13 @@ def remove_queue(layer: FileLayer, directory: str, link: bytes) -> None:
     layer.fsync_dir(directory)
 
 
-def _open_journal(layer: FileLayer, directory: str, header: Header) -> Segments:
+def _open_journal(layer: FileLayer, directory: str, header: Header, config: CopyConfig) -> Segments:
     """What no start will replay gives its room back."""
-    journal = Segments.open(layer, f"{directory}/journal", header.copy)
+    path = f"{directory}/journal"
+    limit = config.history or past_segments.default_limit(sum(each.size for each in config.volumes))
+    past = PastSegments.open(layer, path, header.copy, limit)
+    journal = Segments.open(layer, path, header.copy)
+    journal.past = past
     if not header.journaling and (journal.start is not None or journal.damaged):
         journal.clear()
     return journal

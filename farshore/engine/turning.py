@@ -11,10 +11,11 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
-from farshore.core import turning
+from farshore.core import rewinding, turning
 from farshore.core.turning import Demotion, Turn
 from farshore.engine.copy import RunningCopy
 from farshore.engine.reactor import Reactor
+from farshore.engine.rewinding import Ground, Rewind, take_back
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.engine.stored_copy import StoredCopy, open_copy, remove_queue
 from farshore.errors import FarshoreError
@@ -41,9 +42,13 @@ def carry_out(directory: str, config: CopyConfig) -> Turn | None:
     header = _read_header(directory, config)
     if header is None:
         return None
+    if rewinding.open_rewind(header) is not None and not _goes_on(header, config):
+        header = _take_back(directory, config)
     due, turn = turning.due(header, config.role, config.turn), config.turn
     if due is None or turn is None:
         return None
+    if turn.rewind is not None and due is not Turn.PROMOTION:
+        raise rewinding.out_of_reach("only a secondary goes back to an earlier state")
     if due is Turn.PROMOTION:
         _promote(directory, config, turn)
     elif due is Turn.DEMOTION:
@@ -73,15 +78,22 @@ def _promote(directory: str, config: CopyConfig, turn: TurnIntent) -> None:
     header = _read_header(directory, config)
     assert header is not None
     turning.check_promotable(header, turn)
-    known = {each.link for each in header.links if not each.retired}
-    hops = tuple([intent for intent in config.links if intent.spec.id in known])
-    before = replace(config, role=Role.SECONDARY, links=hops, upstream=None, exports=())
+    before = _as_secondary(config, header)
     stored = open_copy(directory, before, _Held())
-    copy = _settled(before, stored)
+    end = stored.close
     try:
-        _check_settled(copy, stored)
-        wanted = [(each.spec, bytes.fromhex(each.peer_copy) or None) for each in config.links]
-        promoted = turning.promoted(stored.header.header, turn, wanted)
+        if rewinding.open_rewind(header) is None:  # else the volumes are none of the copy's states
+            copy = _settled(before, stored)
+            end = copy.close
+            _check_settled(copy, stored)
+        known = {each.link: each.peer_copy for each in stored.header.header.links}
+        wanted = [
+            (each.spec, bytes.fromhex(each.peer_copy) or known.get(each.spec.id)) for each in config.links
+        ]
+        settled = stored.header.header
+        if turn.rewind is not None:
+            settled = Rewind(_ground(stored), turn, turn.rewind).run()
+        promoted = turning.promoted(settled, turn, wanted)
         for spec, peer in wanted:
             if spec.id in promoted.boards:
                 _make_board(stored, spec.id, promoted.boards[spec.id], peer)
@@ -89,7 +101,39 @@ def _promote(directory: str, config: CopyConfig, turn: TurnIntent) -> None:
         assert stored.journal is not None
         stored.journal.clear()
     finally:
-        copy.close()
+        end()
+
+
+def _as_secondary(config: CopyConfig, header: Header) -> CopyConfig:
+    """The intent of a life that only brings the copy to where it can be promoted."""
+    known = {each.link for each in header.links if not each.retired}
+    hops = tuple([intent for intent in config.links if intent.spec.id in known])
+    return replace(config, role=Role.SECONDARY, links=hops, upstream=None, exports=())
+
+
+def _goes_on(header: Header, config: CopyConfig) -> bool:
+    """Whether the rewind that is open is still wanted."""
+    turn = config.turn
+    wanted = config.role is Role.PRIMARY and turn is not None and turn.rewind is not None
+    return wanted and turn is not None and rewinding.open_rewind(header) == rewinding.rescue_of(turn.id)
+
+
+def _take_back(directory: str, config: CopyConfig) -> Header:
+    """The copy as it was before a rewind that a turn had begun, which nobody wants any more (rule E3)."""
+    header = _read_header(directory, config)
+    assert header is not None
+    stored = open_copy(directory, _as_secondary(config, header), _Held())
+    try:
+        take_back(_ground(stored))
+        return stored.header.header
+    finally:
+        stored.close()
+
+
+def _ground(stored: StoredCopy) -> Ground:
+    assert stored.journal is not None
+    assert stored.preserve is not None
+    return Ground(stored.header, stored.preserve, stored.journal, stored.volumes, stored.geometry)
 
 
 def _settled(config: CopyConfig, stored: StoredCopy) -> RunningCopy:

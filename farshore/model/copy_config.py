@@ -22,7 +22,13 @@ from farshore.model.options import (
     options_from_json,
 )
 from farshore.model.positions import Position
-from farshore.model.role_change import ChangeIntent, change_from_json, position_from_json
+from farshore.model.role_change import (
+    ChangeIntent,
+    RewindIntent,
+    change_from_json,
+    position_from_json,
+    rewind_from_json,
+)
 from farshore.model.volumes import MAX_REQUEST, VolumeSpec
 
 CONFIG_VERSION = 1
@@ -119,6 +125,8 @@ class TurnIntent:
     """16 random bytes; the header remembers the last one that was carried out."""
     accepts: tuple[str, ...] = ()
     """Risks that the plan named, of `RISKS`."""
+    rewind: RewindIntent | None = None
+    """Of a promotion: from where the copy becomes the primary, if not from where it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +203,8 @@ class CopyConfig:
     """What the engine writes into its log: `debug`, `info`, `warning` or `error`."""
     preserve: int = 0
     """Bytes that the preserve store may take; 0 for as much as the volumes have."""
+    history: int = 0
+    """Bytes of applied frames that may be kept for a rewind; 0 for as much as the volumes have."""
 
     @property
     def fresh_volume(self) -> int:
@@ -281,6 +291,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             placed_blank=bool(document.get("placed_blank", False)),
             log_level=str(document.get("log_level", "info")),
             preserve=int(document.get("preserve", 0)),
+            history=int(document.get("history", 0)),
         )
         check_extents(config.region, config.extent, config.hot_extents)
     except (KeyError, TypeError, ValueError) as error:
@@ -339,7 +350,7 @@ def _turn(value: dict[str, Any] | None) -> TurnIntent | None:
     number, accepts = bytes.fromhex(value["id"]), tuple(str(each) for each in value.get("accepts", ()))
     if len(number) != 16 or not set(accepts) <= set(RISKS):
         raise ValueError("a turn has an id of 16 bytes and accepts known risks only")
-    return TurnIntent(number, accepts)
+    return TurnIntent(number, accepts, rewind_from_json(value.get("rewind")))
 
 
 def _hex(value: Any) -> Any:

@@ -1,5 +1,5 @@
 """A change of roles that several copies are a part of, as each of them has it in its intent until it is
-done.
+done; and the rewind that may be a part of one.
 """
 
 from __future__ import annotations
@@ -12,12 +12,26 @@ from farshore.model.positions import Position
 
 
 @dataclass(frozen=True, slots=True)
+class RewindIntent:
+    """The earlier state that a copy becomes the primary from."""
+
+    layer: bytes
+    """Id of the layer that it is restored from."""
+    position: Position
+    """Exactly up to there frames are applied again."""
+    rescue: str
+    """Name of the rescue that shows what was there before."""
+    time: float
+    """When the plan was accepted, seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeIntent:
     """A change of roles that begins or ends at this copy, until it is done, or committed; of no concern to
     the engine. Every copy that it concerns and that could be told has it."""
 
     kind: str
-    """`switchover`, `failover`, `failback`, `split-brain`, `rejoin`."""
+    """`switchover`, `failover`, `failback`, `split-brain`, `rejoin`, `rewind`."""
     plan: str
     """Id of the plan that was accepted; empty where none was needed."""
     turn: bytes
@@ -37,6 +51,8 @@ class ChangeIntent:
     """Up to there everything that was acknowledged is durable at the goal, and nothing was since."""
     unprotected: bool = False
     """The plan said that what this overwrites is kept nowhere; else it is kept as a rescue."""
+    rewind: RewindIntent | None = None
+    """To where the goal is rewound."""
 
 
 def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
@@ -50,8 +66,19 @@ def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
         options=options_from_json(dict(value["options"])),
         drained=position_from_json(value.get("drained")),
         unprotected=value.get("unprotected") is True,
+        rewind=rewind_from_json(value.get("rewind")),
         **words,
     )
+
+
+def rewind_from_json(value: dict[str, Any] | None) -> RewindIntent | None:
+    """The inverse of `asdict` with ids as hex; raises KeyError, TypeError or ValueError."""
+    if value is None:
+        return None
+    layer, position = bytes.fromhex(value["layer"]), position_from_json(value["position"])
+    if len(layer) != 16 or position is None or len(position.generation) != 16 or position.sequence < 0:
+        raise ValueError("a rewind names a layer and a position")
+    return RewindIntent(layer, position, str(value["rescue"])[:64], float(value["time"]))
 
 
 def position_from_json(value: list[Any] | None) -> Position | None:

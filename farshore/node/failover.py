@@ -150,10 +150,10 @@ def _promoted(scene: Scene) -> Standing:
 async def _carry_out(node: Node, scene: Scene, goal: Standing, change: ChangeIntent, plan: Plan) -> list[str]:
     old = scene.primary if not goal.primary else None
     if old is not None and not goal.primary:
-        await _put_down(node, scene, old, goal, change)
+        await put_down(node, scene, old, goal, change)
     others = role_steps.siblings(scene, goal, old)
     if not goal.primary:
-        links = [_link_back(scene, goal, old, change), *[link for _, link in others]]
+        links = [link_back(scene, goal, old, change), *[link for _, link in others]]
         wish = role_steps.promotion(
             scene,
             goal,
@@ -168,7 +168,7 @@ async def _carry_out(node: Node, scene: Scene, goal: Standing, change: ChangeInt
     return await point_all(node, scene, goal, others)
 
 
-async def _put_down(node: Node, scene: Scene, old: Standing, goal: Standing, change: ChangeIntent) -> None:
+async def put_down(node: Node, scene: Scene, old: Standing, goal: Standing, change: ChangeIntent) -> None:
     """A primary whose engine does not run is to be a secondary, durably, and follow the goal. That its engine
     does not come up as one changes nothing of that."""
     back = old.link_to(goal)
@@ -194,7 +194,7 @@ async def _put_down(node: Node, scene: Scene, old: Standing, goal: Standing, cha
         node.journal.add("copy-turning", text, group=scene.group, peer=old.node_name)
 
 
-def _link_back(scene: Scene, goal: Standing, old: Standing | None, change: ChangeIntent) -> LinkTo | None:
+def link_back(scene: Scene, goal: Standing, old: Standing | None, change: ChangeIntent) -> LinkTo | None:
     """To where the goal's feeder was."""
     fed = goal.fed_by
     if fed is None or fed.peer not in goal.paired:

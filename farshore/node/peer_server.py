@@ -27,6 +27,7 @@ from farshore.node import (
     rescues,
     resizing,
     reverse,
+    rewind,
     split_brain,
     taking,
     topology,
@@ -168,6 +169,10 @@ async def _resync_link(node: Node, peer: Peer, args: Mapping[str, Any], source: 
     return await reverse.serve_resync(node, peer, args)
 
 
+async def _rewind_look(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await rewind.serve_look(node, peer, args)
+
+
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
     rejoining.peer_is_back(node, peer)
@@ -208,6 +213,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "resync-link": _resync_link,
     "rescues": _rescues,
     "drop-rescue": _drop_rescue,
+    "rewind-look": _rewind_look,
     "peer-back": _peer_back,
     "topology": _topology,
     "set-address": _set_address,

@@ -70,6 +70,11 @@ def _told(stored: StoredCopy, change: ChangeIntent) -> tuple[str, str]:
             if stored.key == change.goal:
                 command += f"; if {other} is lost, back to what was here: farshore failover {group}"
             return why, command
+        case "rewind":
+            why = f"the rewind of {goal} is not done"
+            if stored.config.role is Role.SECONDARY:
+                why += f", and no copy takes writes unless {other} still does"
+            return why, f"farshore rewind {group}{accept}; or as it is: farshore failover {group} {goal}"
         case "rejoin":
             return f"this copy follows {goal} again by itself", "farshore events"
         case _:

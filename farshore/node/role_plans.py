@@ -344,7 +344,7 @@ def plan_for(
         goal=scene.called(goal),
         title=title,
         refusals=tuple(refusals),
-        facts=_facts(scene),
+        facts=facts(scene),
     )
 
 
@@ -352,7 +352,7 @@ def _with(plan: Plan, **more: Sequence[str]) -> Plan:
     return replace(plan, **{name: tuple(values) for name, values in more.items()})  # type: ignore[arg-type]
 
 
-def _facts(scene: Scene) -> Mapping[str, Any]:
+def facts(scene: Scene) -> Mapping[str, Any]:
     """What a plan rests on. Where a copy stands counts only where no application moves it."""
     writing = any(each.alive and not each.fenced and not each.fault for each in scene.primaries)
     copies = [

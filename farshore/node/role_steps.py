@@ -37,7 +37,7 @@ async def turned(node: Node, copy: Standing, wish: TurnWish) -> Standing:
     if copy.node == node.identity.fingerprint:
         answer = await turns.turn(node, wish)
     else:
-        seconds = TURN_SECONDS + (wish.drain or 0.0)
+        seconds = TURN_SECONDS + (wish.drain or 0.0) + (0.0 if wish.rewind is None else turns.REWIND_SECONDS)
         answer = await ask(node.identity, peer_of(node, copy), "turn-copy", wish.to_json(), seconds)
     return standings.from_json(answer, copy.node, copy.node_name)
 

@@ -99,7 +99,7 @@ async def carry_out(
         try:
             move = await _given_up(node, move)
         except FarshoreError:
-            await _forget(node, move)
+            await forget(node, move)
             raise
         move = await _promoted(node, replace(move, goal=await _whole(node, move)))
     others = role_steps.siblings(scene, goal, other)
@@ -110,7 +110,7 @@ async def carry_out(
     return untold
 
 
-async def _forget(node: Node, move: Move) -> None:
+async def forget(node: Node, move: Move) -> None:
     """The goal's note of a change that has not begun, where the primary goes on as one."""
     scene = await gathering.scene(node, move.scene.group)
     other, goal = scene.copy(move.other.copy), scene.copy(move.goal.copy)

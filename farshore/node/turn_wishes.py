@@ -16,7 +16,7 @@ from farshore.errors import ProtocolError
 from farshore.model.copy_config import RISKS
 from farshore.model.options import LinkOptions, Role, options_from_json
 from farshore.model.positions import Position
-from farshore.model.role_change import ChangeIntent, change_from_json
+from farshore.model.role_change import ChangeIntent, RewindIntent, change_from_json, rewind_from_json
 from farshore.node import intent, names, placement
 
 
@@ -76,6 +76,8 @@ class TurnWish:
     closed: str = ""
     """See `CopyConfig.closed`."""
     change: ChangeIntent | None = None
+    rewind: RewindIntent | None = None
+    """Of a primary to be: the earlier state that it begins from."""
 
     def to_json(self) -> dict[str, Any]:
         """The arguments of `turn-copy`."""
@@ -132,6 +134,7 @@ def turn_from_json(value: Mapping[str, Any]) -> TurnWish:
             whole=bool(value["whole"]),
             closed=str(value.get("closed", ""))[:_MOST_WORDS],
             change=change_from_json(value["change"]),
+            rewind=rewind_from_json(value.get("rewind")),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"a malformed wish for a turn: {error!r}") from error

@@ -44,7 +44,9 @@ from farshore.node.turn_wishes import (
 _SLACK_SECONDS: Final = 5.0
 _TURN_SECONDS: Final = 60.0
 """For an engine to replay its journal and come up in its new role."""
-_KEPT: Final = ("not-promotable", "state-newer", "wrong-state", "usage")
+REWIND_SECONDS: Final = 300.0
+"""The same for one that goes back to an earlier state first: as much is written as was since."""
+_KEPT: Final = ("not-promotable", "not-rewindable", "store-full", "state-newer", "wrong-state", "usage")
 """Errors of an engine's start that prove that it has not turned."""
 _log = logging.getLogger(__name__)
 
@@ -245,7 +247,7 @@ async def _carry_out(node: Node, stored: StoredCopy, wish: TurnWish, before: Sto
     config = stored.config
     await node.supervisor.take_down(stored)
     try:
-        await node.supervisor.bring_up(stored, _TURN_SECONDS)
+        await node.supervisor.bring_up(stored, _TURN_SECONDS if wish.rewind is None else REWIND_SECONDS)
     except FarshoreError as error:
         if wish.role is Role.PRIMARY and wish.expects is Role.SECONDARY and error.code.name in _KEPT:
             await node.supervisor.take_down(stored)
@@ -279,7 +281,7 @@ def _turned(node: Node, config: CopyConfig, wish: TurnWish) -> CopyConfig:
     fresh = replace(
         config,
         role=wish.role,
-        turn=TurnIntent(wish.turn, wish.accepts),
+        turn=TurnIntent(wish.turn, wish.accepts, wish.rewind),
         whole=wish.whole,
         closed=wish.closed,
         change=wish.change,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from farshore.store import segment_file as sf
+from farshore.store.past_segments import PastSegments
 from farshore.store.platform import File, FileLayer
 from farshore.store.segment_file import Segment
 
@@ -29,6 +30,7 @@ class Row(Protocol):
     segment_bytes: int
     synced: int
     free: deque[tuple[str, File]]
+    past: PastSegments | None
 
 
 @dataclass(slots=True)
@@ -59,6 +61,8 @@ class Unsynced:
         owner = self.owner
         kept: list[tuple[str, File]] = []
         for segment in self.given_back:
+            if owner.past is not None and owner.past.take(segment):
+                continue
             path = posixpath.join(owner.directory, sf.name_of(segment.number))
             if len(kept) + len(owner.free) < MOST_FREE and segment.capacity == owner.segment_bytes:
                 kept.append((path + FREE, segment.file))
@@ -66,7 +70,8 @@ class Unsynced:
             else:
                 segment.file.close()
                 self.layer.remove(path)
-        if self.given_back:
+        gone = owner.past is not None and owner.past.settle()
+        if self.given_back or gone:
             # Only now may a file be written anew: it could still come back under its old name.
             self.layer.fsync_dir(owner.directory)
         owner.free.extend(kept)

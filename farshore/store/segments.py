@@ -23,6 +23,7 @@ from farshore.errors import FarshoreError
 from farshore.model.messages import Buffer
 from farshore.model.positions import Position
 from farshore.store import segment_file as sf
+from farshore.store.past_segments import PastSegments
 from farshore.store.platform import File, FileLayer
 from farshore.store.segment_file import ENTRY_BYTES, FIRST, Segment
 from farshore.store.segment_sync import FREE, Unsynced, make_file
@@ -75,6 +76,8 @@ class Segments:
         self._touched: set[File] = set()
         self._names_changed = False
         self._given_back: list[Segment] = []
+        self.past: PastSegments | None = None
+        """Where segments go that were given back, if there is use for them."""
 
     @classmethod
     def open(
@@ -314,6 +317,8 @@ class Segments:
             last = self._segments[number].last
             if last != position and last.sequence >= position.sequence:
                 break
+            if self.past is not None:
+                self.past.announce(self._segments[number])
             self._given_back.append(self._segments.pop(number))
 
     def continue_at(self, position: Position) -> None:
@@ -328,6 +333,8 @@ class Segments:
     def clear(self, follows: Position | None = None) -> None:
         """Drops every entry, durably, damaged or not; with `follows` a first segment is begun there,
         durably too. For the owner alone: no sync may be under way."""
+        if self.past is not None:
+            self.past.clear()
         gone = {*self._given_back, *self._ahead.values(), *self._segments.values()}
         self._given_back, self._ahead, self._segments = [], {}, {}
         for segment in gone:

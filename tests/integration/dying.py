@@ -18,11 +18,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from farshore.core import rewinding
 from farshore.core.geometry import Geometry
 from farshore.core.residue import residue_of
 from farshore.engine import turning
 from farshore.engine.copy import read_config
-from farshore.model.copy_config import CopyConfig
+from farshore.model.copy_config import CopyConfig, from_json
 from farshore.model.header import Header
 from farshore.store.header import HeaderFile
 from farshore.store.platform import RealFile, RealFiles
@@ -31,6 +32,8 @@ from tests.integration.keeping import kept, shown
 
 _STEPS = ("pwrite", "pwrite_many", "settle", "fdatasync", "allocate_zeroed", "truncate", "punch", "zero")
 _NAMES = ("open", "fsync_dir", "mkdir", "rename", "remove")
+UNWANTED = "copy.json.before"
+"""In DIR, the intent that the second child finds unless the role has changed: nobody wants the turn then."""
 LAST = 6
 """Steps at the end that are all tried: the header is written in one of them."""
 
@@ -106,6 +109,7 @@ def _facts(config: CopyConfig, directory: Path) -> dict[str, Any]:
         "sequence": head.sequence if head is not None else None,
         "stretches": len(header.history.stretches),
         "turn": header.turn.hex(),
+        "resync": header.resync is not None,
         "marks": marks,
         "content": content,
         "kept": [
@@ -116,7 +120,7 @@ def _facts(config: CopyConfig, directory: Path) -> dict[str, Any]:
 
 def _life(source: Path, scratch: Path, step: int) -> dict[str, Any]:
     """What there was after a kill before `step`, and what there is in the end."""
-    config = read_config(str(source))
+    config, then = read_config(str(source)), source / UNWANTED
     directory = scratch / "copy"
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(source, directory, ignore=shutil.ignore_patterns("lock", "*.log"))
@@ -124,8 +128,12 @@ def _life(source: Path, scratch: Path, step: int) -> dict[str, Any]:
     config = replace(config, volumes=tuple(volumes))
     _turn(config, directory, step)
     between = _header(directory)
+    if then.exists() and between.role is not config.role:
+        before = from_json(json.loads(then.read_text()))
+        config = replace(before, volumes=config.volumes)
     assert _turn(config, directory, 0)
-    return {"step": step, "between": between.role.value, **_facts(config, directory)}
+    opened = rewinding.open_rewind(between) is not None
+    return {"step": step, "between": between.role.value, "opened": opened, **_facts(config, directory)}
 
 
 def main(source: Path, scratch: Path, stride: int) -> None:

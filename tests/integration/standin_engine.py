@@ -24,6 +24,19 @@ from typing import Any
 from farshore.errors import FarshoreError
 from farshore.wire import control
 
+LOOK = {
+    "layer": "77" * 16,
+    "name": "noon",
+    "kind": "snapshot",
+    "position": ["00" * 16, 5],
+    "time": "2026-01-01T00:00:00Z",
+    "undone_bytes": 10,
+    "undone_seconds": 1.0,
+    "rescue_bytes": 10,
+    "store_free_bytes": 20,
+}
+"""Where a rewind of any copy would lead."""
+
 
 class StandIn:
     document = "copy.json"
@@ -139,6 +152,8 @@ class StandIn:
         if request.op == "drain":
             durable = [{"name": link["spec"]["name"], "durable": 7} for link in config["links"]]
             return {"position": {"generation": "00" * 16, "sequence": 7}, "links": durable}
+        if request.op == "rewind-look":
+            return LOOK
         if request.op == "resync":
             return {"links": [link["spec"]["name"] for link in config["links"]]}
         if request.op == "stop":

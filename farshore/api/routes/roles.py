@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from farshore.api import schema
 from farshore.api.routes.the_node import TheNode
-from farshore.node import failover, split_brain, switchover
+from farshore.node import failover, rewind, split_brain, switchover
 from farshore.node.switchover import Wish
 
 router = APIRouter(prefix="/groups/{group}", tags=["roles"])
@@ -35,6 +35,12 @@ async def commit(node: TheNode, group: str, body: schema.Empty) -> dict[str, Any
 @router.post("/failback")
 async def fail_back(node: TheNode, group: str, body: schema.RoleMove) -> dict[str, Any]:
     return {"schema": 1, **await split_brain.failback(node, _wish(group, body))}
+
+
+@router.post("/rewind")
+async def go_back(node: TheNode, group: str, body: schema.Rewind) -> dict[str, Any]:
+    wish = rewind.Wish(group, body.node, body.time, body.snapshot, body.accept, body.timeout)
+    return {"schema": 1, **await rewind.rewind(node, wish)}
 
 
 @router.get("/split-brain")

@@ -67,6 +67,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             {"link": "l", "kind": "full", "unprotected": True},
         ),
         (("rescue", "delete", "g", "r", "--on", "b"), "rescues/delete", {"name": "r", "on": "b"}),
+        (("rewind", "g", "--on", "b", "--to", "noon"), "rewind", {"node": "b", "snapshot": "noon"}),
+        (("rewind", "g", "--to", "1970-01-01T01:00:05+01:00"), "rewind", {"time": 5.0}),
     ],
 )
 def test_without_a_terminal_the_plan_is_printed_and_the_command_refused(
@@ -252,3 +254,18 @@ def test_a_preview_is_ended(api: Replay, farshore: Run) -> None:
     assert "farshore split-brain preview g --end" in shown.err
     assert farshore("split-brain", "preview", "g", "--end").code == 0
     assert api.asked[-1].body == {"end": True}
+
+
+def test_a_rewind_names_a_time_with_a_zone_or_a_snapshot_and_tells_the_rescue(
+    api: Replay, farshore: Run
+) -> None:
+    api.on("POST", "/v1/groups/g/rewind", {**DONE, "rescue": "rewind-20260101T120000Z"})
+    for wrong in ("2026-01-31T12:00:00", "2026-01-31", "2026-01-31T12:00", "2026-13-31T12:00:00Z"):
+        refused = farshore("rewind", "g", "--to", wrong)
+        assert (refused.code, "time" in refused.err) == (2, True), wrong
+    assert farshore("rewind", "g").code == 2
+    assert not api.asked
+    again = farshore("rewind", "g", "--accept", "0123456789ab")
+    assert again.code == 0
+    assert "rewind-20260101T120000Z" in again.err
+    assert api.asked[-1].body == {"accept": "0123456789ab"}

@@ -9,7 +9,7 @@ import pytest
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.options import LinkOptions, Role
 from farshore.model.positions import Position
-from farshore.model.role_change import ChangeIntent, change_from_json
+from farshore.model.role_change import ChangeIntent, RewindIntent, change_from_json
 from farshore.node import standings, turns
 from farshore.node.turn_wishes import (
     FeedWish,
@@ -53,10 +53,13 @@ TURN = TurnWish(
     closed="it is lent",
     change=CHANGE,
 )
+REWIND = RewindIntent(b"r" * 16, POSITION, "rewind-1", 5.5)
 
 
 def test_a_wish_comes_back_as_it_was() -> None:
     assert turn_from_json(json.loads(json.dumps(TURN.to_json()))) == TURN
+    back = replace(TURN, rewind=REWIND, change=replace(CHANGE, rewind=REWIND))
+    assert turn_from_json(json.loads(json.dumps(back.to_json()))) == back
     plain = replace(TURN, follows=None, drain=None, change=None, links=(), gone=(), left=())
     assert turn_from_json(json.loads(json.dumps(plain.to_json()))) == plain
     feed = FeedWish(group=b"g" * 16, copy=b"c" * 16, link=TO, change=CHANGE)
