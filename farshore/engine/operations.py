@@ -17,6 +17,7 @@ from farshore.engine.call_arguments import given, optional
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
 from farshore.engine.grow_operations import GrowOperations
+from farshore.engine.drill_operations import DrillOperations
 from farshore.engine.layer_operations import LayerOperations
 from farshore.engine.link_answers import Wait, answer_when_told
 from farshore.engine.os_failures import as_farshore_error
@@ -51,6 +52,7 @@ class Operations:
             **VerifyOperations(copy, self._links).table,
             **LayerOperations(copy).table,
             **GrowOperations(copy).table,
+            **DrillOperations(copy).table,
             "cut": self._cut,
             "drain": self._drain,
             "resume": self._resume,
