@@ -11,7 +11,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farshore import __version__
 from farshore.api import problems
-from farshore.api.routes import devices, events, exports, groups, host, links, nodes, roles, status, topology
+from farshore.api.routes import (
+    devices,
+    drills,
+    events,
+    exports,
+    groups,
+    host,
+    links,
+    nodes,
+    roles,
+    status,
+    topology,
+)
 from farshore.errors import FarshoreError
 from farshore.node.node import Node
 
@@ -75,7 +87,7 @@ def make_app(node: Node) -> Application:
     app.add_middleware(LocalHostOnly)
     app.add_middleware(EndsWithTheNode, stopping=node.stopping)
     problems.install(app)
-    for noun in (host, nodes, groups, links, roles, exports, devices, status, topology, events):
+    for noun in (host, nodes, groups, links, roles, exports, drills, devices, status, topology, events):
         app.include_router(noun.router, prefix="/v1")
     return app
 

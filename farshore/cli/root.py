@@ -41,6 +41,7 @@ _COMMANDS = {
     "failback": "roles:failback",
     "split-brain": "split_brain:split_brain",
     "verify": "verify:verify",
+    "drill": "drill:drill",
     "events": "events:events",
     "topology": "topology:topology",
     "check": "check:check",

@@ -16,8 +16,8 @@ from farshore.core.moments import moment
 from farshore.engine.call_arguments import given, optional
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
-from farshore.engine.grow_operations import GrowOperations
 from farshore.engine.drill_operations import DrillOperations
+from farshore.engine.grow_operations import GrowOperations
 from farshore.engine.layer_operations import LayerOperations
 from farshore.engine.link_answers import Wait, answer_when_told
 from farshore.engine.os_failures import as_farshore_error

@@ -17,6 +17,7 @@ from farshore.node import (
     addresses,
     announce,
     chains,
+    drills,
     gathering,
     hops,
     hosted_volumes,
@@ -154,6 +155,10 @@ async def _preview_copy(node: Node, peer: Peer, args: Mapping[str, Any], source:
     return await split_brain.serve_preview(node, peer, args)
 
 
+async def _drill(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await drills.serve(node, peer, args)
+
+
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
     rejoining.peer_is_back(node, peer)
@@ -191,6 +196,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "feed-copy": _feed_copy,
     "note-change": _note_change,
     "preview-copy": _preview_copy,
+    "drill": _drill,
     "peer-back": _peer_back,
     "topology": _topology,
     "set-address": _set_address,
