@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from farshore.core.preserve import FULL
 from farshore.core.write_path import Batch
 from farshore.engine.drill import Basis, Drill
 from farshore.engine.nbd_exports import Exported
@@ -117,7 +118,7 @@ class Drills:
             self._offer(config, drill)
         except OSError as error:
             self._give_up(layer, own)
-            then(as_farshore_error(error, "No drill was begun; the copy goes on as before."))
+            then(_refusal(error))
             return
         except FarshoreError as error:
             self._give_up(layer, own)
@@ -131,7 +132,8 @@ class Drills:
                 then(FarshoreError("wrong-state", f"the drill has ended: {self._why or 'another one began'}"))
             elif isinstance(result, OSError):
                 self._end("it could not be written")
-                then(as_farshore_error(result, "No drill was begun; the copy goes on as before."))
+                self._drill, self._why = None, ""
+                then(_refusal(result))
             else:
                 self._shop.journal.note("drill-began", {"drill": drill.basis.id.hex()})
                 then(self.document() or {})
@@ -220,3 +222,13 @@ class Drills:
 
 def _whatever(_errno: int) -> None:
     """A layer that could not be dropped now is dropped at the next start."""
+
+
+def _refusal(error: OSError) -> FarshoreError:
+    means = "No drill was begun; the copy goes on as before."
+    if error.errno in FULL:
+        next_step = "make room, or give the drill more: --limit SIZE"
+        return FarshoreError(
+            "store-full", f"a drill has no room here: {error}", means=means, next_step=next_step
+        )
+    return as_farshore_error(error, means)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.cluster import Cluster
 from tests.interop.programs import run
-from tests.postgres.clients import Books, Clients, books, prepare
+from tests.postgres.clients import BOOKKEEPERS, Books, Clients, books, prepare
 from tests.postgres.disks import as_file, loops_of, mounted
 from tests.postgres.server import Server, rooms
 from tests.processes import Processes
@@ -95,7 +95,7 @@ def drills(sites: Cluster, rounds: int, processes: Processes) -> None:
         elsewhere = make()
         prepare(primary)
         wait_until(lambda: sites.b.json(_GROUP)["usable_as_of"], what="the copy to be told how old it is")
-        last = books(primary)
+        last = Books((0,) * BOOKKEEPERS)
         clients = Clients(primary, last, processes)
         for _ in range(rounds):
             clients.until_acknowledged(30)
@@ -105,7 +105,6 @@ def drills(sites: Cluster, rounds: int, processes: Processes) -> None:
             last = found
         clients.gone()
         assert sum(last.numbers)
-        assert not books(primary).lacks(clients.acknowledged)
         assert not primary.sql("SELECT 1 FROM pg_class WHERE relname = 'of_the_drill'")
     sites.equal(_GROUP)
 

@@ -77,6 +77,7 @@ def test_what_cannot_be_drilled_is_refused_and_nothing_is_begun(views: Views, tm
     for host, words, code in (
         (a, ("start", group), 4),
         (b, ("start", group, "--at", "monday"), 3),
+        (b, ("start", group, "--limit", "1KiB"), 4),
         (b, ("start", group, "--at", "2026-01-01T00:00:00Z"), 2),
         (b, ("start", group, "--on", "nobody"), 3),
         (b, ("start", "nothing"), 3),
