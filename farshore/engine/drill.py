@@ -11,7 +11,7 @@ import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from farshore.core.moments import moment
 from farshore.core.write_path import Batch
@@ -22,7 +22,10 @@ from farshore.model.layers import Layer
 from farshore.model.messages import Buffer
 from farshore.model.volumes import TRIM, WRITE, Operation
 
-_LANE: Final = "drill"
+LANE: Final = "drill"
+"""Of the pool: one thread writes at a time, in order."""
+Writes: TypeAlias = tuple[Sequence[Operation], Sequence[Buffer | None], set[int]]
+"""Operations, their payloads, and which of them have FUA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Drill:
         tokens: list[Token] = list(batch.tokens)  # type: ignore[arg-type]
         flushes: list[Token] = list(batch.flushes)  # type: ignore[arg-type]
         durable = set(batch.durable)
+        overlays = self.overlays  # they last until this is done, whatever becomes of the drill
 
         def done(errors: list[int] | OSError) -> None:
             assert not isinstance(errors, OSError)
@@ -80,40 +84,7 @@ class Drill:
             if good and self.first_write is None:
                 self.first_write = wall()
 
-        pool.submit(_LANE, partial(self._run, operations, payloads, durable, len(flushes)), done)
-
-    def _run(
-        self,
-        operations: Sequence[Operation],
-        payloads: Sequence[Buffer | None],
-        durable: set[int],
-        flushes: int,
-    ) -> list[int]:
-        errors = [_errno(self._one, each, data) for each, data in zip(operations, payloads, strict=True)]
-        touched = {operations[index][0] for index in durable if not errors[index]}
-        synced = {volume: _errno(self.overlays[volume].sync) for volume in touched}
-        for index in durable:
-            errors[index] = errors[index] or synced.get(operations[index][0], 0)
-        return [*errors, *[self._flush() for _ in range(min(flushes, 1))] * flushes]
-
-    def _one(self, operation: Operation, data: Buffer | None) -> None:
-        volume, code, offset, length = operation
-        overlay = self.overlays[volume]
-        if code == WRITE:
-            assert data is not None
-            overlay.write(data, offset)
-        else:
-            overlay.zero(offset, length, may_unmap=code == TRIM)
-
-    def _flush(self) -> int:
-        return next((failed for each in self.overlays.values() if (failed := _errno(each.sync))), 0)
-
-    def prove(self) -> None:
-        """One write to each volume, of what is there anyway. Blocks; raises OSError."""
-        for overlay in self.overlays.values():
-            length = min(512, overlay.size)
-            overlay.write(overlay.read(0, length), 0)
-            overlay.sync()
+        pool.submit(LANE, partial(_run, overlays, (operations, payloads, durable), len(flushes)), done)
 
     # -- the operator -----------------------------------------------------------------------
 
@@ -138,6 +109,35 @@ class Drill:
             "used_bytes": self.used if why else self.room.used,
             "limit_bytes": self.room.limit,
         }
+
+
+def prove(overlays: Mapping[int, Overlay]) -> None:
+    """One write to each volume, of what is there anyway. Blocks; raises OSError."""
+    for overlay in overlays.values():
+        length = min(512, overlay.size)
+        overlay.write(overlay.read(0, length), 0)
+        overlay.sync()
+
+
+def _run(overlays: Mapping[int, Overlay], writes: Writes, flushes: int) -> list[int]:
+    """The errno of each write and of each flush."""
+    operations, payloads, durable = writes
+    errors = [_errno(_one, overlays, each, data) for each, data in zip(operations, payloads, strict=True)]
+    touched = {operations[index][0] for index in durable if not errors[index]}
+    synced = {volume: _errno(overlays[volume].sync) for volume in touched}
+    for index in durable:
+        errors[index] = errors[index] or synced.get(operations[index][0], 0)
+    failed = next((code for each in overlays.values() if (code := _errno(each.sync))), 0) if flushes else 0
+    return [*errors, *[failed] * flushes]
+
+
+def _one(overlays: Mapping[int, Overlay], operation: Operation, data: Buffer | None) -> None:
+    volume, code, offset, length = operation
+    if code == WRITE:
+        assert data is not None
+        overlays[volume].write(data, offset)
+    else:
+        overlays[volume].zero(offset, length, may_unmap=code == TRIM)
 
 
 def _errno(call: Callable[..., None], *arguments: Any) -> int:

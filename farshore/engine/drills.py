@@ -11,11 +11,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from farshore.core.preserve import FULL
 from farshore.core.write_path import Batch
-from farshore.engine.drill import Basis, Drill
+from farshore.engine.drill import LANE, Basis, Drill, prove
 from farshore.engine.nbd_exports import Exported
 from farshore.engine.os_failures import as_farshore_error
 from farshore.engine.overlay import Overlay, Room, usual_limit
@@ -138,7 +139,7 @@ class Drills:
                 self._shop.journal.note("drill-began", {"drill": drill.basis.id.hex()})
                 then(self.document() or {})
 
-        self._views.pool.submit(object(), drill.prove, proved)
+        self._views.pool.submit(LANE, partial(prove, drill.overlays), proved)
 
     def _made(self, config: CopyConfig, wish: DrillWish, layer: Layer) -> Drill:
         stored, wall = self._shop.stored, self._wall()

@@ -1,7 +1,9 @@
 """Two engines and a drill: volumes that are written at the secondary while it goes on following its
 primary."""
 
+import contextlib
 import filecmp
+import threading
 from dataclasses import replace
 
 import pytest
@@ -135,6 +137,34 @@ def test_a_drill_ends_with_its_engine_and_the_next_one_drops_what_it_had_taken(s
     assert b.status()["drill"] is None
     a.wait_until_clean()
     assert filecmp.cmp(sites.image("a", "data"), sites.image("b", "data"), shallow=False)
+
+
+def test_a_drill_is_ended_in_the_middle_of_its_clients_writes_and_its_engine_goes_on(sites: Sites) -> None:
+    a, b = _follows(sites, Mode.ASYNC)
+    pid = b.ask("hello")["pid"]
+    for _ in range(5):
+        uri = _start(b)
+        writers = [threading.Thread(target=_write_until_the_end, args=(uri,)) for _ in range(3)]
+        for each in writers:
+            each.start()
+        wait_until(lambda: b.status()["drill"]["written_bytes"] > MIB)
+        b.ask("drill-stop")
+        for each in writers:
+            each.join(20)
+            assert not each.is_alive()
+    assert b.ask("hello")["pid"] == pid
+    a.qemu_io("write -P 3 0 1M", "flush")
+    a.wait_until_clean()
+    assert filecmp.cmp(sites.image("a", "data"), sites.image("b", "data"), shallow=False)
+
+
+def _write_until_the_end(uri: str) -> None:
+    client = NbdClient(uri)
+    with contextlib.suppress(OSError):
+        while True:
+            client.write_all((at * 5000, b"w" * 70_000) for at in range(100))
+            client.flush()
+    client.close()
 
 
 def test_no_drill_begins_on_a_copy_that_was_never_whole_nor_on_a_primary(sites: Sites) -> None:
