@@ -13,6 +13,7 @@ from farshore import __version__
 from farshore.api import problems
 from farshore.api.routes import (
     devices,
+    drills,
     events,
     exports,
     groups,
@@ -87,7 +88,20 @@ def make_app(node: Node) -> Application:
     app.add_middleware(LocalHostOnly)
     app.add_middleware(EndsWithTheNode, stopping=node.stopping)
     problems.install(app)
-    for noun in (host, nodes, groups, links, roles, rescues, exports, devices, status, topology, events):
+    for noun in (
+        host,
+        nodes,
+        groups,
+        links,
+        roles,
+        rescues,
+        exports,
+        drills,
+        devices,
+        status,
+        topology,
+        events,
+    ):
         app.include_router(noun.router, prefix="/v1")
     return app
 

@@ -129,6 +129,15 @@ class Device(Body):
     read_only: bool = False
 
 
+class Drill(Body):
+    on: str | None = None
+    """NODE or NODE/COPY; null for a copy here."""
+    at: str | None = None
+    """The name of a snapshot; null for where the copy stands."""
+    limit: int = Field(default=0, ge=0)
+    """Bytes; 0 for what is usual."""
+
+
 class Pause(Body):
     link: str | None = None
     drain: bool = True

@@ -43,6 +43,7 @@ _COMMANDS = {
     "split-brain": "split_brain:split_brain",
     "rescue": "rescue:rescue",
     "verify": "verify:verify",
+    "drill": "drill:drill",
     "events": "events:events",
     "topology": "topology:topology",
     "check": "check:check",

@@ -118,7 +118,15 @@ def _group(group: Mapping[str, Any], name: str, colour: bool) -> list[str]:
         "USABLE AT THE PEER",
     )
     lines += table(head_of_links, [_link(each, colour) for each in group.get("links", ())], "  ")
-    return lines + [_verify(each, colour) for each in group.get("links", ()) if each.get("verify")]
+    lines += [_verify(each, colour) for each in group.get("links", ()) if each.get("verify")]
+    return lines + ([_drill(group["drill"])] if group.get("drill") else [])
+
+
+def _drill(drill: Mapping[str, Any]) -> str:
+    """A drill that goes on, or that has ended by itself, in words."""
+    words = [f"  drill: {drill['state']}", f"since {drill['started']}"]
+    words.append(f"{_size(drill['used_bytes'])} of {_size(drill['limit_bytes'])} written")
+    return ", ".join(words + ([drill["why"]] if drill.get("why") else []))
 
 
 def _verify(link: Mapping[str, Any], colour: bool) -> str:

@@ -311,9 +311,9 @@ class Preserving:
         self._outbox.emit(DropLayer(self._outbox.ticket(dropped), layer, needed))
 
     def sweep(self, undo: bytes) -> None:
-        """Undos that no resync has, left by a process that died."""
+        """What a process that is gone has left: undos that no resync has, and drills, which end with it."""
         for each in list(self.layers):
-            if each.kind is LayerKind.UNDO and each.id != undo:
+            if (each.kind is LayerKind.UNDO and each.id != undo) or each.kind is LayerKind.DRILL:
                 self.drop(each.id)
 
 

@@ -13,12 +13,16 @@ from typing import Protocol
 
 from farshore.client.answers import Group
 from farshore.demo import shop
+from farshore.demo.nbd_client import NbdClient
 from farshore.demo.screen import Screen
 from farshore.demo.shop import Shop
 from farshore.demo.site import Site
 from farshore.model.units import format_duration
 
 _STEP_S = 30.0
+_PIECE = 8 << 20
+_DATABASE = 32 << 20
+"""The volume's first bytes, which hold the whole database."""
 
 
 class Stage(Protocol):
@@ -76,6 +80,7 @@ def come_back(stage: Stage, application: Shop, group: str) -> None:
         f"site A is {a.group(group).role}, {application.sales.sold - sold} orders meanwhile",
         a.group(group).role == "secondary",
     )
+    _try_out(stage, application, group, sold)
     b.accepted("failback", group, a.name)
     application.move(_uri(a, group))
     stage.sell(application, 20)
@@ -87,6 +92,31 @@ def come_back(stage: Stage, application: Shop, group: str) -> None:
     )
     a.hold()
     b.hold()
+
+
+def _try_out(stage: Stage, application: Shop, group: str, least: int) -> None:
+    """A drill at site A before it gets the role back: its copy is opened for writing while orders go on. At
+    `least` so many orders were sold when it began to follow."""
+    screen, a = stage.screen, stage.a
+    sold, began = application.sales.sold, time.monotonic()
+    drill = a.command("drill", "start", group)["drill"]
+    opened = NbdClient(drill["exports"][0]["uri"])
+    taken = stage.root / "drill.img"
+    with taken.open("wb") as file:
+        for offset in range(0, _DATABASE, _PIECE):
+            file.write(opened.read(offset, _PIECE))
+    opened.write(0, bytes(shop.PAGE), fua=True)
+    took = time.monotonic() - began
+    stage.sell(application, 10)
+    integrity, orders, _ = shop.contents(shop.read_database(taken, stage.root / "drill.sqlite"))
+    opened.close()
+    a.command("drill", "stop", group)
+    screen.proof(
+        "a drill at site A, while it follows",
+        f"{len(orders)} orders found and its database overwritten within {format_duration(took)},"
+        f" {application.sales.sold - sold} orders meanwhile",
+        integrity == "ok" and least <= len(orders) <= application.sales.sold,
+    )
 
 
 def _protected(group: Group) -> bool:

@@ -22,6 +22,7 @@ from farshore.core.secondary import Secondary
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.core.turning import pointed
 from farshore.engine import log
+from farshore.engine.drills import Drills
 from farshore.engine.intents import (
     address_of_volume,
     addresses_of,
@@ -86,6 +87,7 @@ class RunningCopy:
         self.views = Views(shop, self._shown())
         if not turning:
             self.views.begin(config)
+        self.drills = Drills(shop, self.views, self.role, self.wall)
         self._clock = self.role.core.clock
         self._tidying = False
         self._stopping = False
@@ -230,6 +232,7 @@ class RunningCopy:
         self.reactor.after(TICK, self._tick)
         self.role.tick()
         self.views.tick()
+        self.drills.tick()
         if self._stopping and self.role.stopped:
             self.reactor.stop()
 
@@ -317,7 +320,7 @@ class RunningCopy:
         names = {intent.spec.id.hex(): intent.peer_name for intent in config.links}
         for link in document["links"]:
             link["peer"] = names.get(link["id"], "")
-        document["views"] = self.views.report()
+        document["views"], document["drill"] = self.views.report(), self.drills.document()
         document["engine"] = {
             **self.role.buffers(),
             **self.views.buffers(),

@@ -16,6 +16,7 @@ from farshore.core.moments import moment
 from farshore.engine.call_arguments import given, optional
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
+from farshore.engine.drill_operations import DrillOperations
 from farshore.engine.grow_operations import GrowOperations
 from farshore.engine.layer_operations import LayerOperations
 from farshore.engine.link_answers import Wait, answer_when_told
@@ -53,6 +54,7 @@ class Operations:
             **LayerOperations(copy).table,
             **GrowOperations(copy).table,
             **RewindOperations(copy).table,
+            **DrillOperations(copy).table,
             "cut": self._cut,
             "drain": self._drain,
             "resume": self._resume,

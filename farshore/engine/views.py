@@ -10,7 +10,8 @@ tried again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from farshore.engine.layer_view import LayerView
 from farshore.engine.live_view import LiveView
 from farshore.engine.nbd_exports import Exported
 from farshore.engine.nbd_server import Address, NbdServer, Surroundings
+from farshore.engine.nbd_tokens import Answers
 from farshore.engine.pool import Pool
 from farshore.engine.workshop import Workshop
 from farshore.errors import FarshoreError
@@ -60,6 +62,8 @@ class Views:
         self._since = shop.reactor.now
         """When that was found to be as it was said last."""
         self._try_at = _NEVER
+        self._lent: Mapping[Address, Sequence[Exported]] = {}
+        self._writer: Callable[[Batch], None] | None = None
 
     # -- what is offered --------------------------------------------------------------------
 
@@ -75,7 +79,7 @@ class Views:
 
     def offer(self, config: CopyConfig) -> FarshoreError | None:
         """Offers exactly what is intended and there; returns and raises as `NbdServer.offer`."""
-        offered: dict[Address, list[Exported]] = {}
+        offered: dict[Address, list[Exported]] = {where: list(what) for where, what in self._lent.items()}
         served: list[ExportIntent] = []
         for intent in config.exports:
             export = self._exported(config, intent)
@@ -100,7 +104,7 @@ class Views:
             layer = self._layer(intent)
             if layer is None or spec.id not in dict(layer.sizes):
                 return None
-            view = LayerView(stored.preserve, layer.id, spec.id, volume)
+            view = self.layer_view(layer.id, spec.id)
             identity = identity_of(config.group, spec.id, layer.id)
             return Exported(spec.id, spec.name, view, True, identity)
         if self._shown is None or config.role is not Role.SECONDARY:
@@ -109,6 +113,38 @@ class Views:
         live = LiveView(source, stored.preserve, spec.id, volume)
         identity = identity_of(config.group, spec.id, turn)
         return Exported(spec.id, spec.name, live, True, identity, lambda: source() is not None)
+
+    def layer_view(self, layer: bytes, volume: int) -> LayerView:
+        """A volume of a layer that is there. Raises OSError."""
+        stored = self._shop.stored
+        assert stored.preserve is not None
+        return LayerView(stored.preserve, layer, volume, stored.volumes[volume])
+
+    def lend(
+        self, exports: Mapping[Address, Sequence[Exported]], writer: Callable[[Batch], None] | None
+    ) -> None:
+        """Serves what can be written as well, in place of what was lent before; `writer` takes the batches.
+        Raises as `offer`; nothing is lent then."""
+        self._lent, self._writer = exports, writer
+        if self._config is None:
+            return
+        try:
+            self.offer(self._config)
+        except FarshoreError:
+            self._lent, self._writer = {}, None
+            raise
+
+    @property
+    def pool(self) -> Pool:
+        """The threads that read and write here."""
+        self._serving()
+        assert self._pool is not None
+        return self._pool
+
+    @property
+    def answers(self) -> Answers:
+        """Where what was written is answered."""
+        return self._serving().answers
 
     def _layer(self, intent: ExportIntent) -> Layer | None:
         store = self._shop.stored.preserve
@@ -126,9 +162,21 @@ class Views:
     # -- a turn -----------------------------------------------------------------------------
 
     def _issue(self, batch: Batch) -> None:
-        """Only flushes come through: whoever may not write is refused before. There is nothing to flush."""
+        """Whoever may not write is refused before, and has nothing to flush."""
         assert self._server is not None
-        self._server.answers.take(batch.flushes, 0)  # type: ignore[arg-type]
+        lent = {id(each.volume) for offered in self._lent.values() for each in offered}
+        flushes: list[object] = []
+        for token in batch.flushes:
+            export = token[0].export  # type: ignore[index]
+            if export is not None and id(export.volume) in lent:
+                flushes.append(token)
+            else:
+                self._server.answers.take((token,), 0)  # type: ignore[arg-type]
+        batch.flushes = flushes
+        if self._writer is not None and (batch.operations or flushes):
+            self._writer(batch)
+        else:  # of clients that are being let go
+            self._server.answers.take(batch.tokens, errno.EIO)  # type: ignore[arg-type]
 
     def end_turn(self) -> None:
         """Answers what has come, and what threads have read."""

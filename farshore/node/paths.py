@@ -89,6 +89,10 @@ class Paths:
         kind = f"-{layer[:12]}" if layer else "-ro" if read_only else ""
         return self.run / f"{copy.hex()[:12]}{kind}.nbd"
 
+    def drill_socket(self, copy: bytes) -> Path:
+        """Where the volumes of a copy's drill are opened."""
+        return self.run / f"{copy.hex()[:12]}-drill.nbd"
+
     @property
     def mounts(self) -> Path:
         """Where devices mount their files."""

@@ -17,6 +17,7 @@ from farshore.node import (
     addresses,
     announce,
     chains,
+    drills,
     gathering,
     hops,
     hosted_volumes,
@@ -173,6 +174,10 @@ async def _rewind_look(node: Node, peer: Peer, args: Mapping[str, Any], source: 
     return await rewind.serve_look(node, peer, args)
 
 
+async def _drill(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await drills.serve(node, peer, args)
+
+
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
     rejoining.peer_is_back(node, peer)
@@ -214,6 +219,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "rescues": _rescues,
     "drop-rescue": _drop_rescue,
     "rewind-look": _rewind_look,
+    "drill": _drill,
     "peer-back": _peer_back,
     "topology": _topology,
     "set-address": _set_address,

@@ -58,7 +58,7 @@ def _opened(uri: str) -> Iterator[NbdClient]:
         client.close()
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", [Mode.ASYNC])
 def test_a_secondary_is_read_by_several_while_it_follows_and_written_by_nobody(
     sites: Sites, mode: Mode
 ) -> None:

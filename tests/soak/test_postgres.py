@@ -1,4 +1,4 @@
-"""Twenty deaths of a primary site under PostgreSQL; a short form is in `tests/postgres`.
+"""Twenty deaths of a primary site under PostgreSQL, and ten drills; short forms are in `tests/postgres`.
 
 FARSHORE_SEED chooses other moments; the seed is printed, and so is each round before it begins.
 """
@@ -11,6 +11,7 @@ import pytest
 from tests.cluster import Cluster
 from tests.postgres.rounds import Database
 from tests.postgres.server import rooms
+from tests.postgres.test_drill import drills
 from tests.postgres.test_recovery import pytestmark as needs
 from tests.processes import Processes
 
@@ -40,3 +41,8 @@ def test_a_database_survives_twenty_deaths_of_its_site(nodes: Cluster, processes
             print(database.seen)
     assert sum(each.seen.rounds for each in databases) == ROUNDS
     assert sum(each.seen.complete for each in databases) == ROUNDS // 2
+
+
+@pytest.mark.timeout(3600)
+def test_a_database_comes_up_on_ten_drills_one_after_the_other(nodes: Cluster, processes: Processes) -> None:
+    drills(nodes, 10, processes)

@@ -3,6 +3,9 @@
 The nodes of a module are made once, and each test has a group of its own.
 """
 
+import json
+import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -10,6 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from farshore.core.geometry import Geometry
+from farshore.model.copy_config import from_json
+from farshore.model.layers import Layer, LayerKind
+from farshore.store.platform import RealFiles
+from farshore.store.preserve import PreserveStore
 from tests.cluster import Cluster, OnCluster, clusters
 
 MIB = 1 << 20
@@ -22,6 +30,27 @@ class Viewed(OnCluster):
 
     cluster: Cluster
     group: str
+
+    def kept(self, name: str) -> bytes:
+        """Has the copy at b keep a snapshot of what it holds, while its engine is down; the volume's
+        bytes."""
+        b = self.b
+        b.done("node", "stop", "--engines")
+        (path,) = (b.state / "copies" / self.group).glob("*/copy.json")
+        config = from_json(json.loads(path.read_text()))
+        sizes = {each.id: each.size for each in config.volumes}
+        geometry = Geometry(sizes, config.region)
+        store = PreserveStore.open(RealFiles(), str(path.parent / "preserve"), geometry, 1 << 30)
+        layer = Layer(
+            secrets.token_bytes(16), LayerKind.SNAPSHOT, tuple(sizes.items()), name, None, time.time()
+        )
+        store.begin(layer, 0)
+        store.close()
+        image = Path(config.volumes[0].path).read_bytes()
+        b.start()
+        b.engine(self.group)
+        self.cluster.wait(self.group)
+        return image
 
 
 class Views:

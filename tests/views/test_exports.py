@@ -1,6 +1,12 @@
 """Read-only exports at the node of a secondary: made, listed, opened, and what they may not be."""
 
-from farshore.demo.nbd_client import NbdClient
+import asyncio
+import json
+
+import pytest
+
+from farshore.demo.nbd_client import NbdClient, NbdError
+from farshore.node.engines import EngineClient
 from tests.interop.programs import run
 from tests.ports import free_port
 from tests.requires import requires
@@ -86,6 +92,42 @@ def _opened(uri: str) -> NbdClient | None:
         return NbdClient(uri)
     except OSError:
         return None
+
+
+def test_a_snapshot_is_exported_by_its_name_and_drilled_on_and_ends_with_its_layer(views: Views) -> None:
+    made = views()
+    a, b, group = made.a, made.b, made.group
+    with a.client(group) as client:
+        client.write(0, b"m" * 65536)
+        client.flush()
+    made.cluster.equal(group)
+    image = made.kept("monday")
+    with a.client(group) as client:
+        client.write(0, b"t" * 65536)
+        client.flush()
+    made.cluster.equal(group)
+    uri = b.done("export", f"{group}@monday").strip()
+    assert b.done("export", f"{group}/data@monday").strip() == uri
+    client = NbdClient(uri)
+    assert client.read(0, SIZE) == image
+    listed = [each for each in b.done("export", "list", "--json")["exports"] if each["group"] == group]
+    assert [(each["snapshot"], each["uri"]) for each in listed] == [("monday", uri)]
+    drill = b.done("drill", "start", group, "--at", "monday", "--json")["drill"]
+    assert drill["snapshot"] == "monday"
+    over = NbdClient(drill["exports"][0]["uri"])
+    over.write(4096, b"d" * 4096)
+    assert over.read(0, 3 * 4096) == b"m" * 4096 + b"d" * 4096 + b"m" * 4096
+    assert client.read(0, SIZE) == image
+    over.close()
+    b.done("drill", "stop", group)
+    stored = json.loads((next((b.state / "copies" / group).glob("*/copy.json"))).read_text())
+    layer = stored["exports"][0]["layer"]
+    asyncio.run(EngineClient(stored["control"], "engine").ask("layer-drop", {"id": layer}))
+    wait_until(lambda: not b.json(group)["views"][0]["serves"])
+    with pytest.raises((ConnectionError, NbdError)):
+        client.read(0, 512)
+    client.close()
+    assert not [each for each in b.done("export", "list", "--json")["exports"] if each["group"] == group]
 
 
 def test_what_is_not_there_is_said_to_be_missing(views: Views) -> None:
