@@ -1,7 +1,8 @@
 """`failover`: a copy is promoted without its primary; it can be taken back until it is committed (rule D7).
 
 The plan says what is known to be lost. Order: (1) where the old primary's node answers and only its engine
-does not, that copy is to be a secondary, durably, before anything else; (2) the copy is promoted, durably,
+does not, that copy is to be a secondary, durably, before anything else; the change is noted, and nobody else
+is seen to be about to become the primary; (2) the copy is promoted, durably,
 with a link to where its feeder was, whose scoreboard is complete from the promotion on, and with links to
 the copies that this one fed; (3) these follow it. A former primary that was not reached takes no writes
 once it meets the promoted copy. The change stays noted until `--commit`. `--revert` makes the promoted copy
@@ -10,8 +11,9 @@ a secondary of the former primary, durably, before that one takes writes again.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from farshore.errors import FarshoreError
 from farshore.model.role_change import ChangeIntent
@@ -21,6 +23,9 @@ from farshore.node.plan import Plan
 from farshore.node.standings import Scene, Standing
 from farshore.node.switchover import Wish, answer, begun, changing_roles, explained, point_all
 from farshore.node.turn_wishes import Following, LinkTo, link_id
+
+_RECENT_SECONDS: Final = role_steps.TURN_SECONDS + role_steps.DRAIN_SECONDS
+"""The longest that a step of another change may take."""
 
 
 async def failover(node: Node, wish: Wish) -> dict[str, Any]:
@@ -102,10 +107,9 @@ async def keep_and_join(
     node: Node, scene: Scene, keep: Standing, losers: list[Standing], change: ChangeIntent
 ) -> list[str]:
     """Has all losers, and what they fed, follow `keep`, which takes writes then; who could not be told."""
-    untold = []
     for loser in losers:
         await joining.join(node, scene, loser, keep, change)
-        untold += await joining.bring_along(node, scene, keep, loser, change)
+    untold = await joining.bring_along(node, scene, keep, losers, change)
     if keep.fenced:
         reinstated = replace(change, turn=link_id(change.turn, keep.copy))
         await role_steps.turned(node, keep, role_steps.promotion(scene, keep, reinstated, ()))
@@ -152,6 +156,7 @@ async def _carry_out(node: Node, scene: Scene, goal: Standing, change: ChangeInt
         await _put_down(node, scene, old, goal, change)
     others = role_steps.siblings(scene, goal, old)
     if not goal.primary:
+        await _alone(node, scene, goal, change)
         links = [_link_back(scene, goal, old, change), *[link for _, link in others]]
         wish = role_steps.promotion(
             scene,
@@ -191,6 +196,35 @@ async def _put_down(node: Node, scene: Scene, old: Standing, goal: Standing, cha
             raise
         text = f"the engine of the former primary does not run: {error.what}"
         node.journal.add("copy-turning", text, group=scene.group, peer=old.node_name)
+
+
+async def _alone(node: Node, scene: Scene, goal: Standing, change: ChangeIntent) -> None:
+    """Notes the change at the goal, and looks once more whether others are about to become the primary: of
+    two nodes that do this, one at least sees the other. Raises FarshoreError `stale-plan`."""
+    await role_steps.noted(node, scene, goal, change)
+    now = await gathering.scene(node, scene.group)
+    before = {each.copy for each in scene.primaries}
+    known = {each.change.turn for each in scene.copies if each.change is not None}
+    for each in now.copies:
+        if each.copy == goal.copy:
+            continue
+        other = each.change
+        begun = other is not None and other.turn != change.turn and (other.turn not in known or _fresh(other))
+        if begun or (each.primary and each.copy not in before):
+            await role_steps.noted(node, scene, goal, None)
+            by_now = "the primary by now" if each.primary else "part of another change of roles"
+            raise FarshoreError(
+                "stale-plan",
+                f"the copy at {now.called(each)} is {by_now}",
+                means="nothing was changed",
+                next_step=f"farshore status {scene.group}; if nothing comes of it, the command again after"
+                f" {_RECENT_SECONDS:g} s",
+            )
+
+
+def _fresh(change: ChangeIntent) -> bool:
+    """What was noted a while ago and leads nowhere was cut off, and need not be waited for."""
+    return abs(time.time() - change.began) < _RECENT_SECONDS
 
 
 def _link_back(scene: Scene, goal: Standing, old: Standing | None, change: ChangeIntent) -> LinkTo | None:

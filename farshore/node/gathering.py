@@ -86,6 +86,7 @@ async def standing(node: Node, stored: StoredCopy) -> Standing:
         copy_name=config.copy_name,
         role=config.role.value,
         acts=acts,
+        due=None if config.turn is None else config.turn.id.hex(),
         whole=config.whole,
         fed_by=_fed(config),
         links=tuple(_link(config, link, shown.get(link.spec.name, {})) for link in config.links),

@@ -10,6 +10,7 @@ resync.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -61,24 +62,25 @@ async def join(node: Node, scene: Scene, loser: Standing, keep: Standing, change
         options=options,
         consent=loser.head,
     )
-    group, copy = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
     noted = None if change.kind == REJOIN else change  # which leaves a failover to be committed as it is
-    await role_steps.fed(node, keep, FeedWish(group=group, copy=copy, link=to, change=noted))
+    await role_steps.fed(node, keep, wished(scene, keep, to, noted))
     return loser
 
 
 async def bring_along(
-    node: Node, scene: Scene, keep: Standing, loser: Standing, change: ChangeIntent
+    node: Node, scene: Scene, keep: Standing, losers: Sequence[Standing], change: ChangeIntent
 ) -> list[str]:
-    """Has the copies that the loser fed follow the kept one as well; the names of those that do not."""
+    """Has the copies that the losers fed follow the kept one as well; the names of those that do not."""
     untold = []
-    for copy, link in role_steps.siblings(scene, keep, loser):
+    fed = [each for loser in losers for each in role_steps.siblings(scene, keep, loser)]
+    for copy, link in fed:
+        if copy in losers:
+            continue
         known = next((each for each in keep.links if each.id == link.link.hex()), None)
         followed = copy.fed_by is not None and copy.fed_by.peer == keep.node
         if followed and known is not None and known.epoch == link.epoch and not known.left_for:
             continue
-        number, primary = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
-        wish = FeedWish(group=number, copy=primary, link=replace(link, consent=copy.head), change=change)
+        wish = wished(scene, keep, replace(link, consent=copy.head), change)
         try:
             await role_steps.pointed(node, scene, copy, keep, link)
             await role_steps.fed(node, keep, wish)
@@ -87,6 +89,13 @@ async def bring_along(
             node.journal.add("copy-not-pointed", text, group=scene.group, peer=copy.node_name)
             untold.append(scene.called(copy))
     return untold
+
+
+def wished(scene: Scene, keep: Standing, link: LinkTo, change: ChangeIntent | None) -> FeedWish:
+    """The wish that the kept copy feeds another one by this link."""
+    number, copy = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
+    turn = role_steps.expected(scene, keep).turn
+    return FeedWish(group=number, copy=copy, link=link, turn=turn, change=change)
 
 
 def _options(link: LinkStanding | None, back: LinkStanding | None, change: ChangeIntent) -> LinkOptions:

@@ -21,7 +21,7 @@ from farshore.node.peer_client import ask
 from farshore.node.peers import Peer
 from farshore.node.pointing import Pointing
 from farshore.node.standings import LinkStanding, Scene, Standing
-from farshore.node.turn_wishes import FeedWish, Following, LinkTo, TurnWish
+from farshore.node.turn_wishes import Expected, FeedWish, Following, LinkTo, TurnWish
 
 DRAIN_SECONDS: Final = 30.0
 TURN_SECONDS: Final = 90.0
@@ -184,6 +184,13 @@ def _known(copies: Iterable[Standing], link: str) -> LinkStanding | None:
     return next((each for each in found if not each.left_for), next(iter(found), None))
 
 
+def expected(scene: Scene, copy: Standing) -> Expected:
+    """How a copy stood when the plan was made: `scene` is the one that the plan rests on."""
+    planned = scene.copy(copy.copy) or copy
+    epoch = 0 if planned.fed_by is None else planned.fed_by.epoch
+    return Expected(role=Role(planned.role), turn=bytes.fromhex(planned.due or ""), epoch=epoch)
+
+
 def promotion(
     scene: Scene, goal: Standing, change: ChangeIntent, links: Iterable[LinkTo], **more: Any
 ) -> TurnWish:
@@ -193,7 +200,7 @@ def promotion(
         copy=bytes.fromhex(goal.copy),
         turn=change.turn,
         role=Role.PRIMARY,
-        expects=Role(goal.role),
+        expects=expected(scene, goal),
         links=tuple(links),
         change=change,
         **more,
@@ -207,7 +214,7 @@ def demotion(scene: Scene, loser: Standing, turn: bytes, follows: Following, **m
         copy=bytes.fromhex(loser.copy),
         turn=turn,
         role=Role.SECONDARY,
-        expects=Role(loser.role),
+        expects=expected(scene, loser),
         follows=follows,
         **more,
     )

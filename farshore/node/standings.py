@@ -77,6 +77,8 @@ class Standing:
     """What its engine does; None while that does not answer."""
     turn: str | None = None
     """The last turn that was carried out."""
+    due: str | None = None
+    """The last turn that was decided, by its intent."""
     generation: str | None = None
     sequence: int | None = None
     durable: int | None = None
@@ -245,6 +247,7 @@ _WORDS: Final = {
     "copy_name",
     "acts",
     "turn",
+    "due",
     "generation",
     "writes",
     "fault",

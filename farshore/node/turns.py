@@ -25,6 +25,7 @@ from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peers import Peer
 from farshore.node.turn_wishes import (
+    Expected,
     FeedWish,
     LinkTo,
     TurnWish,
@@ -89,6 +90,8 @@ async def feed(node: Node, wish: FeedWish) -> dict[str, Any]:
         stored = _find(node, wish.group, wish.copy)
         if stored.config.role is not Role.PRIMARY:
             raise FarshoreError("wrong-role", f"the copy at {node.name} is no primary any more")
+        if _stands(stored.config).turn != wish.turn:
+            raise _stale(node, stored.config, "part of another change")
         fresh = _with_link(node, stored.config, wish.link)
         change = wish.change or fresh.change
         await links.apply(node, stored, replace(fresh, change=change))
@@ -151,14 +154,10 @@ def _find(node: Node, group: bytes, copy: bytes) -> StoredCopy:
 
 
 def _require_expected(node: Node, stored: StoredCopy, wish: TurnWish) -> None:
-    config = stored.config
-    if config.role is not wish.expects:
-        raise FarshoreError(
-            "stale-plan",
-            f"the copy of {config.group_name} at {node.name} is a {config.role.value} by now",
-            means="nothing was changed there",
-            next_step=f"farshore status {config.group_name}, then the command again",
-        )
+    config, stands = stored.config, _stands(stored.config)
+    if stands != wish.expects:
+        same_role = stands.role is wish.expects.role
+        raise _stale(node, config, "part of another change" if same_role else f"a {stands.role.value}")
     follows = wish.follows
     if wish.role is Role.SECONDARY:
         if follows is None:
@@ -173,6 +172,21 @@ def _require_expected(node: Node, stored: StoredCopy, wish: TurnWish) -> None:
                 means="nothing was changed there",
                 next_step="pair the two: farshore node invite on one, farshore node join on the other",
             )
+
+
+def _stands(config: CopyConfig) -> Expected:
+    turn = b"" if config.turn is None else config.turn.id
+    epoch = 0 if config.upstream is None else config.upstream.epoch
+    return Expected(role=config.role, turn=turn, epoch=epoch)
+
+
+def _stale(node: Node, config: CopyConfig, by_now: str) -> FarshoreError:
+    return FarshoreError(
+        "stale-plan",
+        f"the copy of {config.group_name} at {node.name} is {by_now} by now",
+        means="nothing was changed there",
+        next_step=f"farshore status {config.group_name}, then the command again",
+    )
 
 
 async def _write(node: Node, stored: StoredCopy, wish: TurnWish, asked_by: str) -> StoredCopy:
@@ -238,7 +252,7 @@ async def _carry_out(node: Node, stored: StoredCopy, wish: TurnWish, before: Sto
     try:
         await node.supervisor.bring_up(stored, _TURN_SECONDS)
     except FarshoreError as error:
-        if wish.role is Role.PRIMARY and wish.expects is Role.SECONDARY and error.code.name in _KEPT:
+        if wish.role is Role.PRIMARY and wish.expects.role is Role.SECONDARY and error.code.name in _KEPT:
             await node.supervisor.take_down(stored)
             node.supervisor.want(node.put(_unturned(stored, wish) if before is None else before))
         raise
