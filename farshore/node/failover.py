@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from farshore.errors import FarshoreError
 from farshore.model.role_change import ChangeIntent
-from farshore.node import gathering, joining, role_plans, role_steps
+from farshore.node import branches, gathering, joining, role_plans, role_steps
 from farshore.node.node import Node
 from farshore.node.plan import Plan
 from farshore.node.standings import Scene, Standing
@@ -123,7 +123,7 @@ def _goal(scene: Scene, wish: Wish) -> Standing:
     if wish.node is not None:
         goal = role_plans.goal_of(scene, wish.node)
     else:
-        best = scene.most_advanced
+        best = branches.most_advanced(scene)
         here = [each for each in scene.copies if each.node == scene.here and not each.primary]
         goal = best or next(iter(here or scene.copies))
     if goal.node != scene.here:

@@ -19,7 +19,7 @@ from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
 from farshore.model.options import LinkState
 from farshore.model.role_change import ChangeIntent
 from farshore.model.units import format_size
-from farshore.node import plan_refusals
+from farshore.node import branches, plan_refusals
 from farshore.node.plan import Plan, Refusal
 from farshore.node.standings import LinkStanding, Scene, Standing
 from farshore.node.turn_wishes import link_id
@@ -144,12 +144,10 @@ def failover(scene: Scene, goal: Standing) -> Plan:
             " stop them if you can"
         )
     for each in siblings:
-        ahead = each.position - goal.position
-        if ahead > 0:
-            lost.append(
-                f"{ahead} writes that {scene.called(each)} holds and {there} lacks;"
-                f" farshore failover {scene.group} {scene.called(each)} would keep them"
-            )
+        lost += _lacking(scene, goal, each)
+        if not each.alive:
+            name = scene.called(each)
+            warnings.append(f"the engine of {name} does not answer: it may hold what {there} lacks")
     accepts = []
     if plan_refusals.doubtful(goal):
         accepts.append(DOUBTFUL)
@@ -308,6 +306,22 @@ def _overwritten(scene: Scene, keep: Standing, loser: Standing) -> tuple[list[st
     marked = "" if size is None else f" ({format_size(size)} are marked as written)"
     lost = [f"what was written at {there}{since}, and not at {here}{marked}; it is kept nowhere"]
     return steps, lost, [UNPROTECTED]
+
+
+def _lacking(scene: Scene, goal: Standing, other: Standing) -> list[str]:
+    """What another copy holds and the goal lacks."""
+    there, name = scene.called(goal), scene.called(other)
+    writes, found = branches.more(goal, other), branches.order(goal, other)
+    if writes == 0 or found is branches.Order.UNKNOWN:
+        return []
+    same = goal.generation == other.generation
+    many = "the writes" if writes is None else f"{writes} writes" if same else f"up to {writes} writes"
+    text = f"{many} that {name} holds and {there} lacks"
+    if found is branches.Order.APART:
+        text += ", since the two were written apart"
+    if found is branches.Order.BEHIND or branches.off_the_line(goal, other):
+        text += f"; farshore failover {scene.group} {name} would keep them"
+    return [text]
 
 
 def _others(primary: Standing, goal: Standing) -> list[LinkStanding]:

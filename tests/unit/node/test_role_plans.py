@@ -6,11 +6,11 @@ import pytest
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
-from farshore.node import role_plans
+from farshore.node import branches, role_plans
 from farshore.node.plan import Plan
 from farshore.node.standings import Fed, Standing
 from farshore.node.turn_wishes import link_id
-from tests.unit.node.standing import change, copy_of, link, node_of, primary, scene, secondary, standing
+from tests.unit.node.standing import change, copy_of, link, node_of, primary, scene, secondary
 
 
 def _codes(plan: Plan) -> list[str]:
@@ -103,7 +103,7 @@ def test_a_failover_says_what_is_lost_as_of_the_last_contact() -> None:
 def test_a_failover_recommends_the_most_advanced_copy_and_names_what_another_one_lacks() -> None:
     b, c = secondary(sequence=90), secondary("c", sequence=100)
     seen = scene(b, c, silent="a")
-    assert seen.most_advanced == c
+    assert branches.most_advanced(seen) == c
     lost = role_plans.failover(seen, b).lost
     assert any("10 writes that c holds and b lacks" in each for each in lost)
     assert not any("writes that b holds" in each for each in role_plans.failover(seen, c).lost)
@@ -237,4 +237,3 @@ def test_a_switchover_needs_the_nodes_of_the_others_paired_and_says_who_is_left(
     plan = role_plans.switchover(scene(a, b, secondary("c")), b)
     assert plan.refusals == ()
     assert any("not paired with c" in each for each in plan.warnings)
-    assert standing("c", "secondary").position == 100
