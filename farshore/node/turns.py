@@ -20,7 +20,7 @@ from farshore.model.copy_config import CopyConfig, ExportIntent, LinkIntent, Tur
 from farshore.model.options import LinkSpec, Role
 from farshore.model.positions import Position
 from farshore.model.role_change import ChangeIntent, change_from_json
-from farshore.node import chains, gathering, links, placement, reroutes
+from farshore.node import chains, engine_process, gathering, links, placement, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peers import Peer
@@ -38,8 +38,6 @@ from farshore.node.turn_wishes import (
 _SLACK_SECONDS: Final = 5.0
 _TURN_SECONDS: Final = 60.0
 """For an engine to replay its journal and come up in its new role."""
-_KEPT: Final = ("not-promotable", "state-newer", "wrong-state", "usage")
-"""Errors of an engine's start that prove that it has not turned."""
 _log = logging.getLogger(__name__)
 
 
@@ -251,15 +249,25 @@ async def _carry_out(node: Node, stored: StoredCopy, wish: TurnWish, before: Sto
     await node.supervisor.take_down(stored)
     try:
         await node.supervisor.bring_up(stored, _TURN_SECONDS)
-    except FarshoreError as error:
-        if wish.role is Role.PRIMARY and wish.expects.role is Role.SECONDARY and error.code.name in _KEPT:
+    except FarshoreError:
+        promoted = wish.role is Role.PRIMARY and wish.expects.role is Role.SECONDARY
+        if promoted and _has_not_turned(stored, wish):
             await node.supervisor.take_down(stored)
-            node.supervisor.want(node.put(_unturned(stored, wish) if before is None else before))
+            # Another start may have come in between, and have turned it.
+            if _has_not_turned(stored, wish):
+                stored = node.put(_unturned(stored, wish) if before is None else before)
+            node.supervisor.want(stored)
         raise
     role, group = wish.role.value, config.group_name
     node.journal.add(
         "copy-turned", f"the copy of {group} here is the {role} now", group=group, copy=stored.key, role=role
     )
+
+
+def _has_not_turned(stored: StoredCopy, wish: TurnWish) -> bool:
+    """Whether its engine, when it could not start, saw by the copy's header that it is a secondary still."""
+    found = engine_process.durably(stored.directory)
+    return found is not None and found[0] == Role.SECONDARY.value and found[1] != wish.turn.hex()
 
 
 def _unturned(stored: StoredCopy, wish: TurnWish) -> StoredCopy:
