@@ -72,14 +72,11 @@ async def bring_along(
 ) -> list[str]:
     """Has the copies that the losers fed follow the kept one as well; the names of those that do not."""
     untold = []
-    fed = [each for loser in losers for each in role_steps.siblings(scene, keep, loser)]
-    for copy, link in fed:
-        if copy in losers:
-            continue
-        known = next((each for each in keep.links if each.id == link.link.hex()), None)
-        followed = copy.fed_by is not None and copy.fed_by.peer == keep.node
-        if followed and known is not None and known.epoch == link.epoch and not known.left_for:
-            continue
+    along = {each.copy for each in scene.brought_along(keep, losers)}
+    links = {
+        copy.copy: (copy, link) for each in losers for copy, link in role_steps.siblings(scene, keep, each)
+    }
+    for copy, link in [each for number, each in links.items() if number in along]:
         wish = wished(scene, keep, replace(link, consent=copy.head), change)
         try:
             await role_steps.pointed(node, scene, copy, keep, link)

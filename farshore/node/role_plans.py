@@ -19,7 +19,7 @@ from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
 from farshore.model.options import LinkState
 from farshore.model.role_change import ChangeIntent
 from farshore.model.units import format_size
-from farshore.node import branches, plan_refusals
+from farshore.node import plan_refusals, role_losses
 from farshore.node.plan import Plan, Refusal
 from farshore.node.standings import LinkStanding, Scene, Standing
 from farshore.node.turn_wishes import link_id
@@ -144,7 +144,7 @@ def failover(scene: Scene, goal: Standing) -> Plan:
             " stop them if you can"
         )
     for each in siblings:
-        lost += _lacking(scene, goal, each)
+        lost += role_losses.lacking(scene, goal, each)
         if not each.alive:
             name = scene.called(each)
             warnings.append(f"the engine of {name} does not answer: it may hold what {there} lacks")
@@ -216,11 +216,14 @@ def resolve(scene: Scene, keep: Standing) -> Plan:
             refusals.append(plan_refusals.unpaired(keep, each))
         if each.attached:
             refusals.append(plan_refusals.attached(scene, each))
+    along = role_losses.brought_along(scene, keep, losers)
+    steps += along.steps
+    lost += along.lost
     if keep.fenced:
         steps.append(f"the copy at {there} takes writes again")
     names = " and ".join(scene.called(each) for each in losers) or "the others"
     title = f"the copy of {scene.group} at {there} is kept, and {names} made equal to it"
-    plan = _plan(scene, "split-brain", keep, title, refusals)
+    plan = role_losses.bound(_plan(scene, "split-brain", keep, title, refusals), losers, along.copies)
     return _with(plan, steps=steps, lost=lost, accepts=accepts)
 
 
@@ -236,10 +239,15 @@ def revert(scene: Scene, promoted: Standing) -> Plan:
         refusal = Refusal("wrong-state", f"{what}: there is nobody to revert to", step)
         return _plan(scene, "failover-revert", promoted, f"the failover to {there} is taken back", [refusal])
     steps, lost, accepts = _overwritten(scene, before, promoted)
+    along = role_losses.brought_along(scene, before, [promoted])
+    steps += along.steps
+    lost += along.lost
     steps.append(f"the copy at {scene.called(before)} takes writes again, as it was before the failover")
     refusals = [plan_refusals.attached(scene, promoted)] if promoted.attached else []
     title = f"the failover of {scene.group} to {there} is taken back: {scene.called(before)} is the primary"
-    plan = _plan(scene, "failover-revert", promoted, title, refusals)
+    plan = role_losses.bound(
+        _plan(scene, "failover-revert", promoted, title, refusals), [promoted], along.copies
+    )
     return _with(plan, steps=steps, lost=lost, accepts=accepts)
 
 
@@ -306,22 +314,6 @@ def _overwritten(scene: Scene, keep: Standing, loser: Standing) -> tuple[list[st
     marked = "" if size is None else f" ({format_size(size)} are marked as written)"
     lost = [f"what was written at {there}{since}, and not at {here}{marked}; it is kept nowhere"]
     return steps, lost, [UNPROTECTED]
-
-
-def _lacking(scene: Scene, goal: Standing, other: Standing) -> list[str]:
-    """What another copy holds and the goal lacks."""
-    there, name = scene.called(goal), scene.called(other)
-    writes, found = branches.more(goal, other), branches.order(goal, other)
-    if writes == 0 or found is branches.Order.UNKNOWN:
-        return []
-    same = goal.generation == other.generation
-    many = "the writes" if writes is None else f"{writes} writes" if same else f"up to {writes} writes"
-    text = f"{many} that {name} holds and {there} lacks"
-    if found is branches.Order.APART:
-        text += ", since the two were written apart"
-    if found is branches.Order.BEHIND or branches.off_the_line(goal, other):
-        text += f"; farshore failover {scene.group} {name} would keep them"
-    return [text]
 
 
 def _others(primary: Standing, goal: Standing) -> list[LinkStanding]:

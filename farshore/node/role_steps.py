@@ -145,16 +145,7 @@ def back_to(change: ChangeIntent, other: Standing, epoch: int) -> LinkTo:
 def siblings(scene: Scene, goal: Standing, other: Standing | None) -> list[tuple[Standing, LinkTo]]:
     """The copies that `goal` is to feed in place of the copy that gives its role up, and their links."""
     found = []
-    own = {goal.copy, "" if other is None else other.copy}
-    for each in scene.copies:
-        follows = each.fed_by
-        fed_by_other = follows is not None and (
-            (other is not None and follows.peer == other.node) or follows.peer in (goal.node, _fed_goal(goal))
-        )
-        if each.copy in own or each.primary or follows is None or not fed_by_other:
-            continue
-        if each.node not in goal.paired and each.node != goal.node:
-            continue
+    for each, follows in scene.followers(goal, other):
         at_goal = follows.peer == goal.node
         link = _known(scene.copies, follows.link)
         found.append(
@@ -173,10 +164,6 @@ def siblings(scene: Scene, goal: Standing, other: Standing | None) -> list[tuple
             )
         )
     return found
-
-
-def _fed_goal(goal: Standing) -> str:
-    return "" if goal.fed_by is None else goal.fed_by.peer
 
 
 def _known(copies: Iterable[Standing], link: str) -> LinkStanding | None:

@@ -8,7 +8,7 @@ alone is known. Unknown figures are None, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, Final
@@ -208,9 +208,36 @@ class Scene:
                 return each
         return None
 
+    def followers(self, goal: Standing, other: Standing | None) -> list[tuple[Standing, Fed]]:
+        """The secondaries that `goal` can feed in place of `other`, or of the copy that fed both; and whom
+        they follow now."""
+        feeders = {goal.node, "" if goal.fed_by is None else goal.fed_by.peer}
+        feeders |= set() if other is None else {other.node}
+        own = {goal.copy, "" if other is None else other.copy}
+        return [
+            (each, each.fed_by)
+            for each in self.copies
+            if each.fed_by is not None
+            and each.fed_by.peer in feeders
+            and not each.primary
+            and each.copy not in own
+            and each.node in (goal.node, *goal.paired)
+        ]
+
+    def brought_along(self, keep: Standing, losers: Collection[Standing]) -> list[Standing]:
+        """The copies that are to follow `keep` with the losers that fed them, and do not yet."""
+        fed = {each.copy for loser in losers for each, _ in self.followers(keep, loser)}
+        own = {loser.copy for loser in losers}
+        return [each for each in self.copies if each.copy in fed - own and not _follows(each.fed_by, keep)]
+
     def silent_node(self, number: str) -> Silent | None:
         """The silent node with that fingerprint."""
         return next((each for each in self.silent if each.node == number), None)
+
+
+def _follows(fed: Fed | None, keep: Standing) -> bool:
+    links = {(each.id, each.epoch) for each in keep.links if not each.left_for}
+    return fed is not None and fed.peer == keep.node and (fed.link, fed.epoch) in links
 
 
 def from_json(value: Mapping[str, Any], node: str, name: str) -> Standing:

@@ -175,6 +175,34 @@ def test_what_was_written_at_the_loser_is_named_with_its_size_and_since_when() -
     assert kept.steps[-1] == "the copy at a takes writes again"
 
 
+def test_d7_a_resolution_names_every_copy_that_it_overwrites_and_is_bound_to_where_that_stands() -> None:
+    """c is fed by the loser, and may be the only other one that has what was written there."""
+    a, b = primary(far="b"), replace(primary("b", "c"), fenced="the copy at the peer has become the primary")
+    c = secondary("c", "b", generation="66" * 16, sequence=500)
+    plan = role_plans.resolve(scene(a, b, c, here="a"), a)
+    assert "c is fed by a from now on, and made equal to it" in plan.steps
+    assert "what c holds and a lacks; it is kept nowhere" in plan.lost
+    later = role_plans.resolve(scene(a, b, replace(c, sequence=501), here="a"), a)
+    assert later.id != plan.id
+    behind = role_plans.resolve(scene(a, b, secondary("c", "b", sequence=90), here="a"), a)
+    assert "c is fed by a from now on, and gets what it lacks" in behind.steps
+    assert not any("what c holds" in each for each in behind.lost)
+    follows = replace(a, links=(*a.links, link("c")))
+    away = role_plans.resolve(scene(follows, b, secondary("c"), here="a"), follows)
+    assert not any("c is fed" in each for each in away.steps)
+
+
+def test_d7_a_revert_names_the_copies_that_followed_the_promoted_one() -> None:
+    c = secondary("c", "b", generation="66" * 16, sequence=500)
+    plan = role_plans.revert(scene(FENCED, PROMOTED, c), PROMOTED)
+    assert "what c holds and a lacks; it is kept nowhere" in plan.lost
+    moved = replace(c, sequence=501)  # by applications, at the promoted one
+    assert role_plans.revert(scene(FENCED, PROMOTED, moved), PROMOTED).id == plan.id
+    fenced = replace(PROMOTED, acts=None)
+    still = role_plans.revert(scene(FENCED, fenced, c), fenced).id
+    assert role_plans.revert(scene(FENCED, fenced, moved), fenced).id != still
+
+
 def test_nothing_is_resolved_where_nothing_contradicts() -> None:
     a, b = primary(), secondary()
     assert _codes(role_plans.resolve(scene(a, b), a)) == ["wrong-state"]
