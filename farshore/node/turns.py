@@ -192,17 +192,19 @@ async def _write(node: Node, stored: StoredCopy, wish: TurnWish, asked_by: str) 
     drained, pid = None, _pid(node, stored)
     if wish.drain is not None and stored.config.role is Role.PRIMARY:
         drained = await _drained(stored, wish)
-    change = None if wish.change is None else replace(wish.change, drained=drained)
+    change = None if wish.change is None else replace(wish.change, drained=None)
     fresh = _turned(node, stored.config, replace(wish, change=change))
     try:
         written = node.put(replace(stored, config=fresh))
     except FarshoreError:
         if drained is not None:
-            await stored.engine.ask("resume")
+            await _resumed(stored)
         raise
-    if drained is not None and _pid(node, stored) != pid and change is not None:
-        # Another engine was started in between, as primary: it may have taken writes that nobody drained.
-        written = node.put(replace(written, config=replace(fresh, change=replace(change, drained=None))))
+    # Only now no engine can start as a primary any more. One that was started in between may have taken
+    # writes that nobody drained; the claim that there are none comes last, and a death before it leaves none.
+    if drained is not None and pid is not None and _pid(node, stored) == pid and change is not None:
+        change = replace(change, drained=drained)
+        written = node.put(replace(written, config=replace(fresh, change=change)))
     text = f"the copy of {fresh.group_name} here is to be the {wish.role.value}"
     text += f", at the wish of {asked_by}" if asked_by else ""
     turn_id = wish.turn.hex()
@@ -214,7 +216,15 @@ async def _drained(stored: StoredCopy, wish: TurnWish) -> Position:
     """Up to where all is durable at the copy that is to feed this one; writes are held then. Raises
     FarshoreError; they flow again then."""
     seconds = wish.drain or 0.0
-    answer = await stored.engine.ask("drain", {"timeout": seconds}, seconds=seconds + _SLACK_SECONDS)
+    try:
+        answer = await stored.engine.ask("drain", {"timeout": seconds}, seconds=seconds + _SLACK_SECONDS)
+        return _drained_to(stored, wish, answer)
+    except FarshoreError:  # whatever it was: the engine may hold writes, and nobody else would let them go
+        await _resumed(stored)
+        raise
+
+
+def _drained_to(stored: StoredCopy, wish: TurnWish, answer: Mapping[str, Any]) -> Position:
     config = stored.config
     names = {each.spec.name for each in config.links if each.spec.id in wish.gone}
     try:
@@ -226,13 +236,20 @@ async def _drained(stored: StoredCopy, wish: TurnWish) -> Position:
         raise ProtocolError(f"the {stored.called} did not say up to where it drained: {error!r}") from error
     if not lacking:
         return position
-    await stored.engine.ask("resume")
     raise FarshoreError(
         "wrong-state",
         f"link {lacking[0]} of {config.group_name} was lost while writes were drained",
         means="nothing was changed; writes flow as before",
         next_step=f"farshore wait {config.group_name} --for replicating, then the command again",
     )
+
+
+async def _resumed(stored: StoredCopy) -> None:
+    """Writes flow again where they were held for a change of roles."""
+    try:
+        await stored.engine.ask("resume")
+    except FarshoreError as error:  # its next start holds nothing
+        _log.warning("the %s was not told to let writes flow again: %s", stored.called, error)
 
 
 async def _is_carried_out(stored: StoredCopy, wish: TurnWish) -> bool:
