@@ -181,7 +181,9 @@ def expected(scene: Scene, copy: Standing) -> Expected:
 def promotion(
     scene: Scene, goal: Standing, change: ChangeIntent, links: Iterable[LinkTo], **more: Any
 ) -> TurnWish:
-    """The wish that makes `goal` the primary."""
+    """The wish that makes `goal` the primary. What operators have set of a copy stays, unless `more` says
+    what they have set of the primary before."""
+    more = {"on_start": goal.on_start, "ignored": goal.ignored, **more}
     return TurnWish(
         group=bytes.fromhex(scene.number),
         copy=bytes.fromhex(goal.copy),

@@ -6,7 +6,7 @@ import pytest
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
-from farshore.node import branches, role_plans
+from farshore.node import branches, role_plans, role_steps
 from farshore.node.plan import Plan
 from farshore.node.standings import Fed, Standing
 from farshore.node.turn_wishes import link_id
@@ -201,6 +201,13 @@ def test_d7_a_revert_names_the_copies_that_followed_the_promoted_one() -> None:
     fenced = replace(PROMOTED, acts=None)
     still = role_plans.revert(scene(FENCED, fenced, c), fenced).id
     assert role_plans.revert(scene(FENCED, fenced, moved), fenced).id != still
+
+
+def test_a_copy_that_is_reinstated_keeps_what_the_operator_has_set() -> None:
+    """Nobody was the primary in its place whose settings it would take over."""
+    a = replace(primary(fenced="promoted"), ignored=(0,), on_start="alone")
+    wish = role_steps.promotion(scene(a), a, change("failover-revert", "b", "a"), ())
+    assert (wish.ignored, wish.on_start) == ((0,), "alone")
 
 
 def test_nothing_is_resolved_where_nothing_contradicts() -> None:
