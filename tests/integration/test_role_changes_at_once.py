@@ -10,7 +10,7 @@ from farshore.model.options import Role
 from farshore.node import failover, links, role_steps, switchover
 from farshore.node.links import LinkWish
 from farshore.node.switchover import Wish
-from tests.integration.chain_of_nodes import Nodes, several
+from tests.integration.chain_of_nodes import Nodes, refused, several
 
 
 def _primaries(nodes: Nodes) -> list[str]:
@@ -72,5 +72,70 @@ def test_d7_two_failovers_at_once_make_one_primary(tmp_path: Path, monkeypatch: 
             late.go.set()
             await asyncio.wait([first], timeout=30)
             assert len(_primaries(nodes)) == 1, (first, second)
+
+    asyncio.run(scenario())
+
+
+async def _two_followers(nodes: Nodes) -> None:
+    for other in "bc":
+        await links.create(nodes.a, "orders", LinkWish(other))
+    await nodes.stop("a")
+
+
+async def _failover(nodes: Nodes, name: str) -> None:
+    node = nodes.opened[name].node
+    plan = (await failover.failover(node, Wish("orders", name)))["plan"]["id"]
+    await failover.failover(node, Wish("orders", name, plan))
+
+
+def test_after_a_failover_that_came_to_nothing_another_copy_is_promoted_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with several(tmp_path, "abc") as nodes:
+            await _two_followers(nodes)
+            (stored,) = nodes.b.copies.all()
+            (stored.directory / "unfit").write_text("secondary")
+            await refused("not-promotable", _failover(nodes, "b"))
+            assert nodes.copy("b").change is None
+            await _failover(nodes, "c")
+            assert _primaries(nodes) == ["c"]
+
+    asyncio.run(scenario())
+
+
+def test_a_failover_that_was_cut_off_is_given_again_at_once_and_not_to_another_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can tell yet whether the first one goes on."""
+
+    class CutOffError(Exception):
+        pass
+
+    async def dies(*_: object) -> None:
+        raise CutOffError
+
+    async def scenario() -> None:
+        async with several(tmp_path, "abc") as nodes:
+            await _two_followers(nodes)
+            with monkeypatch.context() as patches, pytest.raises(CutOffError):
+                patches.setattr(role_steps, "turned", dies)
+                await _failover(nodes, "b")
+            await refused("stale-plan", _failover(nodes, "c"))
+            assert (nodes.copy("c").change, _primaries(nodes)) == (None, [])
+            await _failover(nodes, "b")
+            assert _primaries(nodes) == ["b"]
+
+    asyncio.run(scenario())
+
+
+def test_a_copy_is_promoted_at_once_after_the_one_that_was_promoted_before_is_lost_too(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with several(tmp_path, "abc") as nodes:
+            await _two_followers(nodes)
+            await _failover(nodes, "b")
+            await nodes.stop("b")
+            await _failover(nodes, "c")
+            assert _primaries(nodes) == ["c"]
 
     asyncio.run(scenario())
