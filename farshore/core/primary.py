@@ -116,14 +116,8 @@ class Primary(Links):
         self.path.generation, self.path.sequence = newest.generation, newest.last
         self.path.written = self.path.durable = newest.last
         ceiling = newest.last + self.setup.reserve
-        self.keeper.header = replace(
-            header,
-            history=history.extended_to(ceiling),
-            ceiling=ceiling,
-            clean=False,
-            boot=self.setup.boot,
-            fault="",
-        )
+        begun = replace(header, history=history.extended_to(ceiling), ceiling=ceiling, clean=False, fault="")
+        self.keeper.header = replace(begun, boot=self.setup.boot)
         for spec in self.setup.links:
             self._restore_link(spec, clean)
         links = tuple([replace(record, queue_whole=False) for record in self.keeper.header.links])

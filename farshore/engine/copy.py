@@ -125,7 +125,7 @@ class RunningCopy:
         copy = PrimaryCopy(Primary(setup), shop)
         self._known_links(copy.links)
         copy.former.identity = self._upstream_identity(config)
-        copy.nbd.offer(addresses_of(config, stored.volumes), certificates_of(config, stored.directory))
+        copy.served.begin(addresses_of(config, stored.volumes), certificates_of(config, stored.directory))
         return copy
 
     def _secondary(self, shop: Workshop) -> SecondaryCopy:
@@ -267,7 +267,7 @@ class RunningCopy:
         refused = None
         if isinstance(self.role, PrimaryCopy):
             certificates = certificates_of(new, self._stored.directory)
-            refused = self.role.nbd.offer(addresses_of(new, self._stored.volumes), certificates)
+            refused = self.role.served.offer(addresses_of(new, self._stored.volumes), certificates)
         refused = self.views.offer(new) or refused
         if refused is not None and asked_for:
             raise refused  # else nobody who changes something else is kept from it

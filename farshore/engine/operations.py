@@ -46,6 +46,7 @@ class Operations:
         self._table: dict[str, Callable[[Call], None]] = {
             "hello": self._hello,
             "status": self._status,
+            "history": self._history,
             "reload": self._reload,
             "pause": self._pause,
             "resync": self._resync,
@@ -91,6 +92,11 @@ class Operations:
 
     def _status(self, call: Call) -> None:
         call.reply({"group": self._copy.status()})
+
+    def _history(self, call: Call) -> None:
+        """What nodes compare copies by: what this one certainly holds, or held before an open resync."""
+        history = self._copy.role.core.history()
+        call.reply({"history": [[each.generation.hex(), each.last] for each in history.stretches]})
 
     def _reload(self, call: Call) -> None:
         try:

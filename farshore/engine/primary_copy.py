@@ -30,6 +30,7 @@ from farshore.engine.nbd_wounded import Wounded
 from farshore.engine.outgoing_links import OutgoingLinks
 from farshore.engine.pool import errno_of
 from farshore.engine.preserving import PreserveRoom
+from farshore.engine.served_volumes import ServedVolumes
 from farshore.engine.workshop import Workshop
 from farshore.model.messages import Buffer
 from farshore.model.positions import Position
@@ -56,6 +57,7 @@ class PrimaryCopy:
             self._dirty_extents,
             self._link_names,
         )
+        self.served = ServedVolumes(self.nbd, shop)
         written = carrier.reporting(core.activity_written)
         carrier.table |= {
             a.Issue: self._issue,
@@ -92,6 +94,7 @@ class PrimaryCopy:
     def tick(self) -> None:
         """Gives the core a chance to do what is due."""
         self.links.report()
+        self.served.tick()
         self.carrier.do(self.core.tick())
 
     def end_turn(self) -> None:
@@ -192,6 +195,7 @@ class PrimaryCopy:
         """The group's entry of a status document, as far as it is known here."""
         document = report.of_primary(self.core, group)
         self.links.complete(document["links"])
+        document["not_exported"] = self.served.report()
         return document
 
     def buffers(self) -> dict[str, int]:

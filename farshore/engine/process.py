@@ -2,8 +2,9 @@
 
 Everything that it will ever need is imported before it serves. It says what it does in lines of JSON
 on stderr, or to systemd's journal. SIGTERM and SIGINT stop it cleanly, with exit code 0; what keeps it from
-starting is left as one object in DIR/failure.json and as its last line, with exit code 1. A defect ends it
-with a traceback; the next start recovers as after any crash.
+starting is left as one object in DIR/failure.json and as its last line, with exit code 1; with what the copy
+durably is by then, where that can be read: a turn may have been carried out before a start failed. A defect
+ends it with a traceback; the next start recovers as after any crash.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from farshore.engine.residence import settle_in
 from farshore.engine.stored_copy import open_copy
 from farshore.engine.turning import carry_out
 from farshore.errors import FarshoreError
+from farshore.store.header import HeaderFile
 from farshore.store.platform import RealFiles
 from farshore.store.process_lock import take_lock
 from farshore.systemd.notify import Notifier
@@ -48,17 +50,14 @@ def main(arguments: list[str]) -> int:
     notifier = Notifier.take(os.environ)
     _prepare_process()
     residence = settle_in()
-    failure = f"{directory}/failure.json"
     with contextlib.ExitStack() as opened:
         try:
             copy, reactor = _start(directory, opened)
         except FarshoreError as error:
-            return _report(failure, error)
+            return _report(directory, error)
         except OSError as error:
             means = "The engine did not start; the volumes were not changed."
-            return _report(failure, as_farshore_error(error, means))
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(failure)
+            return _report(directory, as_farshore_error(error, means))
         # What a host does not permit is no event, and no reason not to start; devices say it in their status.
         if copy.config.log_level in ("debug", "info"):
             log.to_stderr(json.dumps({"kind": "residence", "fields": asdict(residence)}))
@@ -74,6 +73,8 @@ def main(arguments: list[str]) -> int:
 def _start(directory: str, opened: contextlib.ExitStack) -> tuple[RunningCopy, Reactor]:
     lock = take_lock(RealFiles(), directory)
     opened.callback(lock.release)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{directory}/failure.json")  # what it says of the copy holds no longer
     config = read_config(directory)
     opened.callback(_leave, config.control)
     turned = carry_out(directory, config)
@@ -116,12 +117,27 @@ def _prepare_process() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _report(path: str, error: FarshoreError) -> int:
+def _report(directory: str, error: FarshoreError) -> int:
+    locked = error.code.name == "state-locked"  # then the header is somebody else's to write
+    told = error.as_dict() if locked else error.as_dict() | _durably(directory)
     # Where even this cannot be written, the last line of the log says it.
-    with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as file:
-        file.write(json.dumps(error.as_dict()) + "\n")
+    with (
+        contextlib.suppress(OSError),
+        open(f"{directory}/failure.json", "w", encoding="utf-8") as file,
+    ):
+        file.write(json.dumps(told) + "\n")
     log.last_words(IDENTIFIER, error)
     return 1
+
+
+def _durably(directory: str) -> dict[str, str]:
+    """The copy's role and its last turn; empty where its header cannot be read."""
+    try:
+        opened = HeaderFile.open(RealFiles(), f"{directory}/header")
+    except (FarshoreError, OSError):
+        return {}
+    opened.close()
+    return {"role": opened.header.role.value, "turn": opened.header.turn.hex()}
 
 
 if __name__ == "__main__":

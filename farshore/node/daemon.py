@@ -18,6 +18,7 @@ from pathlib import Path
 
 from farshore.errors import FarshoreError
 from farshore.node import (
+    adoption,
     announce,
     device_states,
     devices,
@@ -270,6 +271,8 @@ def _engine_is_up(node: Node, stored: StoredCopy, adopted: bool) -> None:
 
         grown.look(node, stored.key)  # it may have grown while no node was there to hear of it
         node.background.start(feeds.follow(node.journal, stored, pid, told), f"events of {name}")
+        if adopted:
+            node.background.start(adoption.settle(node, stored.key), f"role of {name}")
         if adopted or rejoining.unfinished(stored):
             rejoining.told(node, stored.key, rejoining.FENCED)  # an earlier node may have heard of it
     announce.engine_is_up(node, stored)

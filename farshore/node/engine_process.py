@@ -76,14 +76,32 @@ def holder(directory: Path) -> int | None:
 def failure(directory: Path) -> FarshoreError | None:
     """Why the last start went wrong, as the process wrote it down; None when it did not."""
     try:
+        value = _left(directory)
+    except FarshoreError as error:
+        return error
+    return None if value is None else FarshoreError.from_dict(value)
+
+
+def durably(directory: Path) -> tuple[str, str] | None:
+    """What the copy was, durably, when its engine's last start failed: its role, and its last turn in hex.
+    None where that start did not fail, runs, or could not tell."""
+    try:
+        value = _left(directory) or {}
+    except FarshoreError:
+        return None
+    return (value["role"], value["turn"]) if {"role", "turn"} <= value.keys() else None
+
+
+def _left(directory: Path) -> dict[str, str] | None:
+    try:
         value = json.loads((directory / "failure.json").read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        return FarshoreError("internal", f"{directory}/failure.json cannot be read: {error}")
+        raise FarshoreError("internal", f"{directory}/failure.json cannot be read: {error}") from error
     if not isinstance(value, dict):
-        return FarshoreError("internal", f"{directory}/failure.json is no object")
-    return FarshoreError.from_dict({str(name): str(each) for name, each in value.items()})
+        raise FarshoreError("internal", f"{directory}/failure.json is no object")
+    return {str(name): str(each) for name, each in value.items()}
 
 
 class Watch:

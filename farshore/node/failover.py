@@ -1,26 +1,31 @@
 """`failover`: a copy is promoted without its primary; it can be taken back until it is committed (rule D7).
 
-The plan says what is known to be lost. Order: (1) where the old primary's node answers and only its engine
-does not, that copy is to be a secondary, durably, before anything else; (2) the copy is promoted, durably,
-with a link to where its feeder was, whose scoreboard is complete from the promotion on, and with links to
-the copies that this one fed; (3) these follow it. A former primary that was not reached takes no writes
-once it meets the promoted copy. The change stays noted until `--commit`. `--revert` makes the promoted copy
-a secondary of the former primary, durably, before that one takes writes again.
+The plan says what is known to be lost. Order: (1) the change is noted, and no other copy is seen to be about
+to become the primary; where the old primary's node answers and only its engine does not, that copy is to be a
+secondary, durably; (2) the copy is promoted, durably, with a link to where its feeder was, whose scoreboard
+is complete from the promotion on, and with links to the copies that this one fed; (3) these follow it. A
+former primary that was not reached takes no writes once it meets the promoted copy. The change stays noted
+until `--commit`. `--revert` makes the promoted copy a secondary of the former primary, durably, before that
+one takes writes again.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from farshore.errors import FarshoreError
 from farshore.model.role_change import ChangeIntent
-from farshore.node import gathering, joining, role_plans, role_steps
+from farshore.node import branches, gathering, joining, role_plans, role_steps
 from farshore.node.node import Node
 from farshore.node.plan import Plan
 from farshore.node.standings import Scene, Standing
 from farshore.node.switchover import Wish, answer, begun, changing_roles, explained, point_all
 from farshore.node.turn_wishes import Following, LinkTo, link_id
+
+_RECENT_SECONDS: Final = role_steps.TURN_SECONDS + role_steps.DRAIN_SECONDS
+"""The longest that a step of another change may take."""
 
 
 async def failover(node: Node, wish: Wish) -> dict[str, Any]:
@@ -103,10 +108,9 @@ async def keep_and_join(
     node: Node, scene: Scene, keep: Standing, losers: list[Standing], change: ChangeIntent
 ) -> list[str]:
     """Has all losers, and what they fed, follow `keep`, which takes writes then; who could not be told."""
-    untold = []
     for loser in losers:
         await joining.join(node, scene, loser, keep, change)
-        untold += await joining.bring_along(node, scene, keep, loser, change)
+    untold = await joining.bring_along(node, scene, keep, losers, change)
     if keep.fenced:
         reinstated = replace(change, turn=link_id(change.turn, keep.copy))
         await role_steps.turned(node, keep, role_steps.promotion(scene, keep, reinstated, ()))
@@ -120,7 +124,7 @@ def _goal(scene: Scene, wish: Wish) -> Standing:
     if wish.node is not None:
         goal = role_plans.goal_of(scene, wish.node)
     else:
-        best = scene.most_advanced
+        best = branches.most_advanced(scene)
         here = [each for each in scene.copies if each.node == scene.here and not each.primary]
         goal = best or next(iter(here or scene.copies))
     if goal.node != scene.here:
@@ -149,23 +153,45 @@ def _promoted(scene: Scene) -> Standing:
 
 async def _carry_out(node: Node, scene: Scene, goal: Standing, change: ChangeIntent, plan: Plan) -> list[str]:
     old = scene.primary if not goal.primary else None
-    if old is not None and not goal.primary:
-        await put_down(node, scene, old, goal, change)
     others = role_steps.siblings(scene, goal, old)
     if not goal.primary:
-        links = [link_back(scene, goal, old, change), *[link for _, link in others]]
-        wish = role_steps.promotion(
-            scene,
-            goal,
-            change,
-            [each for each in links if each is not None],
-            accepts=plan.accepts,
-            whole=goal.promotable is True and goal.usable_as_of is not None,
-            on_start="wait" if old is None else old.on_start,
-            ignored=goal.ignored if old is None else old.ignored,
-        )
-        goal = await role_steps.turned(node, goal, wish)
+        await _alone(node, scene, goal, change)
+        try:
+            goal = await _made_primary(node, scene, goal, change, plan)
+        except FarshoreError:
+            await _forget(node, scene, goal, change)
+            raise
     return await point_all(node, scene, goal, others)
+
+
+async def _made_primary(
+    node: Node, scene: Scene, goal: Standing, change: ChangeIntent, plan: Plan
+) -> Standing:
+    old = scene.primary
+    if old is not None:
+        await put_down(node, scene, old, goal, change)
+    links = [
+        link_back(scene, goal, old, change),
+        *[link for _, link in role_steps.siblings(scene, goal, old)],
+    ]
+    wish = role_steps.promotion(
+        scene,
+        goal,
+        change,
+        [each for each in links if each is not None],
+        accepts=plan.accepts,
+        whole=goal.promotable is True and goal.usable_as_of is not None,
+        on_start="wait" if old is None else old.on_start,
+        ignored=goal.ignored if old is None else old.ignored,
+    )
+    return await role_steps.turned(node, goal, wish)
+
+
+async def _forget(node: Node, scene: Scene, goal: Standing, change: ChangeIntent) -> None:
+    """Of a promotion that did not happen nothing is noted: another copy may be promoted instead at once."""
+    now = (await gathering.scene(node, scene.group)).copy(goal.copy)
+    if now is not None and not now.primary and now.change == change:
+        await role_steps.noted(node, scene, goal, goal.change)
 
 
 async def put_down(node: Node, scene: Scene, old: Standing, goal: Standing, change: ChangeIntent) -> None:
@@ -192,6 +218,49 @@ async def put_down(node: Node, scene: Scene, old: Standing, goal: Standing, chan
             raise
         text = f"the engine of the former primary does not run: {error.what}"
         node.journal.add("copy-turning", text, group=scene.group, peer=old.node_name)
+
+
+async def _alone(node: Node, scene: Scene, goal: Standing, change: ChangeIntent) -> None:
+    """Notes the change at the goal, and looks once more whether another copy is about to become the primary:
+    of two nodes that do this, one at least sees the other. Raises FarshoreError `stale-plan`; nothing was
+    changed then."""
+    await role_steps.noted(node, scene, goal, change)
+    now = await gathering.scene(node, scene.group)
+    before = {each.copy for each in scene.primaries}
+    known = {each.change.turn for each in scene.copies if each.change is not None}
+    for each in now.copies:
+        if each.copy == goal.copy:
+            continue
+        other = _rival(now, each, goal)
+        rival = other is not None and (other.turn not in known or _fresh(other))
+        if rival or (each.primary and each.copy not in before):
+            await role_steps.noted(node, scene, goal, goal.change)
+            by_now = "the primary by now" if each.primary else "part of another change of roles"
+            raise FarshoreError(
+                "stale-plan",
+                f"the copy at {now.called(each)} is {by_now}",
+                means="nothing was changed",
+                next_step=f"farshore status {scene.group}; if nothing comes of it, the command again after"
+                f" {_RECENT_SECONDS:g} s",
+            )
+
+
+def _rival(now: Scene, each: Standing, goal: Standing) -> ChangeIntent | None:
+    """A change, noted at this copy, that could make a third one the primary. The copy that is to be the
+    primary speaks for itself where it is heard: what others have noted may have come to nothing. Where it is
+    silent and is the one that fed our goal, the plan is made for the case that it is gone."""
+    other = each.change
+    if other is None or other.goal == goal.copy:
+        return None
+    if now.copy(other.goal) is not None:
+        return other if other.goal == each.copy else None
+    fed_by = "" if goal.fed_by is None else goal.fed_by.peer_name
+    return None if other.goal_name == fed_by else other
+
+
+def _fresh(change: ChangeIntent) -> bool:
+    """What was noted a while ago and leads nowhere was cut off, and need not be waited for."""
+    return abs(time.time() - change.began) < _RECENT_SECONDS
 
 
 def link_back(scene: Scene, goal: Standing, old: Standing | None, change: ChangeIntent) -> LinkTo | None:

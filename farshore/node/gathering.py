@@ -7,6 +7,7 @@ answer know, are not missed when they are silent.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -22,6 +23,7 @@ from farshore.node.placement import VolumeShape
 from farshore.node.standings import Fed, LinkStanding, Scene, Silent, Standing
 
 ASK_SECONDS: Final = 6.0
+_log = logging.getLogger(__name__)
 _MOST: Final = 64
 """Copies of a group at one node."""
 _SAID: Final = (
@@ -35,7 +37,6 @@ _SAID: Final = (
     "promotable",
     "promotable_why",
     "promotable_risk",
-    "usable_position",
     "usable_as_of",
     "newest_write_at",
     "connected",
@@ -79,6 +80,7 @@ async def standing(node: Node, stored: StoredCopy) -> Standing:
     seen = node.supervisor.seen(stored.key)
     acts = entry.get("role") if seen is not None and seen.running and not entry.get("code") else None
     shown = {each.get("name"): each for each in entry.get("links") or ()}
+    history = () if acts is None else await _history(stored)
     return Standing(
         node=node.identity.fingerprint,
         node_name=node.name,
@@ -86,6 +88,7 @@ async def standing(node: Node, stored: StoredCopy) -> Standing:
         copy_name=config.copy_name,
         role=config.role.value,
         acts=acts,
+        due=None if config.turn is None else config.turn.id.hex(),
         whole=config.whole,
         closed=config.closed,
         fed_by=_fed(config),
@@ -98,9 +101,21 @@ async def standing(node: Node, stored: StoredCopy) -> Standing:
         ),
         paired=tuple(peer.id for peer in node.peers.all()),
         change=config.change,
+        stretches=history,
+        residue=any(entry.get("retired") or ()),
         resync_open=None if acts is None else bool(entry.get("resync_open")),
         **{key: entry.get(key) for key in _SAID},
     )
+
+
+async def _history(stored: StoredCopy) -> tuple[tuple[str, int], ...]:
+    """Empty where the engine does not say; then it is compared by its head alone."""
+    try:
+        answer = await stored.engine.ask("history", seconds=status.STATUS_SECONDS)
+        return standings.stretches(answer.get("history") or ())
+    except (FarshoreError, TypeError, ValueError) as error:
+        _log.info("the %s does not say its history: %s", stored.called, error)
+        return ()
 
 
 def _fed(config: CopyConfig) -> Fed | None:

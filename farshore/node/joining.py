@@ -10,6 +10,7 @@ resync; what only the loser has is kept there as a rescue, unless the plan said 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -62,25 +63,23 @@ async def join(node: Node, scene: Scene, loser: Standing, keep: Standing, change
         consent=loser.head,
         rescue=role_steps.rescue_of(change),
     )
-    group, copy = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
     noted = None if change.kind == REJOIN else change  # which leaves a failover to be committed as it is
-    await role_steps.fed(node, keep, FeedWish(group=group, copy=copy, link=to, change=noted))
+    await role_steps.fed(node, keep, wished(scene, keep, to, noted))
     return loser
 
 
 async def bring_along(
-    node: Node, scene: Scene, keep: Standing, loser: Standing, change: ChangeIntent
+    node: Node, scene: Scene, keep: Standing, losers: Sequence[Standing], change: ChangeIntent
 ) -> list[str]:
-    """Has the copies that the loser fed follow the kept one as well; the names of those that do not."""
+    """Has the copies that the losers fed follow the kept one as well; the names of those that do not."""
     untold = []
-    for copy, link in role_steps.siblings(scene, keep, loser):
-        known = next((each for each in keep.links if each.id == link.link.hex()), None)
-        followed = copy.fed_by is not None and copy.fed_by.peer == keep.node
-        if followed and known is not None and known.epoch == link.epoch and not known.left_for:
-            continue
-        number, primary = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
+    along = {each.copy for each in scene.brought_along(keep, losers)}
+    links = {
+        copy.copy: (copy, link) for each in losers for copy, link in role_steps.siblings(scene, keep, each)
+    }
+    for copy, link in [each for number, each in links.items() if number in along]:
         to = replace(link, consent=copy.head, rescue=role_steps.rescue_of(change))
-        wish = FeedWish(group=number, copy=primary, link=to, change=change)
+        wish = wished(scene, keep, to, change)
         try:
             await role_steps.pointed(node, scene, copy, keep, link)
             await role_steps.fed(node, keep, wish)
@@ -103,6 +102,13 @@ def require_room(scene: Scene, keep: Standing, loser: Standing, link: LinkStandi
         next_step=f"make room there: farshore rescue list {scene.group}; or, to keep it nowhere:"
         f" farshore resync {scene.group} --link {link.name} --unprotected, at {scene.called(keep)}",
     )
+
+
+def wished(scene: Scene, keep: Standing, link: LinkTo, change: ChangeIntent | None) -> FeedWish:
+    """The wish that the kept copy feeds another one by this link."""
+    number, copy = bytes.fromhex(scene.number), bytes.fromhex(keep.copy)
+    turn = role_steps.expected(scene, keep).turn
+    return FeedWish(group=number, copy=copy, link=link, turn=turn, change=change)
 
 
 def _options(link: LinkStanding | None, back: LinkStanding | None, change: ChangeIntent) -> LinkOptions:

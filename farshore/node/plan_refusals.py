@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from farshore.model.copy_config import DOUBTFUL
 from farshore.model.options import LinkState, Writes
+from farshore.node import branches
 from farshore.node.plan import Refusal
 from farshore.node.standings import LinkStanding, Scene, Standing
 
@@ -59,7 +60,7 @@ def no_failover(scene: Scene, goal: Standing, old: Standing | None) -> list[Refu
         return [Refusal("wrong-state", what, f"farshore status {group}, at {there}")]
     if goal.promotable is False and not doubtful(goal):
         what = f"the copy at {there} cannot be promoted: {goal.promotable_why}"
-        best = scene.most_advanced
+        best = branches.most_advanced(scene)
         step = f"farshore failover {group} {scene.called(best)}" if best else f"farshore status {group}"
         return [Refusal("not-promotable", what, step)]
     if goal.connected and old is None:

@@ -35,7 +35,7 @@ from farshore.node.peer_client import ask
 from farshore.node.peers import Peer
 from farshore.node.standings import LinkStanding, Scene, Standing
 from farshore.node.switchover import answer, begun, changing_roles, explained
-from farshore.node.turn_wishes import FeedWish, Following, LinkTo, link_id
+from farshore.node.turn_wishes import Following, LinkTo, link_id
 
 NOTHING: Final = "nothing was changed there"
 _RESYNC_SECONDS: Final = 15.0
@@ -277,8 +277,7 @@ async def _bring_others(node: Node, group: str, copy: str, change: ChangeIntent)
             rescue=role_steps.rescue_of(change),
         )
         if each.generation != here.generation:
-            number, own = bytes.fromhex(scene.number), bytes.fromhex(here.copy)
-            await role_steps.fed(node, here, FeedWish(group=number, copy=own, link=to))
+            await role_steps.fed(node, here, joining.wished(scene, here, to, None))
 
 
 def _far(scene: Scene, here: Standing, link: LinkStanding) -> Standing | None:

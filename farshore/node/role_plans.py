@@ -19,7 +19,7 @@ from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
 from farshore.model.options import LinkState
 from farshore.model.role_change import ChangeIntent
 from farshore.model.units import format_size
-from farshore.node import plan_refusals
+from farshore.node import plan_refusals, role_losses
 from farshore.node.plan import Plan, Refusal
 from farshore.node.standings import LinkStanding, Scene, Standing
 from farshore.node.turn_wishes import link_id
@@ -144,12 +144,10 @@ def failover(scene: Scene, goal: Standing) -> Plan:
             " stop them if you can"
         )
     for each in siblings:
-        ahead = each.position - goal.position
-        if ahead > 0:
-            lost.append(
-                f"{ahead} writes that {scene.called(each)} holds and {there} lacks;"
-                f" farshore failover {scene.group} {scene.called(each)} would keep them"
-            )
+        lost += role_losses.lacking(scene, goal, each)
+        if not each.alive:
+            name = scene.called(each)
+            warnings.append(f"the engine of {name} does not answer: it may hold what {there} lacks")
     accepts = []
     if plan_refusals.doubtful(goal):
         accepts.append(DOUBTFUL)
@@ -220,11 +218,14 @@ def resolve(scene: Scene, keep: Standing, *, kept: bool = True) -> Plan:
             refusals.append(plan_refusals.unpaired(keep, each))
         if each.attached:
             refusals.append(plan_refusals.attached(scene, each))
+    along = role_losses.brought_along(scene, keep, losers, kept=kept)
+    steps += along.steps
+    lost += along.lost
     if keep.fenced:
         steps.append(f"the copy at {there} takes writes again")
     names = " and ".join(scene.called(each) for each in losers) or "the others"
     title = f"the copy of {scene.group} at {there} is kept, and {names} made equal to it"
-    plan = plan_for(scene, "split-brain", keep, title, refusals)
+    plan = role_losses.bound(plan_for(scene, "split-brain", keep, title, refusals), losers, along.copies)
     return _with(plan, steps=steps, lost=lost, accepts=accepts)
 
 
@@ -243,10 +244,15 @@ def revert(scene: Scene, promoted: Standing, *, kept: bool = True) -> Plan:
             scene, "failover-revert", promoted, f"the failover to {there} is taken back", [refusal]
         )
     steps, lost, accepts = _overwritten(scene, before, promoted, kept)
+    along = role_losses.brought_along(scene, before, [promoted], kept=kept)
+    steps += along.steps
+    lost += along.lost
     steps.append(f"the copy at {scene.called(before)} takes writes again, as it was before the failover")
     refusals = [plan_refusals.attached(scene, promoted)] if promoted.attached else []
     title = f"the failover of {scene.group} to {there} is taken back: {scene.called(before)} is the primary"
-    plan = plan_for(scene, "failover-revert", promoted, title, refusals)
+    plan = role_losses.bound(
+        plan_for(scene, "failover-revert", promoted, title, refusals), [promoted], along.copies
+    )
     return _with(plan, steps=steps, lost=lost, accepts=accepts)
 
 

@@ -22,7 +22,7 @@ from farshore.node.peer_client import ask
 from farshore.node.peers import Peer
 from farshore.node.pointing import Pointing
 from farshore.node.standings import LinkStanding, Scene, Standing
-from farshore.node.turn_wishes import FeedWish, Following, LinkTo, TurnWish
+from farshore.node.turn_wishes import Expected, FeedWish, Following, LinkTo, TurnWish
 
 DRAIN_SECONDS: Final = 30.0
 TURN_SECONDS: Final = 90.0
@@ -155,16 +155,7 @@ def back_to(change: ChangeIntent, other: Standing, epoch: int) -> LinkTo:
 def siblings(scene: Scene, goal: Standing, other: Standing | None) -> list[tuple[Standing, LinkTo]]:
     """The copies that `goal` is to feed in place of the copy that gives its role up, and their links."""
     found = []
-    own = {goal.copy, "" if other is None else other.copy}
-    for each in scene.copies:
-        follows = each.fed_by
-        fed_by_other = follows is not None and (
-            (other is not None and follows.peer == other.node) or follows.peer in (goal.node, _fed_goal(goal))
-        )
-        if each.copy in own or each.primary or follows is None or not fed_by_other:
-            continue
-        if each.node not in goal.paired and each.node != goal.node:
-            continue
+    for each, follows in scene.followers(goal, other):
         at_goal = follows.peer == goal.node
         link = _known(scene.copies, follows.link)
         found.append(
@@ -185,25 +176,30 @@ def siblings(scene: Scene, goal: Standing, other: Standing | None) -> list[tuple
     return found
 
 
-def _fed_goal(goal: Standing) -> str:
-    return "" if goal.fed_by is None else goal.fed_by.peer
-
-
 def _known(copies: Iterable[Standing], link: str) -> LinkStanding | None:
     found = [each for copy in copies for each in copy.links if each.id == link]
     return next((each for each in found if not each.left_for), next(iter(found), None))
 
 
+def expected(scene: Scene, copy: Standing) -> Expected:
+    """How a copy stood when the plan was made: `scene` is the one that the plan rests on."""
+    planned = scene.copy(copy.copy) or copy
+    epoch = 0 if planned.fed_by is None else planned.fed_by.epoch
+    return Expected(role=Role(planned.role), turn=bytes.fromhex(planned.due or ""), epoch=epoch)
+
+
 def promotion(
     scene: Scene, goal: Standing, change: ChangeIntent, links: Iterable[LinkTo], **more: Any
 ) -> TurnWish:
-    """The wish that makes `goal` the primary."""
+    """The wish that makes `goal` the primary. What operators have set of a copy stays, unless `more` says
+    what they have set of the primary before."""
+    more = {"on_start": goal.on_start, "ignored": goal.ignored, **more}
     return TurnWish(
         group=bytes.fromhex(scene.number),
         copy=bytes.fromhex(goal.copy),
         turn=change.turn,
         role=Role.PRIMARY,
-        expects=Role(goal.role),
+        expects=expected(scene, goal),
         links=tuple(links),
         change=change,
         **more,
@@ -217,7 +213,7 @@ def demotion(scene: Scene, loser: Standing, turn: bytes, follows: Following, **m
         copy=bytes.fromhex(loser.copy),
         turn=turn,
         role=Role.SECONDARY,
-        expects=Role(loser.role),
+        expects=expected(scene, loser),
         follows=follows,
         **more,
     )

@@ -8,13 +8,14 @@ alone is known. Unknown figures are None, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any, Final
 
 from farshore.errors import ProtocolError
 from farshore.model.options import Role
-from farshore.model.positions import Position
+from farshore.model.positions import MAX_STRETCHES, History, Position, Stretch
 from farshore.model.role_change import ChangeIntent, change_from_json
 from farshore.node import placement
 from farshore.node.placement import VolumeShape
@@ -78,8 +79,14 @@ class Standing:
     """What its engine does; None while that does not answer."""
     turn: str | None = None
     """The last turn that was carried out."""
+    due: str | None = None
+    """The last turn that was decided, by its intent."""
     generation: str | None = None
     sequence: int | None = None
+    stretches: tuple[tuple[str, int], ...] = ()
+    """Its history: generations in hex with the last sequence of each; empty where it does not say."""
+    residue: bool = False
+    """Of a secondary: it was the primary, and its history ends where it did then."""
     durable: int | None = None
     writes: str | None = None
     fault: str | None = None
@@ -88,7 +95,6 @@ class Standing:
     promotable_why: str | None = None
     promotable_risk: str | None = None
     """What a plan may accept to promote it all the same."""
-    usable_position: Mapping[str, Any] | None = None
     usable_as_of: str | None = None
     newest_write_at: str | None = None
     resync_open: bool | None = None
@@ -132,10 +138,12 @@ class Standing:
         return strange[0] if len(strange) == 1 else None
 
     @property
-    def position(self) -> int:
-        """The newest sequence up to which it could be used; 0 where that is not known."""
-        usable = self.usable_position
-        return (self.sequence or 0) if usable is None else int(usable["sequence"])
+    def history(self) -> History:
+        """As far as it says; blank where nothing is known."""
+        if self.stretches:
+            return History(tuple(Stretch(bytes.fromhex(each), last) for each, last in self.stretches))
+        head = self.head
+        return History() if head is None else History((Stretch(head.generation, head.sequence),))
 
     @property
     def head(self) -> Position | None:
@@ -180,12 +188,6 @@ class Scene:
         chosen = standing if len(standing) == 1 else list(self.primaries)
         return chosen[0] if len(chosen) == 1 else None
 
-    @property
-    def most_advanced(self) -> Standing | None:
-        """Of the copies that can be promoted; None where there is none."""
-        found = [each for each in self.copies if not each.primary and each.promotable]
-        return max(found, key=lambda each: (each.position, each.node == self.here), default=None)
-
     def at(self, node: str, copy: str | None = None) -> list[Standing]:
         """The copies of a node by its name, all or the one of that name."""
         return [each for each in self.copies if each.node_name == node and copy in (None, each.copy_name)]
@@ -209,9 +211,36 @@ class Scene:
                 return each
         return None
 
+    def followers(self, goal: Standing, other: Standing | None) -> list[tuple[Standing, Fed]]:
+        """The secondaries that `goal` can feed in place of `other`, or of the copy that fed both; and whom
+        they follow now."""
+        feeders = {goal.node, "" if goal.fed_by is None else goal.fed_by.peer}
+        feeders |= set() if other is None else {other.node}
+        own = {goal.copy, "" if other is None else other.copy}
+        return [
+            (each, each.fed_by)
+            for each in self.copies
+            if each.fed_by is not None
+            and each.fed_by.peer in feeders
+            and not each.primary
+            and each.copy not in own
+            and each.node in (goal.node, *goal.paired)
+        ]
+
+    def brought_along(self, keep: Standing, losers: Collection[Standing]) -> list[Standing]:
+        """The copies that are to follow `keep` with the losers that fed them, and do not yet."""
+        fed = {each.copy for loser in losers for each, _ in self.followers(keep, loser)}
+        own = {loser.copy for loser in losers}
+        return [each for each in self.copies if each.copy in fed - own and not _follows(each.fed_by, keep)]
+
     def silent_node(self, number: str) -> Silent | None:
         """The silent node with that fingerprint."""
         return next((each for each in self.silent if each.node == number), None)
+
+
+def _follows(fed: Fed | None, keep: Standing) -> bool:
+    links = {(each.id, each.epoch) for each in keep.links if not each.left_for}
+    return fed is not None and fed.peer == keep.node and (fed.link, fed.epoch) in links
 
 
 def from_json(value: Mapping[str, Any], node: str, name: str) -> Standing:
@@ -233,6 +262,8 @@ def from_json(value: Mapping[str, Any], node: str, name: str) -> Standing:
             "attached": tuple(str(each)[:64] for each in list(given.get("attached") or ())[:_MOST]),
             "whole": given.get("whole") is True,
             "closed": str(given.get("closed") or "")[:_WORD_BYTES],
+            "residue": given.get("residue") is True,
+            "stretches": stretches(given.get("stretches") or ()),
             "ignored": tuple(int(each) for each in list(given.get("ignored") or ())[:_MOST]),
             "paired": tuple(str(each)[:64] for each in list(given.get("paired") or ())[:_MOST]),
         }
@@ -249,6 +280,7 @@ _WORDS: Final = {
     "copy_name",
     "acts",
     "turn",
+    "due",
     "generation",
     "writes",
     "fault",
@@ -260,6 +292,14 @@ _WORDS: Final = {
     "on_start",
 }
 _NUMBERS: Final = {"sequence", "durable"}
+
+
+def stretches(value: Iterable[Any]) -> tuple[tuple[str, int], ...]:
+    """A history as it crosses to other nodes. Raises TypeError or ValueError."""
+    found = [(placement.identifier(each).hex(), int(last)) for each, last in list(value)[:MAX_STRETCHES]]
+    if any(last < before for (_, before), (_, last) in pairwise([("", 0), *found])):
+        raise ValueError("a history that does not grow")
+    return tuple(found)
 
 
 def _fed(value: Mapping[str, Any]) -> Fed:

@@ -1,8 +1,9 @@
 """What one node asks of another for a change of roles: a turn of one copy, or a link that it is to have.
 Pure.
 
-A wish says what the copy is expected to be; one that is something else by then is not turned, so that two
-changes at the same time cannot mix. The receiving node trusts nothing in it.
+A wish says what the copy is expected to be, by its role, its last turn and whom it follows: how it stood when
+the plan was made. One that is anything else by then is not turned, so that two changes at the same time
+cannot mix, and a wish that comes late does nothing. The receiving node trusts nothing in it.
 """
 
 from __future__ import annotations
@@ -50,14 +51,24 @@ class Following:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """How a copy stood, by its intent, when a plan was made. `turn`: its last one, empty where it had none;
+    `epoch`: of the link that fed it, 0 where none did."""
+
+    role: Role
+    turn: bytes = b""
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnWish:
-    """A role for one copy. `expects`: the role that it has by intent; `turn` makes it a new one."""
+    """A role for one copy; `turn` makes it a new one. `expects`: how the copy stands by intent."""
 
     group: bytes
     copy: bytes
     turn: bytes
     role: Role
-    expects: Role
+    expects: Expected
     accepts: tuple[str, ...] = ()
     follows: Following | None = None
     """Of a secondary to be; a primary keeps the record of who fed it."""
@@ -92,6 +103,8 @@ class FeedWish:
     group: bytes
     copy: bytes
     link: LinkTo
+    turn: bytes = b""
+    """The last turn of that primary when the plan was made."""
     change: ChangeIntent | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -122,7 +135,7 @@ def turn_from_json(value: Mapping[str, Any]) -> TurnWish:
             copy=placement.identifier(value["copy"]),
             turn=placement.identifier(value["turn"]),
             role=Role(value["role"]),
-            expects=Role(value["expects"]),
+            expects=_expected(value["expects"]),
             accepts=accepts,
             follows=None if follows is None else _following(follows),
             links=tuple(_link_to(each) for each in list(value["links"])),
@@ -147,6 +160,7 @@ def feed_from_json(value: Mapping[str, Any]) -> FeedWish:
             group=placement.identifier(value["group"]),
             copy=placement.identifier(value["copy"]),
             link=_link_to(value["link"]),
+            turn=placement.identifier(value["turn"]) if value["turn"] else b"",
             change=change_from_json(value["change"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -169,6 +183,14 @@ def hexed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [hexed(each) for each in value]
     return value
+
+
+def _expected(value: Mapping[str, Any]) -> Expected:
+    turn = str(value["turn"])
+    epoch = int(value["epoch"])
+    if not 0 <= epoch <= placement.MOST_EPOCH:
+        raise ValueError("epoch")
+    return Expected(role=Role(value["role"]), turn=placement.identifier(turn) if turn else b"", epoch=epoch)
 
 
 def _following(value: Mapping[str, Any]) -> Following:

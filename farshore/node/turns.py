@@ -27,11 +27,12 @@ from farshore.model.copy_config import (
 from farshore.model.options import LinkSpec, Role
 from farshore.model.positions import Position
 from farshore.model.role_change import ChangeIntent, change_from_json
-from farshore.node import chains, gathering, links, placement, reroutes
+from farshore.node import chains, engine_process, gathering, links, placement, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peers import Peer
 from farshore.node.turn_wishes import (
+    Expected,
     FeedWish,
     LinkTo,
     TurnWish,
@@ -46,8 +47,6 @@ _TURN_SECONDS: Final = 60.0
 """For an engine to replay its journal and come up in its new role."""
 REWIND_SECONDS: Final = 300.0
 """The same for one that goes back to an earlier state first: as much is written as was since."""
-_KEPT: Final = ("not-promotable", "not-rewindable", "store-full", "state-newer", "wrong-state", "usage")
-"""Errors of an engine's start that prove that it has not turned."""
 _log = logging.getLogger(__name__)
 
 
@@ -98,6 +97,8 @@ async def feed(node: Node, wish: FeedWish) -> dict[str, Any]:
         stored = find(node, wish.group, wish.copy)
         if stored.config.role is not Role.PRIMARY:
             raise FarshoreError("wrong-role", f"the copy at {node.name} is no primary any more")
+        if _stands(stored.config).turn != wish.turn:
+            raise _stale(node, stored.config, "part of another change")
         fresh = _with_link(node, stored.config, wish.link)
         change = wish.change or fresh.change
         closed = "" if wish.link.consent is not None and fresh.closed == PREVIEWED else fresh.closed
@@ -162,14 +163,10 @@ def find(node: Node, group: bytes, copy: bytes) -> StoredCopy:
 
 
 def _require_expected(node: Node, stored: StoredCopy, wish: TurnWish) -> None:
-    config = stored.config
-    if config.role is not wish.expects:
-        raise FarshoreError(
-            "stale-plan",
-            f"the copy of {config.group_name} at {node.name} is a {config.role.value} by now",
-            means="nothing was changed there",
-            next_step=f"farshore status {config.group_name}, then the command again",
-        )
+    config, stands = stored.config, _stands(stored.config)
+    if stands != wish.expects:
+        same_role = stands.role is wish.expects.role
+        raise _stale(node, config, "part of another change" if same_role else f"a {stands.role.value}")
     follows = wish.follows
     if wish.role is Role.SECONDARY:
         if follows is None:
@@ -186,22 +183,39 @@ def _require_expected(node: Node, stored: StoredCopy, wish: TurnWish) -> None:
             )
 
 
+def _stands(config: CopyConfig) -> Expected:
+    turn = b"" if config.turn is None else config.turn.id
+    epoch = 0 if config.upstream is None else config.upstream.epoch
+    return Expected(role=config.role, turn=turn, epoch=epoch)
+
+
+def _stale(node: Node, config: CopyConfig, by_now: str) -> FarshoreError:
+    return FarshoreError(
+        "stale-plan",
+        f"the copy of {config.group_name} at {node.name} is {by_now} by now",
+        means="nothing was changed there",
+        next_step=f"farshore status {config.group_name}, then the command again",
+    )
+
+
 async def _write(node: Node, stored: StoredCopy, wish: TurnWish, asked_by: str) -> StoredCopy:
     """The copy's new intent, durably."""
     drained, pid = None, _pid(node, stored)
     if wish.drain is not None and stored.config.role is Role.PRIMARY:
         drained = await _drained(stored, wish)
-    change = None if wish.change is None else replace(wish.change, drained=drained)
+    change = None if wish.change is None else replace(wish.change, drained=None)
     fresh = _turned(node, stored.config, replace(wish, change=change))
     try:
         written = node.put(replace(stored, config=fresh))
     except FarshoreError:
         if drained is not None:
-            await stored.engine.ask("resume")
+            await _resumed(stored)
         raise
-    if drained is not None and _pid(node, stored) != pid and change is not None:
-        # Another engine was started in between, as primary: it may have taken writes that nobody drained.
-        written = node.put(replace(written, config=replace(fresh, change=replace(change, drained=None))))
+    # Only now no engine can start as a primary any more. One that was started in between may have taken
+    # writes that nobody drained; the claim that there are none comes last, and a death before it leaves none.
+    if drained is not None and pid is not None and _pid(node, stored) == pid and change is not None:
+        change = replace(change, drained=drained)
+        written = node.put(replace(written, config=replace(fresh, change=change)))
     text = f"the copy of {fresh.group_name} here is to be the {wish.role.value}"
     text += f", at the wish of {asked_by}" if asked_by else ""
     turn_id = wish.turn.hex()
@@ -213,7 +227,15 @@ async def _drained(stored: StoredCopy, wish: TurnWish) -> Position:
     """Up to where all is durable at the copy that is to feed this one; writes are held then. Raises
     FarshoreError; they flow again then."""
     seconds = wish.drain or 0.0
-    answer = await stored.engine.ask("drain", {"timeout": seconds}, seconds=seconds + _SLACK_SECONDS)
+    try:
+        answer = await stored.engine.ask("drain", {"timeout": seconds}, seconds=seconds + _SLACK_SECONDS)
+        return _drained_to(stored, wish, answer)
+    except FarshoreError:  # whatever it was: the engine may hold writes, and nobody else would let them go
+        await _resumed(stored)
+        raise
+
+
+def _drained_to(stored: StoredCopy, wish: TurnWish, answer: Mapping[str, Any]) -> Position:
     config = stored.config
     names = {each.spec.name for each in config.links if each.spec.id in wish.gone}
     try:
@@ -225,13 +247,20 @@ async def _drained(stored: StoredCopy, wish: TurnWish) -> Position:
         raise ProtocolError(f"the {stored.called} did not say up to where it drained: {error!r}") from error
     if not lacking:
         return position
-    await stored.engine.ask("resume")
     raise FarshoreError(
         "wrong-state",
         f"link {lacking[0]} of {config.group_name} was lost while writes were drained",
         means="nothing was changed; writes flow as before",
         next_step=f"farshore wait {config.group_name} --for replicating, then the command again",
     )
+
+
+async def _resumed(stored: StoredCopy) -> None:
+    """Writes flow again where they were held for a change of roles."""
+    try:
+        await stored.engine.ask("resume")
+    except FarshoreError as error:  # its next start holds nothing
+        _log.warning("the %s was not told to let writes flow again: %s", stored.called, error)
 
 
 async def _is_carried_out(stored: StoredCopy, wish: TurnWish) -> bool:
@@ -248,15 +277,25 @@ async def _carry_out(node: Node, stored: StoredCopy, wish: TurnWish, before: Sto
     await node.supervisor.take_down(stored)
     try:
         await node.supervisor.bring_up(stored, _TURN_SECONDS if wish.rewind is None else REWIND_SECONDS)
-    except FarshoreError as error:
-        if wish.role is Role.PRIMARY and wish.expects is Role.SECONDARY and error.code.name in _KEPT:
+    except FarshoreError:
+        promoted = wish.role is Role.PRIMARY and wish.expects.role is Role.SECONDARY
+        if promoted and _has_not_turned(stored, wish):
             await node.supervisor.take_down(stored)
-            node.supervisor.want(node.put(_unturned(stored, wish) if before is None else before))
+            # Another start may have come in between, and have turned it.
+            if _has_not_turned(stored, wish):
+                stored = node.put(_unturned(stored, wish) if before is None else before)
+            node.supervisor.want(stored)
         raise
     role, group = wish.role.value, config.group_name
     node.journal.add(
         "copy-turned", f"the copy of {group} here is the {role} now", group=group, copy=stored.key, role=role
     )
+
+
+def _has_not_turned(stored: StoredCopy, wish: TurnWish) -> bool:
+    """Whether its engine, when it could not start, saw by the copy's header that it is a secondary still."""
+    found = engine_process.durably(stored.directory)
+    return found is not None and found[0] == Role.SECONDARY.value and found[1] != wish.turn.hex()
 
 
 def _unturned(stored: StoredCopy, wish: TurnWish) -> StoredCopy:

@@ -4,10 +4,11 @@ It holds the copy's lock, writes down what it was asked in DIR/asked (one JSON o
 "adopted" into a socket that it is handed. Once paused, its links stay so. It takes no link named `refused`,
 or as DIR/refuses says. Whatever it is, it holds everything up to sequence 7, and its links replicate; as a
 primary it is fenced as long as DIR/fenced names its last turn, and it does not start as one while there is
-DIR/unfit. Its volumes grow as it is told, unless there is DIR/older or DIR/full; DIR/state is the state of
-its links. A volume named `broken` makes it fail to start as an engine does; one named `mute` makes it hold
-the lock and never answer. With one named `late` it takes a socket, says nothing until the node has given up
-waiting, and serves the socket on.
+DIR/unfit, which says whether it has turned by then (`primary`) or not (`secondary`). What it answers to
+`drain` while there is DIR/stutters makes no sense. Its volumes grow as it is told, unless there is DIR/older
+or DIR/full; DIR/state is the state of its links. A volume named `broken` makes it fail to start as an engine
+does; one named `mute` makes it hold the lock and never answer. With one named `late` it takes a socket, says
+nothing until the node has given up waiting, and serves the socket on.
 """
 
 import contextlib
@@ -57,9 +58,13 @@ class StandIn:
             error = FarshoreError("faulted", "the disk is broken", next_step="mend it")
             (self.directory / "failure.json").write_text(json.dumps(error.as_dict()))
             raise SystemExit(1)
-        if (self.directory / "unfit").exists() and self.config["role"] == "primary":
+        unfit = self.directory / "unfit"
+        if unfit.exists() and self.config["role"] == "primary":
             error = FarshoreError("not-promotable", "it lost power", next_step="promote another one")
-            (self.directory / "failure.json").write_text(json.dumps(error.as_dict()))
+            role = unfit.read_text()
+            turn = self.config["turn"]["id"] if role == "primary" else ""
+            left = error.as_dict() | {"role": role, "turn": turn}
+            (self.directory / "failure.json").write_text(json.dumps(left))
             raise SystemExit(1)
         (self.directory / "failure.json").unlink(missing_ok=True)
         if "mute" in names:
@@ -131,6 +136,8 @@ class StandIn:
             name = refuses.read_text() if refuses.exists() else "refused"
             if any(link["spec"]["name"] == name for link in fresh["links"]):
                 raise FarshoreError("wrong-state", "not now")
+            if fresh["role"] != self.config["role"]:
+                raise FarshoreError("wrong-state", "a role changes at a start")
             self.config = fresh
             return {"changed": []}
         if request.op == "adopt":
@@ -150,6 +157,8 @@ class StandIn:
                 ]
             }
         if request.op == "drain":
+            if (self.directory / "stutters").exists():
+                return {"position": "here"}
             durable = [{"name": link["spec"]["name"], "durable": 7} for link in config["links"]]
             return {"position": {"generation": "00" * 16, "sequence": 7}, "links": durable}
         if request.op == "rewind-look":

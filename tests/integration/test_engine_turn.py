@@ -52,6 +52,8 @@ def test_roles_go_there_and_back_without_a_resync(sites: Sites, options: LinkOpt
     assert drained["links"] == [{"name": "b", "durable": drained["position"]["sequence"]}]
     b.wait_until_clean()
     assert _fills(b) == 0
+    assert a.ask("history") == b.ask("history")
+    assert b.ask("history")["history"][-1][0] == b.status()["generation"]
     assert (a.status()["role"], b.status()["role"]) == ("secondary", "primary")
     b.qemu_io("write -P 7 5M 3M", "flush")
     b.wait_until_clean()

@@ -167,7 +167,7 @@ def test_a_promotion_that_the_engine_refuses_leaves_the_copy_as_it_was(tmp_path:
             await hops.create(nodes.a, "orders", LinkWish("c"), "b")
             before = nodes.copy("b")
             (stored,) = nodes.b.copies.all()
-            (stored.directory / "unfit").touch()
+            (stored.directory / "unfit").write_text("secondary")
             plan = await _plan(nodes, "a", switchover.switchover, "b")
             error = await refused("not-promotable", switchover.switchover(nodes.a, Wish("orders", "b", plan)))
             assert f"farshore switchover orders b --accept {plan}" in error.next_step
@@ -179,6 +179,27 @@ def test_a_promotion_that_the_engine_refuses_leaves_the_copy_as_it_was(tmp_path:
             assert _primaries(nodes) == ["a"]
             follows = nodes.upstream("b")
             assert follows.peer == nodes.print_of("a")
+
+    asyncio.run(scenario())
+
+
+def test_a_promotion_that_fails_after_it_was_carried_out_is_not_taken_back(tmp_path: Path) -> None:
+    """Its header says primary by then: were its intent a secondary's, it could start in neither role."""
+
+    async def scenario() -> None:
+        async with several(tmp_path, "ab") as nodes:
+            await links.create(nodes.a, "orders", LinkWish("b"))
+            (stored,) = nodes.b.copies.all()
+            (stored.directory / "unfit").write_text("primary")
+            plan = await _plan(nodes, "a", switchover.switchover, "b")
+            await refused("not-promotable", switchover.switchover(nodes.a, Wish("orders", "b", plan)))
+            assert _primaries(nodes) == ["b"]
+            (stored.directory / "unfit").unlink()
+            await nodes.b.supervisor.take_down(stored)
+            await nodes.b.supervisor.bring_up(nodes.b.copies.all()[0])
+            await switchover.switchover(nodes.a, Wish("orders", "b", plan))
+            assert _primaries(nodes) == ["b"]
+            assert nodes.upstream("a").peer == nodes.print_of("b")
 
     asyncio.run(scenario())
 

@@ -72,7 +72,6 @@ def secondary(name: str = "b", feeder: str = "a", **more: Any) -> Standing:
     given: dict[str, Any] = {
         "fed_by": Fed(link=link_of(name), epoch=1, peer=node_of(feeder), peer_name=feeder),
         "promotable": True,
-        "usable_position": {"generation": GENERATION, "sequence": more.get("sequence", 100)},
         "usable_as_of": "2026-01-01T00:00:00.000Z",
         "connected": False,
     }

@@ -6,11 +6,11 @@ import pytest
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
-from farshore.node import role_plans
+from farshore.node import branches, role_plans, role_steps
 from farshore.node.plan import Plan
 from farshore.node.standings import Fed, Standing
 from farshore.node.turn_wishes import link_id
-from tests.unit.node.standing import change, copy_of, link, node_of, primary, scene, secondary, standing
+from tests.unit.node.standing import change, copy_of, link, node_of, primary, scene, secondary
 
 
 def _codes(plan: Plan) -> list[str]:
@@ -103,7 +103,7 @@ def test_a_failover_says_what_is_lost_as_of_the_last_contact() -> None:
 def test_a_failover_recommends_the_most_advanced_copy_and_names_what_another_one_lacks() -> None:
     b, c = secondary(sequence=90), secondary("c", sequence=100)
     seen = scene(b, c, silent="a")
-    assert seen.most_advanced == c
+    assert branches.most_advanced(seen) == c
     lost = role_plans.failover(seen, b).lost
     assert any("10 writes that c holds and b lacks" in each for each in lost)
     assert not any("writes that b holds" in each for each in role_plans.failover(seen, c).lost)
@@ -175,6 +175,41 @@ def test_what_was_written_at_the_loser_is_named_with_its_size_and_since_when() -
     assert kept.steps[-1] == "the copy at a takes writes again"
 
 
+def test_d7_a_resolution_names_every_copy_that_it_overwrites_and_is_bound_to_where_that_stands() -> None:
+    """c is fed by the loser, and may be the only other one that has what was written there."""
+    a, b = primary(far="b"), replace(primary("b", "c"), fenced="the copy at the peer has become the primary")
+    c = secondary("c", "b", generation="66" * 16, sequence=500)
+    plan = role_plans.resolve(scene(a, b, c, here="a"), a)
+    assert "c is fed by a from now on, and made equal to it" in plan.steps
+    assert "what c holds and a lacks; it is kept nowhere" in plan.lost
+    later = role_plans.resolve(scene(a, b, replace(c, sequence=501), here="a"), a)
+    assert later.id != plan.id
+    behind = role_plans.resolve(scene(a, b, secondary("c", "b", sequence=90), here="a"), a)
+    assert "c is fed by a from now on, and gets what it lacks" in behind.steps
+    assert not any("what c holds" in each for each in behind.lost)
+    follows = replace(a, links=(*a.links, link("c")))
+    away = role_plans.resolve(scene(follows, b, secondary("c"), here="a"), follows)
+    assert not any("c is fed" in each for each in away.steps)
+
+
+def test_d7_a_revert_names_the_copies_that_followed_the_promoted_one() -> None:
+    c = secondary("c", "b", generation="66" * 16, sequence=500)
+    plan = role_plans.revert(scene(FENCED, PROMOTED, c), PROMOTED)
+    assert "what c holds and a lacks; it is kept nowhere" in plan.lost
+    moved = replace(c, sequence=501)  # by applications, at the promoted one
+    assert role_plans.revert(scene(FENCED, PROMOTED, moved), PROMOTED).id == plan.id
+    fenced = replace(PROMOTED, acts=None)
+    still = role_plans.revert(scene(FENCED, fenced, c), fenced).id
+    assert role_plans.revert(scene(FENCED, fenced, moved), fenced).id != still
+
+
+def test_a_copy_that_is_reinstated_keeps_what_the_operator_has_set() -> None:
+    """Nobody was the primary in its place whose settings it would take over."""
+    a = replace(primary(fenced="promoted"), ignored=(0,), on_start="alone")
+    wish = role_steps.promotion(scene(a), a, change("failover-revert", "b", "a"), ())
+    assert (wish.ignored, wish.on_start) == ((0,), "alone")
+
+
 def test_nothing_is_resolved_where_nothing_contradicts() -> None:
     a, b = primary(), secondary()
     assert _codes(role_plans.resolve(scene(a, b), a)) == ["wrong-state"]
@@ -237,4 +272,3 @@ def test_a_switchover_needs_the_nodes_of_the_others_paired_and_says_who_is_left(
     plan = role_plans.switchover(scene(a, b, secondary("c")), b)
     assert plan.refusals == ()
     assert any("not paired with c" in each for each in plan.warnings)
-    assert standing("c", "secondary").position == 100

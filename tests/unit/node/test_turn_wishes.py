@@ -12,6 +12,7 @@ from farshore.model.positions import Position
 from farshore.model.role_change import ChangeIntent, RewindIntent, change_from_json
 from farshore.node import standings, turns
 from farshore.node.turn_wishes import (
+    Expected,
     FeedWish,
     Following,
     LinkTo,
@@ -40,7 +41,7 @@ TURN = TurnWish(
     copy=b"c" * 16,
     turn=b"t" * 16,
     role=Role.SECONDARY,
-    expects=Role.PRIMARY,
+    expects=Expected(role=Role.PRIMARY, turn=b"w" * 16, epoch=3),
     accepts=("doubtful",),
     follows=Following(link=b"m" * 16, epoch=7, feeder="b" * 64, wire="plain", above=("c" * 64,)),
     links=(TO, replace(TO, far_copy="", consent=None, rescue="")),
@@ -62,7 +63,7 @@ def test_a_wish_comes_back_as_it_was() -> None:
     assert turn_from_json(json.loads(json.dumps(back.to_json()))) == back
     plain = replace(TURN, follows=None, drain=None, change=None, links=(), gone=(), left=())
     assert turn_from_json(json.loads(json.dumps(plain.to_json()))) == plain
-    feed = FeedWish(group=b"g" * 16, copy=b"c" * 16, link=TO, change=CHANGE)
+    feed = FeedWish(group=b"g" * 16, copy=b"c" * 16, link=TO, turn=b"w" * 16, change=CHANGE)
     assert feed_from_json(json.loads(json.dumps(feed.to_json()))) == feed
     assert change_from_json(json.loads(json.dumps(turns.changed(CHANGE)))) == CHANGE
 
@@ -72,6 +73,7 @@ def test_a_wish_comes_back_as_it_was() -> None:
     [
         ("group", "12"),
         ("role", "master"),
+        ("expects", "primary"),
         ("accepts", ["anything"]),
         ("drain", -1),
         ("drain", 1e9),
