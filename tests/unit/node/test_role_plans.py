@@ -181,7 +181,7 @@ def test_d7_a_resolution_names_every_copy_that_it_overwrites_and_is_bound_to_whe
     c = secondary("c", "b", generation="66" * 16, sequence=500)
     plan = role_plans.resolve(scene(a, b, c, here="a"), a)
     assert "c is fed by a from now on, and made equal to it" in plan.steps
-    assert "what c holds and a lacks; it is kept nowhere" in plan.lost
+    assert "what c holds and a lacks; it is kept there as a rescue" in plan.lost
     later = role_plans.resolve(scene(a, b, replace(c, sequence=501), here="a"), a)
     assert later.id != plan.id
     behind = role_plans.resolve(scene(a, b, secondary("c", "b", sequence=90), here="a"), a)
@@ -195,7 +195,7 @@ def test_d7_a_resolution_names_every_copy_that_it_overwrites_and_is_bound_to_whe
 def test_d7_a_revert_names_the_copies_that_followed_the_promoted_one() -> None:
     c = secondary("c", "b", generation="66" * 16, sequence=500)
     plan = role_plans.revert(scene(FENCED, PROMOTED, c), PROMOTED)
-    assert "what c holds and a lacks; it is kept nowhere" in plan.lost
+    assert "what c holds and a lacks; it is kept there as a rescue" in plan.lost
     moved = replace(c, sequence=501)  # by applications, at the promoted one
     assert role_plans.revert(scene(FENCED, PROMOTED, moved), PROMOTED).id == plan.id
     fenced = replace(PROMOTED, acts=None)
