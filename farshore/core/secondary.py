@@ -73,6 +73,8 @@ class Secondary:
     def has_started(self) -> None:
         """The start is durable."""
         self.started = True
+        if self.setup.upstream is not None and self.pointing == self.setup.upstream.epoch:
+            self.pointing = None
         self.preserve.sweep(self.keeper.header.undo)
         self.outbox.note("secondary-started", sequence=self.applied)
         if self.stopping:

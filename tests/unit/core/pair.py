@@ -288,16 +288,23 @@ class Pair:
         self.until(lambda: self.near.core.stopped)
         self.kill_near()
 
-    def restart_far(self, boot: str, link: bytes | None = None, *, roll_back: bool = False) -> None:
+    def restart_far(
+        self,
+        boot: str,
+        link: bytes | None = None,
+        *,
+        roll_back: bool = False,
+        upstream: Upstream | None = None,
+    ) -> None:
         """The secondary's process dies (same boot) or its machine (another one), and starts again, perhaps as
-        what it was before its open resync."""
+        what it was before its open resync, or pointed at another `upstream` meanwhile."""
         link = link or self.link
         far = self.fars[link]
         self.cut(link, silent=True)
         far.forget()
         if boot != far.boot:
             far.lose_power()
-        far.start(boot, roll_back=roll_back)
+        far.start(boot, roll_back=roll_back, upstream=upstream)
         far.core.clock(*self.clock("far"))
         far.run(far.core.start())
         if self.alive:
