@@ -7,6 +7,7 @@ import pytest
 from farshore.core import actions as a
 from farshore.core import turning
 from farshore.core.geometry import Geometry
+from farshore.core.handshake import Course, Terms, decide
 from farshore.core.history import Relation, compare, fork
 from farshore.core.residue import residue_of
 from farshore.core.scoreboard import BoardImage, Scoreboard
@@ -127,6 +128,38 @@ def test_b3_until_a_frame_that_may_be_there_in_part_is_passed_the_header_says_so
     pair.turn(20)
     pair.far.run(pair.far.core.stop())
     assert (pair.far.header.clean, pair.far.header.loose_until) == (True, 0)
+
+
+def test_e7_what_a_verify_has_found_outlives_a_switchover() -> None:
+    pair = running(SYNC)
+    pair.far.disk.seen[1][3 * REGION] ^= 0xFF
+    pair.far.disk.sync()(0)
+    pair.checked = False
+    pair.near.run(pair.near.core.verify(None, False, 0))
+    pair.until(pair.feeder.board.found.any)
+    pair.turn(30)
+    link, copy = pair.link, pair.far.header.copy
+    pair.stop_near()
+    pair.far.run(pair.far.core.stop())
+    turn, back = b"t" * 16, b"k" * 16
+    old = turning.demoted(
+        pair.near.header,
+        Demotion(turn, Upstream(back, 1), frozenset(), frozenset([link]), True, b"o" * 16),
+    )
+    new = promoted(pair.far.header, TurnIntent(turn), [(replace(pair.feeder.spec, id=back), old.copy)])
+    assert old.link(link) is not None
+    assert copy == new.header.copy
+    image = pair.near.boards[link].image()
+    base = new.boards[back]
+    assert base is not None
+    board = Scoreboard(pair.geometry, BoardImage(base, old.copy, {}))
+    residue = residue_of(pair.geometry, image)
+    record = new.header.link(back)
+    assert record is not None
+    welcome = m.Welcome(1, old.copy, b"i" * 16, old.history, None, False, False, residue, False)
+    mine = new.header.history.forked(b"g" * 16)
+    decision = decide(record, board, mine, welcome, Terms())
+    assert decision.course is not Course.RESUME, f"{decision.why}: the two differ, and it was known"
 
 
 @pytest.mark.parametrize("running_then", [True, False])
