@@ -66,11 +66,19 @@ class RunningCopy:
     """See the module. It takes `stored` over."""
 
     def __init__(
-        self, reactor: Reactor, config: CopyConfig, stored: StoredCopy, *, turning: bool = False
+        self,
+        reactor: Reactor,
+        config: CopyConfig,
+        stored: StoredCopy,
+        *,
+        turning: bool = False,
+        turned: bool = False,
     ) -> None:
-        """`turning`: a secondary that meets nobody, on its way to another role."""
+        """`turning`: a secondary that meets nobody, on its way to another role. `turned`: this start has just
+        carried out a turn."""
         self.reactor = reactor
         self._turning = turning
+        self._turned = turned
         self.config = config
         self._stored = stored
         self._instance = secrets.token_bytes(16)
@@ -113,6 +121,7 @@ class RunningCopy:
             new_id=_new_id,
             timing=Timing(),
             on_start=config.on_start,
+            turned=self._turned,
             queues={
                 intent.spec.id: image
                 for intent in config.links

@@ -275,9 +275,11 @@ class Pair:
             line.to_near.clear()
             self.fars[link].run(self.fars[link].core.disconnected(line.key, "reset"))
 
-    def start_near(self, boot: str, on_start: str = "wait", *, repaired: bool = True) -> None:
+    def start_near(
+        self, boot: str, on_start: str = "wait", *, repaired: bool = True, turned: bool = False
+    ) -> None:
         """The primary's next process; the operator takes a fault for repaired."""
-        self.near.start(boot, on_start, repaired=repaired)
+        self.near.start(boot, on_start, repaired=repaired, turned=turned)
         self.alive = True
         self.near.core.clock(*self.clock("near"))
         self.near.run(self.near.core.start())
