@@ -14,6 +14,7 @@ from farshore.core import fed_until, greeting, growing, leaving, objections, sna
 from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.broken_layers import marked
 from farshore.core.durability import Durability
+from farshore.core.fault_record import FaultRecord
 from farshore.core.fault_texts import RECORDS, named
 from farshore.core.fed_until import FedUntil
 from farshore.core.journaling import Journaling
@@ -53,6 +54,7 @@ class Secondary:
         self.replaying = False
         """The volumes do not hold yet what the journal has."""
         self.fault = ""
+        self._fault_record = FaultRecord(self)
         self.since = 0.0
         """When a feeder came or went last, wall seconds."""
         self.newest_write = 0
@@ -343,6 +345,7 @@ class Secondary:
         self.preserve.tick()
         self.relay.tick()
         self.snapping.go_on()
+        self._fault_record.tick()
         standing = self.standing
         due = standing.overdue or now - standing.since >= timing.durable_every
         if standing.unsynced and standing.sync.idle and due:
@@ -358,6 +361,11 @@ class Secondary:
         self.end_session("io-error", self.fault)
         self.relay.fail(self.fault)
         self.snapping.fail()
-        self.keeper.put(replace(self.keeper.header, fault=self.fault, clean=False))
+        self._fault_record.write()
         if self.stopping:
             self.stopped = True
+
+    def repair(self) -> list[Action]:
+        """What ails this copy is to end, with its next start (see `fault_record`)."""
+        self._fault_record.repair()
+        return self.outbox.take()
