@@ -193,8 +193,9 @@ class Secondary:
         session.over()
         self.session = None
         self.journal.forget_drains()
-        self.since = self.outbox.wall
-        self.outbox.note("feeder-lost", why=why, sequence=self.applied)
+        if session.ready:  # a primary may merely have asked what this copy is (rule D6)
+            self.since = self.outbox.wall
+            self.outbox.note("feeder-lost", why=why, sequence=self.applied)
 
     def disconnected(self, channel: bytes, why: str) -> list[Action]:
         """The channel is gone."""
