@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from farshore.core.feeder import Feeder
 from farshore.model.options import Timing
+
+if TYPE_CHECKING:
+    from farshore.core.primary import PrimarySetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,12 @@ class Opening:
     """`--on-start alone`."""
     turned: bool = False
     """This start has carried out a turn. Any later one may come long after, when another copy was promoted."""
+
+    @classmethod
+    def of(cls, setup: PrimarySetup) -> Opening:
+        """That of a start."""
+        same_boot = setup.header.boot == setup.boot
+        return cls(setup.timing, same_boot, setup.on_start == "alone", setup.turned)
 
     def may_open(self, feeders: Iterable[Feeder], waited: float) -> bool:
         """Whether every peer that must be asked has answered, or has been silent for long enough."""

@@ -62,7 +62,6 @@ class PrimarySetup:
     timing: Timing
     on_start: str = "wait"
     turned: bool = False
-    """This start has carried out a turn (rule D7)."""
     reserve: int = RESERVE
     ignored: frozenset[int] = frozenset()
     """Volumes with `outage=ignore` (rule A6)."""
@@ -102,8 +101,7 @@ class Primary(Links):
         self.started_at = 0.0
         """When this run began to meet its peers, wall seconds."""
         self._opened_after = 0.0
-        alone = setup.on_start == "alone"
-        self._opening = Opening(setup.timing, setup.header.boot == setup.boot, alone, setup.turned)
+        self._opening = Opening.of(setup)
         self._reserving = False
 
     # -- start ------------------------------------------------------------------------------

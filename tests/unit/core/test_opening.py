@@ -140,7 +140,7 @@ class TestOpening:
             assert not pair.answered(*tokens), "its peer may be silent for no reason but the line"
             pair.turn(600)
             assert pair.answered(*tokens) is flows
-        assert "l0" in str(pair.near.core.held_by())
+        assert "l0" in str(held_by(pair.near.core))
         assert pair.near.core.writable is Writes.HELD
         pair.mend()
         pair.turn(100)
