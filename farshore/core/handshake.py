@@ -114,7 +114,7 @@ def _behind(record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome,
 
 def told_of_differences(peer: Welcome) -> bool:
     """Whether the peer knows regions of its copy that may differ from ours though its position does not say
-    so: a verify has found them, when it was the primary, or something was left to copy here (rules A5, E7)."""
+    so: a verify has found them, when it was the primary, or something was left to copy (rules A5, E7)."""
     return peer.residue is not None and bool(peer.residue.ranges)
 
 

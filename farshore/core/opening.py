@@ -23,7 +23,7 @@ class Opening:
     alone: bool
     """`--on-start alone`."""
     turned: bool = False
-    """This start has carried out a turn. Any later one may come long after, when another copy was promoted."""
+    """This start has carried out a turn. A later one may come when another copy has been promoted."""
 
     @classmethod
     def of(cls, setup: PrimarySetup) -> Opening:
