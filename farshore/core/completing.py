@@ -45,8 +45,10 @@ def begin(feeder: Feeder, course: Course) -> None:
     feeder.disk.abandon("the disk queue does not reach from where the peer stands")
     if course is not Course.CONTINUE:
         feeder.board.or_back()
-    if course is Course.REJOIN and session.residue is not None:
-        feeder.board.suspect_ranges(session.residue.ranges)
+    residue, session.residue = session.residue, None  # once: what it tells of is durably suspect then
+    told = residue is not None and course in (Course.REJOIN, Course.UPDATE)
+    if told and residue is not None:
+        feeder.board.suspect_ranges(residue.ranges)
     feeder.board.prepare(kind)
     feeder.board.open = True
 
@@ -54,7 +56,7 @@ def begin(feeder: Feeder, course: Course) -> None:
         if session.greeting and session.nonce == nonce and not feeder.retired:
             _open(feeder, course, kind)
 
-    if kind is ResyncKind.UPDATE and course is not Course.REJOIN:
+    if kind is ResyncKind.UPDATE and not told:
         _open(feeder, course, kind)
     else:
         feeder.shared.persist(feeder.id, marked)

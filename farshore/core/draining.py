@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from farshore.core import completing
 from farshore.core.actions import QueueRead, QueueSend, SendFrames
 from farshore.core.gate import Acknowledged
-from farshore.core.handshake import Course
+from farshore.core.handshake import Course, told_of_differences
 from farshore.core.link import LinkEvent
 from farshore.model import messages as m
 from farshore.model.options import LinkState, ResyncKind
@@ -53,6 +53,8 @@ class Draining:
             return False
         if peer.resync is not None or peer.doubtful or feeder.record.open_resync is not None:
             return False
+        if told_of_differences(peer):
+            return False  # what is to be compared first is in no frame
         if queue.live and not feeder.board.clean:
             return False  # marks that no frame of the queue accounts for: only a resync settles them
         if not self._queue.live and (head.sequence >= self._queue.end or not feeder.session.wanted):

@@ -13,20 +13,18 @@ from __future__ import annotations
 import errno as errnos
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from farshore.core import endings
 from farshore.core.actions import Action
 from farshore.core.activity import extent_of
+from farshore.core.fault_record import RECORD_EVERY
 from farshore.core.fault_texts import RECORDS, VOLUMES, doubts_volumes, fault_id, named, paused_for
 from farshore.core.link import LinkEvent
 from farshore.model.volumes import Operation
 
 if TYPE_CHECKING:
     from farshore.core.primary import Primary
-
-RECORD_EVERY: Final = 5.0
-"""Seconds after which a fault that is not in the header yet is written there once more."""
 
 
 class Faulting:

@@ -330,6 +330,8 @@ class Feeder:
         if self.record.paused and event in _ASKED_IN_VAIN:
             self.enter(self.paused_by[0])  # a paused link whose peer was only asked (D5) stays what it was
             return
+        if self.session.only_asks and event in _ASKED_IN_VAIN:
+            return
         self.why, self.next_step = why, ""
         if queues:
             self.enter(LinkEvent.QUEUE, step(LinkState.LOGGING, event).reason)

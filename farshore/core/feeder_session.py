@@ -7,7 +7,7 @@ the feeder to take it. Nothing of an earlier session is ever carried over but th
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from farshore.core import completing, endings
 from farshore.core.actions import Close, Connect
@@ -21,6 +21,10 @@ from farshore.model.positions import History, Position
 
 if TYPE_CHECKING:
     from farshore.core.feeder import Feeder
+
+
+ASK_EVERY: Final = 60.0
+"""Seconds between two questions to a peer that is not fed."""
 
 
 class Phase(Enum):
@@ -45,6 +49,10 @@ class FeederSession:
         self.phase = Phase.IDLE
         self.nonce = 0
         """The follower's name for this session; every link message carries it."""
+        self._asked = shared.outbox.now
+        """When the last session ended."""
+        self.only_asks = False
+        """The present session, or the last one, is to hear what the peer is, and feeds nothing."""
         self.met = False
         """True once the peer has answered since this engine started (rule D5)."""
         self.doubtful = False
@@ -94,9 +102,25 @@ class FeederSession:
         autosync = (feeder.spec.options.autosync and not full) or feeder.disk.live
         return feeder.wanted is not None or autosync or not self.met
 
+    @property
+    def _ask_due(self) -> bool:
+        """Rule D6: a primary whose link rests for whatever reason asks its peer now and then, since that may
+        have been promoted meanwhile, and tells so only when it is asked."""
+        feeder, now = self._feeder, self._outbox.now
+        header = feeder.shared.keeper.header
+        if feeder.shared.relaying or header.fault or feeder.record.peer_copy is None:
+            return False
+        if feeder.retired or feeder.spec.resting or feeder.state is not LinkState.LOGGING:
+            return False
+        return now - self._asked >= ASK_EVERY
+
     def connect(self) -> None:
         """Open a connection if one is wanted and due."""
-        if self.phase is Phase.IDLE and self.wanted and self.retry.due(self._outbox.now):
+        if self.phase is not Phase.IDLE or not self.retry.due(self._outbox.now):
+            return
+        wanted = self.wanted
+        if wanted or self._ask_due:
+            self.only_asks = not wanted
             self.phase = Phase.CONNECTING
             self._outbox.emit(Connect(self._feeder.id))
 
@@ -161,6 +185,10 @@ class FeederSession:
             feeder.close("", "the link is paused")  # it was only asked what it holds (rule D5)
             feeder.stop(*feeder.paused_by)
             return
+        if self.only_asks and not self.wanted:
+            feeder.close("", "it was only asked what it holds")
+            self.ended()
+            return
         known = feeder.record.peer_copy is not None
         if not known:
             feeder.remember(peer_copy=peer.copy)
@@ -205,6 +233,7 @@ class FeederSession:
     def ended(self) -> None:
         """The channel is gone, or was given up."""
         self.phase = Phase.IDLE
+        self._asked = self._outbox.now
         self.nonce = 0  # what was begun for this session ends with it
         self.retry.failed(self._outbox.now)
 

@@ -107,9 +107,15 @@ def _behind(record: LinkRecord, board: Scoreboard, mine: History, peer: Welcome,
         return Decision(Course.CONTINUE, "the interrupted resync goes on")
     newest = mine.head.sequence if mine.head is not None else 0
     lacks_nothing = head.sequence == newest and peer.resync is None and not peer.doubtful
-    if lacks_nothing and record.open_resync is None and board.clean:
+    if lacks_nothing and record.open_resync is None and board.clean and not told_of_differences(peer):
         return Decision(Course.RESUME, "the peer lacks nothing")
     return Decision(Course.UPDATE, "the peer lacks the marked regions")
+
+
+def told_of_differences(peer: Welcome) -> bool:
+    """Whether the peer knows regions of its copy that may differ from ours though its position does not say
+    so: a verify has found them, when it was the primary, or something was left to copy (rules A5, E7)."""
+    return peer.residue is not None and bool(peer.residue.ranges)
 
 
 def _forked(board: Scoreboard, mine: History, peer: Welcome) -> Decision:

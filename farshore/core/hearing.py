@@ -87,6 +87,8 @@ def disconnected(feeder: Feeder, why: str, next_step: str = "") -> None:
         return
     if feeder.pause is not None:
         feeder.pause.advance(ended=True)
+    elif feeder.session.only_asks:
+        feeder.stop(LinkEvent.LOST, why)
     else:
         news = bool(next_step) and why != feeder.why
         feeder.stop(LinkEvent.LOST, why)

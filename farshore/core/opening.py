@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from farshore.core.feeder import Feeder
 from farshore.model.options import Timing
+
+if TYPE_CHECKING:
+    from farshore.core.primary import PrimarySetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,14 @@ class Opening:
     """The machine did not restart since the copy ran last."""
     alone: bool
     """`--on-start alone`."""
+    turned: bool = False
+    """This start has carried out a turn. A later one may come when another copy has been promoted."""
+
+    @classmethod
+    def of(cls, setup: PrimarySetup) -> Opening:
+        """That of a start."""
+        same_boot = setup.header.boot == setup.boot
+        return cls(setup.timing, same_boot, setup.on_start == "alone", setup.turned)
 
     def may_open(self, feeders: Iterable[Feeder], waited: float) -> bool:
         """Whether every peer that must be asked has answered, or has been silent for long enough."""
@@ -29,7 +41,7 @@ class Opening:
         Within the same boot silence is link loss after the limit. After a reboot a sync peer may have
         been promoted meanwhile: only the operator can say that it was not.
         """
-        if feeder.record.unmet:
+        if feeder.record.unmet and self.turned:
             return self.timing.beat  # a plan has just decided who is primary: a moment, for the sake of order
         if not feeder.sync:
             return self.timing.limit if self.same_boot else self.timing.start_grace
@@ -39,5 +51,7 @@ class Opening:
 
 
 def _must_be_asked(feeder: Feeder) -> bool:
-    known = feeder.record.peer_copy is not None and not feeder.spec.resting
+    """Also the peer of a link that a turn has made, whose copy's id nobody could say then."""
+    record = feeder.record
+    known = (record.peer_copy is not None or record.unmet) and not feeder.spec.resting
     return known and not feeder.session.met

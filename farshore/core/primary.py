@@ -61,6 +61,7 @@ class PrimarySetup:
     new_id: Callable[[], bytes]
     timing: Timing
     on_start: str = "wait"
+    turned: bool = False
     reserve: int = RESERVE
     ignored: frozenset[int] = frozenset()
     """Volumes with `outage=ignore` (rule A6)."""
@@ -93,15 +94,13 @@ class Primary(Links):
         self.mending = Mending(self)
         self.keeping = Keeping(self)
         self.fenced = setup.header.fenced
-        self.opened = False
+        self.opened = self._reserving = False
         self._shutdown: Shutdown | None = None
         self.standstill = Standstill(self)
         self.resizing = growing.Resizing(self)
-        self.started_at = 0.0
-        """When this run began to meet its peers, wall seconds."""
-        self._opened_after = 0.0
-        self._opening = Opening(setup.timing, setup.header.boot == setup.boot, setup.on_start == "alone")
-        self._reserving = False
+        self.started_at = self._opened_after = 0.0
+        """When this run began to meet its peers, wall seconds, and by the monotonic clock."""
+        self._opening = Opening.of(setup)
 
     # -- start ------------------------------------------------------------------------------
 
@@ -259,8 +258,7 @@ class Primary(Links):
 
     def _reserve(self, last: int) -> None:
         self._reserving = True
-        ceiling = last + self.setup.reserve
-        header = self.keeper.header
+        ceiling, header = last + self.setup.reserve, self.keeper.header
 
         def reserved() -> None:
             self._reserving = False

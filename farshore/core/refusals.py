@@ -36,6 +36,7 @@ _REMEDIES = {
 def take(feeder: Feeder, code: str, text: str) -> None:
     """The peer has refused the session, or ended it, with a code of the catalogue."""
     feeder.close("", "")
+    before = feeder.standing
     feeder.session.met = feeder.session.met or code in _NOT_PROMOTED
     known, held = feeder.record.peer_copy is not None, feeder.shared.opening()
     if code == "promoted":
@@ -63,4 +64,5 @@ def take(feeder: Feeder, code: str, text: str) -> None:
         feeder.stop(LinkEvent.STORE_FULL, text)
     else:
         feeder.stop(LinkEvent.LOST if code == "session-live" else LinkEvent.REFUSED, text)
-    feeder.next_step = _REMEDIES.get(code, "")
+    if not feeder.session.only_asks or feeder.standing != before:
+        feeder.next_step = _REMEDIES.get(code, "")

@@ -130,7 +130,7 @@ class Rescue:
                 self._ask(question)
 
     def _ask(self, question: _Question) -> None:
-        feeder = self._source(question.tried)
+        feeder = self._source(question.tried, question.span)
         if feeder is None:
             self._end(question.wish, None)
             return
@@ -141,15 +141,22 @@ class Rescue:
         self._asked[self._ordinal] = question
         feeder.send(m.ReadQuery(question.nonce, self._ordinal, *question.span))
 
-    def _source(self, tried: set[bytes]) -> Feeder | None:
-        """A peer that has all that was given a sequence by now; a sync one is quicker."""
+    def _source(self, tried: set[bytes], span: Span) -> Feeder | None:
+        """A peer that has all that was given a sequence by now, and is not known to hold something else
+        there (rule E7); a sync one is quicker."""
         able = [
             each
             for each in self._primary.feeders.values()
             if each.id not in tried and each.replicating and each.streaming and each.live
+            if not self._found_to_differ(each, span)
         ]
         able.sort(key=lambda each: each.spec.options.mode is not Mode.SYNC)
         return next((each for each in able if not each.session.doubtful), None)
+
+    def _found_to_differ(self, feeder: Feeder, span: Span) -> bool:
+        volume, offset, length = span
+        regions = self._primary.geometry.regions_of(offset, length)
+        return bool(feeder.board.found.bits[volume][regions.start : regions.stop].any())
 
     def heard(self, link: bytes, reply: m.ReadReply) -> None:
         """A peer has answered. What nobody waits for any more changes nothing (rule B7)."""

@@ -14,6 +14,7 @@ from farshore.core import fed_until, greeting, growing, leaving, objections, sna
 from farshore.core.actions import Action, Close, Relayable, Send
 from farshore.core.broken_layers import marked
 from farshore.core.durability import Durability
+from farshore.core.fault_record import FaultRecord
 from farshore.core.fault_texts import RECORDS, named
 from farshore.core.fed_until import FedUntil
 from farshore.core.journaling import Journaling
@@ -53,6 +54,7 @@ class Secondary:
         self.replaying = False
         """The volumes do not hold yet what the journal has."""
         self.fault = ""
+        self._fault_record = FaultRecord(self)
         self.since = 0.0
         """When a feeder came or went last, wall seconds."""
         self.newest_write = 0
@@ -73,6 +75,8 @@ class Secondary:
     def has_started(self) -> None:
         """The start is durable."""
         self.started = True
+        if self.setup.upstream is not None and self.pointing == self.setup.upstream.epoch:
+            self.pointing = None
         self.preserve.sweep(self.keeper.header.undo)
         self.outbox.note("secondary-started", sequence=self.applied)
         if self.stopping:
@@ -189,8 +193,9 @@ class Secondary:
         session.over()
         self.session = None
         self.journal.forget_drains()
-        self.since = self.outbox.wall
-        self.outbox.note("feeder-lost", why=why, sequence=self.applied)
+        if session.ready:  # a primary may merely have asked what this copy is (rule D6)
+            self.since = self.outbox.wall
+            self.outbox.note("feeder-lost", why=why, sequence=self.applied)
 
     def disconnected(self, channel: bytes, why: str) -> list[Action]:
         """The channel is gone."""
@@ -341,6 +346,7 @@ class Secondary:
         self.preserve.tick()
         self.relay.tick()
         self.snapping.go_on()
+        self._fault_record.tick()
         standing = self.standing
         due = standing.overdue or now - standing.since >= timing.durable_every
         if standing.unsynced and standing.sync.idle and due:
@@ -356,6 +362,11 @@ class Secondary:
         self.end_session("io-error", self.fault)
         self.relay.fail(self.fault)
         self.snapping.fail()
-        self.keeper.put(replace(self.keeper.header, fault=self.fault, clean=False))
+        self._fault_record.write()
         if self.stopping:
             self.stopped = True
+
+    def repair(self) -> list[Action]:
+        """What ails this copy is to end, with its next start (see `fault_record`)."""
+        self._fault_record.repair()
+        return self.outbox.take()

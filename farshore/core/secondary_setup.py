@@ -11,7 +11,7 @@ from farshore.core.journaling import JournalLimits
 from farshore.core.preserve import PreserveImage
 from farshore.core.scoreboard import BoardImage
 from farshore.model import messages as m
-from farshore.model.header import Header
+from farshore.model.header import Header, Upstream
 from farshore.model.options import LinkSpec, Timing
 from farshore.model.positions import Position
 
@@ -43,3 +43,6 @@ class SecondarySetup:
     preserve: PreserveImage | None = None
     roll_back: bool = False
     """Be what the copy was before its open resync, if that has an undo (rule E3)."""
+    upstream: Upstream | None = None
+    """Whom it is to follow: where its epoch is above the header's, it was pointed elsewhere while no process
+    ran (rule B8)."""

@@ -59,12 +59,13 @@ class Standstill:
         behind = [each for each in primary.feeders.values() if self._owes(each)]
         if primary.path.fault:
             self.end("writes are refused")
+        elif primary.outbox.now >= self._deadline:
+            # Also where all is well by now: whoever asked has given up, and would let nobody go on.
+            names = ", ".join(each.spec.name for each in behind)
+            self.end(f"not durable in time at the peer of {names}" if names else "the disk is slow")
         elif not behind and not primary.path.unwritten:
             self.reached = True
             self._tell()
-        elif primary.outbox.now >= self._deadline:
-            names = ", ".join(each.spec.name for each in behind)
-            self.end(f"not durable in time at the peer of {names}" if names else "the disk is slow")
 
     def _owes(self, feeder: Feeder) -> bool:
         """Whether this link's peer, which is there, lacks anything; it is asked to make it durable."""

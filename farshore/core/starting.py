@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farshore.core import undoing
+from farshore.core import turning, undoing
 from farshore.core.durability import reaching
 from farshore.core.journaling import FULL
 from farshore.core.replaying import Replay
+from farshore.model.header import Header
 from farshore.model.positions import Position
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ FOREVER = (1 << 63) - 1
 
 def start(copy: Secondary) -> None:
     """The first input of a secondary. It ends, some actions later, with `has_started`."""
-    header, setup = copy.setup.header, copy.setup
+    setup = copy.setup
+    header, elsewhere = _adopted(copy, setup.header)
     if header.undo and copy.preserve.layer(header.undo) is None:
         copy.outbox.note("undo-lost", why="the preserve store does not have it")
-        copy.keeper.header = header = replace(header, undo=b"")
+        header = replace(header, undo=b"")
+    copy.keeper.header = header
     if setup.roll_back and header.resync is not None and header.undo:
         undoing.roll_back(copy)
         return
@@ -48,12 +51,14 @@ def start(copy: Secondary) -> None:
         durable = setup.durable
         known = durable is not None and durable.generation == head.generation
         copy.standing.move_to(head, durable.sequence if durable is not None and known else 0)
-    # Said from now on, also while what follows takes its time.
-    copy.keeper.header = replace(header, doubtful_until=doubtful)
     # Frames are written, and then counted: the last one of a process that died may be there in part.
     loose = header.loose_until
     if header.resync is None and head is not None and not header.clean:
         loose = max(loose, head.sequence + 1)
+    if elsewhere:
+        doubtful = max(doubtful, loose)  # the feeder that had sent that frame is not the one to come
+    # Said from now on, also while what follows takes its time.
+    copy.keeper.header = replace(header, doubtful_until=doubtful)
     # Without a clean stop nobody knows what was changed outside of a journal, for the hops.
     lost = bool(header.fault) or not header.clean
 
@@ -68,6 +73,16 @@ def start(copy: Secondary) -> None:
         copy.standing.make_durable(restore)  # a hop is never ahead of what is certain here (rule B6)
     else:
         restore()
+
+
+def _adopted(copy: Secondary, header: Header) -> tuple[Header, bool]:
+    """Rule B8: the header of a copy that was pointed elsewhere while no process ran, and whether it was. It
+    becomes durable with the start; until then no feeder is told anything that hangs on it."""
+    upstream, known = copy.setup.upstream, header.upstream
+    if upstream is None or (known is not None and upstream.epoch <= known.epoch):
+        return header, False
+    copy.pointing = upstream.epoch
+    return turning.pointed(header, upstream), True
 
 
 def _replay(copy: Secondary, head: Position) -> None:

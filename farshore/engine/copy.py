@@ -66,11 +66,19 @@ class RunningCopy:
     """See the module. It takes `stored` over."""
 
     def __init__(
-        self, reactor: Reactor, config: CopyConfig, stored: StoredCopy, *, turning: bool = False
+        self,
+        reactor: Reactor,
+        config: CopyConfig,
+        stored: StoredCopy,
+        *,
+        turning: bool = False,
+        turned: bool = False,
     ) -> None:
-        """`turning`: a secondary that meets nobody, on its way to another role."""
+        """`turning`: a secondary that meets nobody, on its way to another role. `turned`: this start has just
+        carried out a turn."""
         self.reactor = reactor
         self._turning = turning
+        self._turned = turned
         self.config = config
         self._stored = stored
         self._instance = secrets.token_bytes(16)
@@ -113,6 +121,7 @@ class RunningCopy:
             new_id=_new_id,
             timing=Timing(),
             on_start=config.on_start,
+            turned=self._turned,
             queues={
                 intent.spec.id: image
                 for intent in config.links
@@ -150,6 +159,7 @@ class RunningCopy:
             turning=self._turning,
             preserve=image_of(stored),
             roll_back=self._turning,
+            upstream=_upstream_of(config),
         )
         upstream = config.upstream
         copy = SecondaryCopy(Secondary(setup), shop, upstream.peer_name if upstream else "")
@@ -332,12 +342,18 @@ class RunningCopy:
 
 
 def adopt_upstream(config: CopyConfig, stored: StoredCopy) -> None:
-    """Rule B8: pointing a copy elsewhere raises the epoch; makes that durable before anyone is met."""
-    upstream, header = config.upstream, stored.header.header
-    if upstream is None:
+    """Rule B8, of a primary: whom it followed last, durably, before anyone is met. A secondary's core does
+    this itself, since what its last process has left may be in doubt for the new feeder."""
+    upstream, header = _upstream_of(config), stored.header.header
+    if upstream is None or config.role is not Role.PRIMARY:
         return
     if header.upstream is None or upstream.epoch > header.upstream.epoch:
-        stored.header.write(pointed(header, Upstream(upstream.link, upstream.epoch)))
+        stored.header.write(pointed(header, upstream))
+
+
+def _upstream_of(config: CopyConfig) -> Upstream | None:
+    upstream = config.upstream
+    return None if upstream is None else Upstream(upstream.link, upstream.epoch)
 
 
 def _who(config: CopyConfig) -> dict[str, str]:

@@ -148,10 +148,10 @@ class Operations:
 
     def _repair(self, call: Call) -> None:
         role = self._copy.role
-        if isinstance(role, SecondaryCopy):
-            # Its next start believes nothing but what was durable; that is all there is to do.
-            call.reply({"fault": role.core.fault, "id": "", "doubtful": False})
+        if isinstance(role, SecondaryCopy) and not role.core.fault:
+            call.reply({"fault": "", "id": "", "doubtful": False})
         else:
+            # A secondary's next start believes nothing but what was durable, once it will know of the fault.
             answer_repair(self._copy, call, role.repair)
 
     def _cut(self, call: Call) -> None:

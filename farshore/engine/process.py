@@ -82,7 +82,7 @@ def _start(directory: str, opened: contextlib.ExitStack) -> tuple[RunningCopy, R
     opened.callback(reactor.close)
     stored = open_copy(directory, config, lock)
     adopt_upstream(config, stored)
-    copy = RunningCopy(reactor, config, stored)
+    copy = RunningCopy(reactor, config, stored, turned=turned is not None)
     opened.callback(copy.close)
     if turned is not None:
         copy.journal.note("turned", {"turn": turned.value, "role": config.role.value})

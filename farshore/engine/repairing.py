@@ -1,4 +1,4 @@
-"""Answers the node's `repair` of a primary once the core has told how it ended.
+"""Answers the node's `repair` of a copy once the core has told how it ended.
 
 A fault that still cannot be recorded is the error that its disk has now: the repair is then too early.
 """
@@ -11,6 +11,7 @@ from typing import Final
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
 from farshore.errors import FarshoreError
+from farshore.model.options import Role
 
 _RECORD_SECONDS: Final = 10.0
 _MEND_SECONDS: Final = 590.0
@@ -42,7 +43,8 @@ def answer_repair(copy: RunningCopy, call: Call, ask: Callable[[], None]) -> Non
             )
         )
 
-    fault = copy.status()["fault_id"]
-    timer = copy.reactor.after(_RECORD_SECONDS if fault else _MEND_SECONDS, too_late)
+    shown = copy.status()
+    records = shown.get("fault_id") or shown["role"] == Role.SECONDARY.value
+    timer = copy.reactor.after(_RECORD_SECONDS if records else _MEND_SECONDS, too_late)
     copy.journal.listeners.append(told)
     ask()

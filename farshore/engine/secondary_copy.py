@@ -98,6 +98,10 @@ class SecondaryCopy:
         """Begins a clean stop."""
         self.carrier.do(self.core.stop())
 
+    def repair(self) -> None:
+        """What ails the copy is to end, with its next start."""
+        self.carrier.do(self.core.repair())
+
     @property
     def stopped(self) -> bool:
         """The clean stop is complete."""

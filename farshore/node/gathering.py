@@ -145,6 +145,7 @@ def _link(config: CopyConfig, link: LinkIntent, seen: Mapping[str, Any]) -> Link
         ack=options.ack.value,
         left_for=reroutes.replaced_by(config, link),
         options=asdict(options),
+        found_bytes=(seen.get("verify") or {}).get("found_bytes"),
         own_bytes=parted.get("own_bytes"),
         fork=parted.get("fork"),
         **{**said, "peer_copy": said["peer_copy"] or link.peer_copy or None},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from farshore.model.copy_config import DOUBTFUL
 from farshore.model.options import LinkState, Writes
+from farshore.model.units import format_size
 from farshore.node import branches
 from farshore.node.plan import Refusal
 from farshore.node.standings import LinkStanding, Scene, Standing
@@ -35,6 +36,7 @@ def no_switchover(
     elif goal.promotable is False:
         what = f"the copy at {there} cannot be promoted: {goal.promotable_why}"
         found.append(Refusal("not-promotable", what, f"farshore status {group}"))
+    found += known_to_differ(scene, goal, primary, link)
     if primary.node not in goal.paired:
         found.append(unpaired(goal, primary))
     if set(primary.volumes) != set(goal.volumes):
@@ -68,6 +70,19 @@ def no_failover(scene: Scene, goal: Standing, old: Standing | None) -> list[Refu
         what = f"the engine of {fed} still feeds {there}; only its node does not answer"
         return [Refusal("wrong-state", what, f"farshore doctor {fed}; then farshore switchover {group}")]
     return []
+
+
+def known_to_differ(
+    scene: Scene, goal: Standing, primary: Standing, link: LinkStanding | None
+) -> list[Refusal]:
+    """Rule E7: the copy that a verify has found to differ would become what the others are brought to."""
+    if link is None or not link.found_bytes:
+        return []
+    what = (
+        f"a verify has found {format_size(link.found_bytes)} of the copy at {scene.called(goal)} that differ"
+    )
+    step = f"farshore verify {scene.group} --link {link.name} --repair --dry-run, at {scene.called(primary)}"
+    return [Refusal("wrong-state", what, step)]
 
 
 def no_one_primary(scene: Scene, goal: Standing) -> Refusal:

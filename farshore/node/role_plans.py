@@ -171,6 +171,7 @@ def failback(scene: Scene, goal: Standing, *, kept: bool = True) -> Plan:
         refusals.append(
             Refusal("wrong-feeder", f"{there} is not fed by {here}", f"farshore topology {scene.group}")
         )
+    refusals += plan_refusals.known_to_differ(scene, goal, primary, primary.link_to(goal))
     if goal.node not in primary.paired:
         refusals.append(plan_refusals.unpaired(primary, goal))
     if goal.attached:

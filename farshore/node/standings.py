@@ -46,6 +46,8 @@ class LinkStanding:
     alone_since: Mapping[str, Any] | None = None
     """Rule C4: after it, writes were acknowledged that this sync link's peer may lack."""
     dirty_bytes: int | None = None
+    found_bytes: int | None = None
+    """What a verify has found to differ at the peer, and nobody has repaired."""
     own_bytes: int | None = None
     """What this copy wrote since the histories parted."""
     fork: Mapping[str, Any] | None = None

@@ -117,10 +117,6 @@ def blank(number: int, group: bytes, role: Role, upstream: Upstream | None) -> K
 
 def far_of(copy: Kept, *, turning_now: bool = False) -> Far:
     """A secondary's engine on a copy, not started."""
-    if copy.upstream is not None:
-        known = copy.header.upstream
-        if known is None or copy.upstream.epoch > known.epoch:
-            copy = replace(copy, header=turning.pointed(copy.header, copy.upstream))
     setup = SecondarySetup(
         copy.header,
         GEOMETRY,
@@ -134,6 +130,7 @@ def far_of(copy: Kept, *, turning_now: bool = False) -> Far:
         JournalImage(copy.journal_start),
         residues=_residues(copy),
         turning=turning_now,
+        upstream=copy.upstream,
     )
     far = Far(setup, lambda action: None)
     far.header, far.durable, far.applied = copy.header, copy.durable, copy.applied

@@ -167,3 +167,22 @@ def test_d6_a_primary_that_still_runs_stops_when_it_hears_of_the_other(sites: Si
     turners.to_b.open()
     wait_until(lambda: a.status()["fenced"] is not None)
     assert a.status()["health"] == "diverged"
+
+
+def test_e7_what_a_verify_has_found_is_compared_after_the_roles_have_changed(sites: Sites) -> None:
+    turners = make_turners(sites, SIZES, SYNC)
+    a, b = turners.a, turners.b
+    _started(turners)
+    a.qemu_io("write -P 7 0 4M", "flush")
+    a.wait_until_clean()
+    with sites.image("b", "data").open("r+b") as file:  # b's disk rots
+        file.seek(2 * MIB)
+        file.write(b"rotten" * 100)
+    a.ask("verify", link="b")
+    wait_until(lambda: a.link()["verify"]["state"] == "finished")
+    assert a.link()["peer_usable"] is False
+    turners.switch(a, b)
+    b.wait_for_link("replicating")
+    b.wait_until_clean()
+    told = b.link()
+    assert _equal(turners) or told["peer_usable"] is not True, (told["state"], told["peer_usable_why"])

@@ -37,9 +37,9 @@ class Middle(Far):
         self.boards: dict[bytes, BoardFile] = {}
         self.journal_damaged = ""
 
-    def start(self, boot: str, *, roll_back: bool = False) -> None:
+    def start(self, boot: str, *, roll_back: bool = False, upstream: Upstream | None = None) -> None:
         """A new process on what is durable."""
-        super().start(boot, roll_back=roll_back)
+        super().start(boot, roll_back=roll_back, upstream=upstream)
         self.core = Secondary(
             replace(
                 self.core.setup,

@@ -14,7 +14,7 @@ from farshore.core.resize_actions import MakeRoom, VolumeGrown
 from farshore.core.secondary import Secondary
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.model import messages as m
-from farshore.model.header import Header
+from farshore.model.header import Header, Upstream
 from farshore.model.positions import Position
 from tests.unit.core import growth
 from tests.unit.core.disk import Disk
@@ -45,8 +45,8 @@ class Far(Shell):
         self.boot = setup.boot
         self.core = Secondary(setup)
 
-    def start(self, boot: str, *, roll_back: bool = False) -> None:
-        """A new process on what is durable."""
+    def start(self, boot: str, *, roll_back: bool = False, upstream: Upstream | None = None) -> None:
+        """A new process on what is durable; `upstream` as its intent has it by now."""
         self.boot = boot
         applied = self.applied[1] if self.applied is not None and self.applied[0] == boot else None
         setup = replace(
@@ -60,6 +60,7 @@ class Far(Shell):
             journal=JournalImage(self.journal_start),
             preserve=self.store.image if self.keeps_undo else None,
             roll_back=roll_back,
+            upstream=upstream or self._setup.upstream,
         )
         self.core = Secondary(setup)
         self.store.geometry = self.core.geometry

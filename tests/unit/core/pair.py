@@ -275,9 +275,11 @@ class Pair:
             line.to_near.clear()
             self.fars[link].run(self.fars[link].core.disconnected(line.key, "reset"))
 
-    def start_near(self, boot: str, on_start: str = "wait", *, repaired: bool = True) -> None:
+    def start_near(
+        self, boot: str, on_start: str = "wait", *, repaired: bool = True, turned: bool = False
+    ) -> None:
         """The primary's next process; the operator takes a fault for repaired."""
-        self.near.start(boot, on_start, repaired=repaired)
+        self.near.start(boot, on_start, repaired=repaired, turned=turned)
         self.alive = True
         self.near.core.clock(*self.clock("near"))
         self.near.run(self.near.core.start())
@@ -288,16 +290,23 @@ class Pair:
         self.until(lambda: self.near.core.stopped)
         self.kill_near()
 
-    def restart_far(self, boot: str, link: bytes | None = None, *, roll_back: bool = False) -> None:
+    def restart_far(
+        self,
+        boot: str,
+        link: bytes | None = None,
+        *,
+        roll_back: bool = False,
+        upstream: Upstream | None = None,
+    ) -> None:
         """The secondary's process dies (same boot) or its machine (another one), and starts again, perhaps as
-        what it was before its open resync."""
+        what it was before its open resync, or pointed at another `upstream` meanwhile."""
         link = link or self.link
         far = self.fars[link]
         self.cut(link, silent=True)
         far.forget()
         if boot != far.boot:
             far.lose_power()
-        far.start(boot, roll_back=roll_back)
+        far.start(boot, roll_back=roll_back, upstream=upstream)
         far.core.clock(*self.clock("far"))
         far.run(far.core.start())
         if self.alive:

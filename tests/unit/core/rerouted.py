@@ -83,10 +83,7 @@ class Rerouted(Chain):
         last.forget()
         if boot != last.boot:
             last.lose_power()
-        known = last.header.upstream
-        if known is None or known.epoch < self.points_at:
-            last.header = replace(last.header, upstream=Upstream(self.hop_id, self.points_at))
-        last.start(boot)
+        last.start(boot, upstream=Upstream(self.hop_id, self.points_at))
         last.core.clock(self.now, self.now)
         last.run(last.core.start())
 

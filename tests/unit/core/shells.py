@@ -176,8 +176,9 @@ class Near(Shell):
         self.queues: dict[bytes, QueueDisk] = {spec.id: QueueDisk() for spec in setup.links}
         self.core: Primary = Primary(replace(setup, preserve=self.store_image))
 
-    def start(self, boot: str, on_start: str, *, repaired: bool = True) -> None:
-        """A new process on what is durable; the operator takes a fault for `repaired`."""
+    def start(self, boot: str, on_start: str, *, repaired: bool = True, turned: bool = False) -> None:
+        """A new process on what is durable; the operator takes a fault for `repaired`. `turned`: it has just
+        carried out a turn."""
         setup = replace(
             self._setup,
             header=self.header,
@@ -187,6 +188,7 @@ class Near(Shell):
             boards={link: board.image() for link, board in self.boards.items()},
             boot=boot,
             on_start=on_start,
+            turned=turned,
             instance=new_id(),
             repaired=fault_id(self.header) if repaired else "",
             queues={link: image for link, queue in self.queues.items() if (image := queue.image())},

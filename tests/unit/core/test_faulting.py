@@ -6,8 +6,8 @@ import pytest
 
 from farshore.core import actions as a
 from farshore.core import report
+from farshore.core.fault_record import RECORD_EVERY
 from farshore.core.fault_texts import doubts_volumes, fault_id
-from farshore.core.faulting import RECORD_EVERY
 from farshore.model.options import LinkState, Reason, Writes
 from tests.unit.core.pair import KIB, Pair
 from tests.unit.core.scenes import running

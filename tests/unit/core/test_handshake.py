@@ -138,6 +138,21 @@ def test_a5_with_consent_a_peer_that_was_written_apart(case: str) -> None:
     assert decide(KNOWN, board(base), OURS, rejoining(residue), CONSENT).course is course
 
 
+@pytest.mark.parametrize(
+    ("residue", "course"),
+    [
+        (None, Course.RESUME),
+        (Residue(BASE, ()), Course.RESUME),
+        (Residue(BASE, ((1, 0, 4096),)), Course.UPDATE),
+    ],
+)
+def test_e7_a_peer_that_stands_where_we_do_and_knows_of_differences_is_compared_there(
+    residue: Residue | None, course: Course
+) -> None:
+    peer = replace(welcome(MINE), residue=residue)
+    assert decide(KNOWN, board(BASE), MINE, peer, Terms()).course is course
+
+
 @pytest.mark.parametrize("consent", [None, FORK, Position(OTHER, 144), Position(NEW, 140)])
 def test_d7_without_consent_to_exactly_its_head_nothing_is_overwritten(consent: Position | None) -> None:
     peer = rejoining(Residue(BASE, ()))

@@ -114,6 +114,38 @@ class TestOpening:
         pair.replicating()
         assert pair.equal()
 
+    @pytest.mark.parametrize("known", [True, False])
+    def test_the_start_that_makes_a_copy_the_primary_waits_for_a_moment_and_no_later_one(
+        self, known: bool
+    ) -> None:
+        """A later one may come when another copy has been promoted in turn. A plan that promoted without
+        the former primary's node does not even know that copy's id."""
+        pair = running(SYNC)
+        pair.kill_near()
+        (record,) = pair.near.header.links
+        made = replace(record, unmet=True, peer_copy=record.peer_copy if known else None)
+        pair.near.header = replace(pair.near.header, links=(made,))
+        pair.cut()
+        pair.start_near("boot-2", turned=True)
+        tokens = pair.write(0)
+        pair.turn(3)
+        assert not pair.answered(*tokens)
+        pair.turn(30)
+        assert pair.answered(*tokens)
+        for boot, flows in (("boot-2", True), ("boot-3", False)):
+            pair.kill_near(lose_cache=True)
+            pair.start_near(boot)
+            tokens = pair.write(1024)
+            pair.turn(33)
+            assert not pair.answered(*tokens), "its peer may be silent for no reason but the line"
+            pair.turn(600)
+            assert pair.answered(*tokens) is flows
+        assert "l0" in str(held_by(pair.near.core))
+        assert pair.near.core.writable is Writes.HELD
+        pair.mend()
+        pair.turn(100)
+        assert pair.answered(*tokens)
+
     def test_links_whose_peer_was_never_met_are_not_waited_for(self) -> None:
         pair = Pair(start=False)
         pair.cut()

@@ -266,3 +266,19 @@ def test_the_modes_matter_only_for_who_is_asked_first() -> None:
     ask(pair)
     pair.turn(3)
     assert pair.fars[sync.id].carried(a.ReadRange)
+
+
+def test_e7_a_peer_that_is_known_to_differ_there_is_not_asked() -> None:
+    pair = running(SYNC, SYNC)
+    first, second = (pair.near.core.feeders[link] for link in pair.lines)
+    pair.fars[first.id].disk.seen[1][0] ^= 0xFF
+    first.board.found.set(1, 0, 1, 1)
+    ask(pair)
+    pair.until(lambda: "r" in pair.near.reads, 100)
+    assert pair.near.reads["r"] == bytes(pair.near.disk.seen[1][:REGION])
+    second.board.found.set(1, 0, 1, 1)
+    ask(pair, token="s")
+    ask(pair, (1, REGION, REGION), token="t")
+    pair.until(lambda: {"s", "t"} <= pair.near.reads.keys(), 100)
+    assert pair.near.reads["s"] == EIO
+    assert pair.near.reads["t"] == bytes(pair.near.disk.seen[1][REGION : 2 * REGION])

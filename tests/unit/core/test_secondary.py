@@ -357,3 +357,22 @@ class TestFaults:
         assert not pair.far.core.consistent
         pair.replicating()
         assert pair.equal()
+
+    def test_c3_a_fault_that_cannot_be_recorded_is_recorded_as_soon_as_that_works(self) -> None:
+        """A dying disk holds the volume and the header: the sync fails, and so does the record of that."""
+        pair = running()
+        pair.write(0, 5 * REGION)
+        far = pair.far
+        far.errors[a.SyncVolumes] = [EIO]
+        far.errors[a.WriteHeader] = [EIO] * 3
+        pair.until(lambda: bool(far.core.fault))
+        assert far.durable is not None
+        assert far.core.applied > far.durable.sequence
+        assert not far.header.fault
+        far.run(far.core.repair())
+        pair.turn(20)
+        assert not far.noted("repairable"), "a start would not know of the fault yet"
+        pair.until(lambda: bool(far.noted("repairable")), 2000)
+        assert far.header.fault == far.core.fault
+        pair.restart_far("boot-1")
+        assert far.core.applied == far.durable.sequence

@@ -112,3 +112,20 @@ def test_a_failing_disk_ends_it() -> None:
     assert not told(pair)
     (note,) = pair.near.noted("standstill-ended")
     assert note["why"] == "writes are refused"
+
+
+def test_d7_a_standstill_that_is_reached_too_late_holds_nobody() -> None:
+    """Whoever asked has given up and resumes nothing: our loop stood still, or a disk did."""
+    pair = running(SYNC)
+    pair.near.hold.add(a.Issue)
+    pair.write(0)
+    pair.near.run(pair.near.core.drain(1.0))
+    pair.now += 60.0
+    pair.near.core.clock(*pair.clock("near"))
+    pair.near.hold.clear()
+    pair.near.let_all()
+    pair.turn(100)
+    tokens = pair.write(1024)
+    pair.turn(20)
+    assert not pair.near.noted("standstill"), "nobody listens any more"
+    assert pair.answered(*tokens)

@@ -49,6 +49,8 @@ class Life:
         """What a copy holds that differs from the primary's history, until a plan gives it up."""
         self.losers: list[dict[int, bytes]] = []
         """What copies held when a plan allowed to overwrite them, since the roles have changed last."""
+        self.ahead = False
+        """The old primary had given out sequences that the promoted copy never saw."""
         self.switched = self.failed_over = self.rejoined = 0
 
     def run(self) -> None:
@@ -116,7 +118,7 @@ class Life:
         self.turners.bring_back()
         far, mine = self.pair.far, self.pair.near.core.history()
         head = far.header.history.head
-        if head is not None and not mine.holds(head):
+        if head is not None and (self.ahead or not mine.holds(head)):
             self.untouched = {volume: bytearray(data) for volume, data in far.disk.seen.items()}
 
     def _write(self, count: int) -> None:
@@ -164,6 +166,7 @@ class Life:
         pair.stop_near()
         image = {volume: bytes(data) for volume, data in near.disk.seen.items()}
         self.issued.clear()
+        self.ahead = False
         turners.promote()
         assert self.pair.near.disk.seen == image, "a planned change of roles has lost something"
         turners.bring_back()
@@ -188,7 +191,7 @@ class Life:
         else:
             pair.kill_near(lose_cache=kind.startswith("power"))
             turners.boots[turners.primary] += kind.startswith("power")
-        self.untouched = None
+        self.untouched, self.ahead = None, pair.near.core.sequence > pair.far.core.applied
         self._note_answers()
         turners.promote((DOUBTFUL,), clean=self.random.random() < 0.7)
         if kept:

@@ -4,19 +4,22 @@ from dataclasses import replace
 
 import pytest
 
+from farshore.core import actions as a
 from farshore.core import turning
 from farshore.core.geometry import Geometry
+from farshore.core.handshake import Course, Terms, decide
 from farshore.core.history import Relation, compare, fork
 from farshore.core.residue import residue_of
 from farshore.core.scoreboard import BoardImage, Scoreboard
 from farshore.core.turning import Demotion, Turn, due, promoted
 from farshore.errors import FarshoreError
+from farshore.model import messages as m
 from farshore.model.copy_config import DOUBTFUL, UNPROTECTED, TurnIntent
 from farshore.model.header import Header, LinkRecord, OpenResync, Upstream
 from farshore.model.messages import MAX_RANGES, PROTOCOL, Hello
 from farshore.model.options import LinkOptions, LinkSpec, ResyncKind, Role
 from farshore.model.positions import History, Position, Stretch
-from tests.unit.core.pair import SYNC
+from tests.unit.core.pair import REGION, SYNC
 from tests.unit.core.scenes import running
 
 G, H, OWN = b"g" * 16, b"h" * 16, b"o" * 16
@@ -125,6 +128,75 @@ def test_b3_until_a_frame_that_may_be_there_in_part_is_passed_the_header_says_so
     pair.turn(20)
     pair.far.run(pair.far.core.stop())
     assert (pair.far.header.clean, pair.far.header.loose_until) == (True, 0)
+
+
+def test_e7_what_a_verify_has_found_outlives_a_switchover() -> None:
+    pair = running(SYNC)
+    pair.far.disk.seen[1][3 * REGION] ^= 0xFF
+    pair.far.disk.sync()(0)
+    pair.checked = False
+    pair.near.run(pair.near.core.verify(None, False, 0))
+    pair.until(pair.feeder.board.found.any)
+    pair.turn(30)
+    link, copy = pair.link, pair.far.header.copy
+    pair.stop_near()
+    pair.far.run(pair.far.core.stop())
+    turn, back = b"t" * 16, b"k" * 16
+    old = turning.demoted(
+        pair.near.header,
+        Demotion(turn, Upstream(back, 1), frozenset(), frozenset([link]), True, b"o" * 16),
+    )
+    new = promoted(pair.far.header, TurnIntent(turn), [(replace(pair.feeder.spec, id=back), old.copy)])
+    assert old.link(link) is not None
+    assert copy == new.header.copy
+    image = pair.near.boards[link].image()
+    base = new.boards[back]
+    assert base is not None
+    board = Scoreboard(pair.geometry, BoardImage(base, old.copy, {}))
+    residue = residue_of(pair.geometry, image)
+    record = new.header.link(back)
+    assert record is not None
+    welcome = m.Welcome(1, old.copy, b"i" * 16, old.history, None, False, False, residue, False)
+    mine = new.header.history.forked(b"g" * 16)
+    decision = decide(record, board, mine, welcome, Terms())
+    assert decision.course is not Course.RESUME, f"{decision.why}: the two differ, and it was known"
+
+
+@pytest.mark.parametrize("running_then", [True, False])
+def test_b3_a_frame_that_is_there_in_part_is_told_to_the_next_feeder(running_then: bool) -> None:
+    """A process dies within a frame; its node points the copy elsewhere once it is back, or before."""
+    pair = running(SYNC)
+    pair.write(0)
+    pair.turn(30)
+    pair.cut(silent=True)
+    pair.far.disk.seen[1][3 * REGION : 3 * REGION + 512] = b"part of a frame ".ljust(512, b"\1")
+    elsewhere = Upstream(b"u" * 16, 2)
+    if running_then:
+        pair.restart_far("boot-1")
+        pair.far.run(pair.far.core.point_at(elsewhere.link, elsewhere.epoch))
+    else:
+        pair.restart_far("boot-1", upstream=elsewhere)
+    assert pair.far.core.standing.doubtful, "a feeder that stands at the same position would resume it"
+    assert pair.far.header.doubtful_until > pair.far.core.applied, "and also after one more start"
+    assert pair.far.header.upstream == elsewhere
+
+
+def test_b8_nobody_is_met_before_it_is_durable_that_the_copy_was_pointed_elsewhere_meanwhile() -> None:
+    pair = running(SYNC)
+    pair.cut()
+    far = pair.far
+    far.forget()
+    far.start("boot-1", upstream=Upstream(b"u" * 16, 2))
+    far.hold.add(a.WriteHeader)
+    far.core.clock(*pair.clock("far"))
+    far.run(far.core.start())
+    pair.mend()
+    pair.turn(100)
+    refusals = {unit.code for unit in pair.line.heard if isinstance(unit, m.Refusal)}
+    assert refusals == {"session-live"}
+    far.hold.clear()
+    far.let_all()
+    pair.until(lambda: any(isinstance(u, m.Refusal) and u.code == "wrong-feeder" for u in pair.line.heard))
 
 
 class TestDemotion:

@@ -123,7 +123,7 @@ class Turners:
         pair.fars = {spec.id: self._absent(pair, spec.id)}
         pair.lines[spec.id].up = False
         self.pair = pair
-        pair.start_near(far.boot, "alone")
+        pair.start_near(far.boot, "alone", turned=True)
 
     def _absent(self, pair: Pair, link: bytes) -> Far:
         """The old primary before it was demoted: a copy that does not answer."""

@@ -35,6 +35,7 @@ def test_a_switchover_loses_nothing_and_names_the_others_that_move() -> None:
         (primary(fault="the disk is broken"), secondary(), "wrong-state"),
         (primary(links=(link("b", state="resyncing"),)), secondary(), "wrong-state"),
         (primary(links=(link("b", state="queuing"),)), secondary(), "wrong-state"),
+        (primary(links=(link("b", found_bytes=4096),)), secondary(), "wrong-state"),
         (primary(), secondary(promotable=False, promotable_why="it is blank"), "not-promotable"),
         (primary(), secondary(paired=()), "wrong-state"),
         (primary(), secondary(volumes=()), "size-mismatch"),
@@ -151,6 +152,14 @@ PROMOTED = primary(
     change=change("failover", "b", "a"),
     links=(link("a", state="logging"),),
 )
+
+
+def test_e7_a_copy_that_is_known_to_differ_is_repaired_before_it_becomes_the_truth() -> None:
+    a, b = primary(links=(link("b", found_bytes=4096),)), secondary()
+    for plan in (role_plans.switchover(scene(a, b), b), role_plans.failback(scene(a, b), b)):
+        (refusal,) = plan.refusals
+        assert "4 KiB" in refusal.what
+        assert refusal.next_step.startswith("farshore verify orders --link b --repair")
 
 
 def test_failback_overwrites_what_was_written_at_the_one_that_comes_back_by_a_plan_only() -> None:
