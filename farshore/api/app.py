@@ -21,6 +21,7 @@ from farshore.api.routes import (
     nodes,
     rescues,
     roles,
+    snapshots,
     status,
     topology,
 )
@@ -87,7 +88,8 @@ def make_app(node: Node) -> Application:
     app.add_middleware(LocalHostOnly)
     app.add_middleware(EndsWithTheNode, stopping=node.stopping)
     problems.install(app)
-    for noun in (host, nodes, groups, links, roles, rescues, exports, devices, status, topology, events):
+    of_groups = (groups, links, roles, rescues, snapshots, exports, devices)
+    for noun in (host, nodes, *of_groups, status, topology, events):
         app.include_router(noun.router, prefix="/v1")
     return app
 

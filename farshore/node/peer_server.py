@@ -18,6 +18,7 @@ from farshore.node import (
     announce,
     chains,
     gathering,
+    group_layers,
     hops,
     hosted_volumes,
     hosting,
@@ -28,6 +29,7 @@ from farshore.node import (
     resizing,
     reverse,
     rewind,
+    snapshots,
     split_brain,
     taking,
     topology,
@@ -173,6 +175,14 @@ async def _rewind_look(node: Node, peer: Peer, args: Mapping[str, Any], source: 
     return await rewind.serve_look(node, peer, args)
 
 
+async def _group_layers(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await group_layers.serve(node, args)
+
+
+async def _group_snapshots(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await snapshots.serve(node, args)
+
+
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
     rejoining.peer_is_back(node, peer)
@@ -214,6 +224,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "rescues": _rescues,
     "drop-rescue": _drop_rescue,
     "rewind-look": _rewind_look,
+    "group-layers": _group_layers,
+    "group-snapshots": _group_snapshots,
     "peer-back": _peer_back,
     "topology": _topology,
     "set-address": _set_address,
