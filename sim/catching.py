@@ -18,6 +18,7 @@ from sim.scene import directed
 from sim.storms import DEATHS, chained_storm, storm
 
 _JOURNALED: Final = storm(DEATHS, apply=Apply.JOURNAL)
+_SNAPPED: Final = storm(DEATHS, snapshots=True, apply=Apply.JOURNAL)
 _DISK_QUEUE: Final[dict[str, Any]] = {"mode": Mode.ASYNC, "queue_disk": 64 << 10, "queue_memory": 12 << 10}
 _ASYNC: Final[dict[str, Any]] = {"mode": Mode.ASYNC}
 _RELAYED: Final = chained_storm(f"{DEATHS} cut")
@@ -121,6 +122,12 @@ SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
     "a store that cannot be opened was empty": directed(keeping_scenes.a_store_cannot_be_opened_for_a_while),
     "a layer begins before all is written": directed(keeping_scenes.a_layer_begins_under_load),
     "a layer begins before the volumes are synced": directed(keeping_scenes.a_layer_begins_under_load),
+    "a layer begins before its position is recorded": _SNAPPED,
+    "a layer of a direct copy begins before its sync": storm(DEATHS, snapshots=True),
+    "a replay does not stop at a cut": _SNAPPED,
+    "what is journaled is not saved": _SNAPPED,
+    "a snapshot is taken in a resync": storm("cut resync kill", snapshots=True),
+    "frames behind a cut do not wait": _SNAPPED,
     "a cut counts during a resync": storm("cut resync kill", cuts=True),
     "messages of other sessions count": storm("replay cut resync hold"),
 }

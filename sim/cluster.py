@@ -186,9 +186,16 @@ class Cluster:
                     site.die(site.power_failed or self.world.chance(0.5))
         self._tend_links()
         if self.primary.running and self.options.cuts:
-            self._operate(self.primary, self.primary.core.cut, "now", 7)
+            self._cut()
         if self.primary.running and self.options.layers:
             self._tend_layers(self.primary)
+        for each in self.secondaries.values():
+            if each.running and self.options.snapshots:
+                each.preserve.tidy()
+
+    def _cut(self) -> None:
+        core, snapshot = self.primary.core, self.world.chance(self.options.snapshots)
+        self._operate(self.primary, lambda: core.cut(f"at {core.sequence}", 7, snapshot=snapshot))
 
     def _tend_layers(self, site: PrimarySite) -> None:
         layers, random = site.core.keeping.preserve.layers, self.world.random

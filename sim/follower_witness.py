@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from farshore.core.actions import Action
 from farshore.model.header import Header
+from farshore.model.layers import Layer
 from farshore.model.positions import Position
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ class FollowerWitness:
 
     def passed(self, site: SecondarySite, cut: Position) -> None:
         """The core says that a cut has passed."""
+
+    def snapshot_begins(self, site: SecondarySite, layer: Layer, images: Mapping[int, bytes]) -> None:
+        """A layer begins over these volumes."""
 
     def said(self, site: SecondarySite, message: object) -> None:
         """A message to a feeder was queued."""

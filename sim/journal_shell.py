@@ -67,8 +67,10 @@ class JournalShell:
 
         errno = site.steps.carry_out("append", Step(run, lambda _: None))
         if site.life.alive:
-            for position, _ in entries if not errno else ():
+            for position, data in entries if not errno else ():
                 site.witness.applied(site, position)
+                if data.head.snapshot:
+                    site.preserve.snapshots.journaled(data.head.snapshot, position)
             site.follow_up(site.core.appended(errno))
 
     def _sync(self, action: a.SyncJournal) -> None:

@@ -79,6 +79,8 @@ class Options:
     """Somebody asks for a cut every now and then."""
     layers: bool = False
     """Somebody takes a snapshot of the primary every now and then, and gives one up."""
+    snapshots: float = 0.0
+    """How many of the cuts ask for a snapshot."""
     tampering: bool = False
     """One of the faults rolls back or wipes a peer."""
     hops: tuple[Hop, ...] = ()
@@ -121,6 +123,7 @@ def drawn(seed: int) -> Options:
         ignored=_ignored(seed, sizes),
         cuts=Random(f"cuts {seed}").random() < 0.25,
         layers=Random(f"layers {seed}").random() < 0.3,
+        snapshots=Random(f"snapshots {seed}").choice((0.0, 0.5)),
         journals=_journals(seed),
         tampering=random.random() < 0.1,
         hops=_hops(seed, links),

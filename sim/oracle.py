@@ -7,12 +7,14 @@ itself to others: its state, its position, what it counts dirty.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from farshore.core import actions as a
 from farshore.core.feeder import Feeder
 from farshore.core.primary import PrimarySetup
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.model.header import Header
-from farshore.model.layers import Layer
+from farshore.model.layers import Layer, LayerKind
 from farshore.model.messages import Ack, DigestQuery, Fill, Welcome
 from farshore.model.options import AckLevel, LinkSpec, LinkState, Mode, OnOutage
 from farshore.model.positions import Position
@@ -272,6 +274,11 @@ class Oracle(Witness, RelayWitness):
             raise BrokenRule("H", f"a follower passes a cut at {cut.sequence}, which is none")
         if self._by_site[site].prefix.position is None and not self._by_site[site].tampered:
             raise BrokenRule("H", f"a follower that is no prefix says that it has the cut at {cut.sequence}")
+
+    def snapshot_begins(self, site: SecondarySite, layer: Layer, images: Mapping[int, bytes]) -> None:
+        follower = self._by_site[site]
+        if layer.kind is LayerKind.SNAPSHOT and layer.mark is not None and not follower.tampered:
+            follower.prefix.shows(layer.mark, images)
 
     def applying(self, site: SecondarySite, position: Position) -> None:
         follower, upstream = self._by_site[site], site.header_file.header.upstream

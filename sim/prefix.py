@@ -8,6 +8,8 @@ the secondary says that it is being resynced it makes no claim.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from farshore.model.positions import Position
 from farshore.model.volumes import Operation
 from sim import stamps
@@ -140,6 +142,17 @@ class Prefix:
         for volume, expected in self.images.items():
             if images[volume] != expected:
                 self._check_sectors(volume, images[volume], doubtful)
+
+    def shows(self, position: Position, images: Mapping[int, bytes]) -> None:
+        """A snapshot of this position is taken, with these images."""
+        if self.position is None:
+            raise BrokenRule("H", f"a copy that is no prefix takes a snapshot at {position.sequence}")
+        expected, loose = self._images_at(position)
+        for volume, sector in loose:
+            span = slice(sector * SECTOR, (sector + 1) * SECTOR)
+            expected[volume][span] = images[volume][span]
+        if expected != images:
+            raise BrokenRule("H", f"a snapshot at {position.sequence} shows another state")
 
     def _check_sectors(self, volume: int, image: bytearray, doubtful: bool) -> None:
         expected = self.images[volume]

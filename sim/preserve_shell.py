@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from farshore.core import actions as a
 from farshore.core.layer_actions import RetitleLayer
 from farshore.core.preserve import PreserveImage
-from farshore.model.layers import EVERY_LAYER, Run
+from farshore.model.layers import EVERY_LAYER, Layer, LayerKind, Run
 from farshore.model.volumes import WRITE, ZERO
 from farshore.store.preserve import PreserveStore
 from sim.site import STATE
+from sim.snapshots import Snapshots
 from sim.steps import Step
 from sim.world import BrokenRule
 
@@ -105,10 +106,14 @@ class PreserveShell:
             self.moments[action.layer.id] = {
                 volume: bytes(self._site.file_of(volume).current) for volume in self._site.plan.geometry.sizes
             }
-            self._site.layer_begins(action.layer)
+            self.begins(action.layer)
             self.store.begin(action.layer, action.reserve)
 
         self._site.steps.begin("preserve", Step(run, self._report(action.ticket)))
+
+    def begins(self, layer: Layer) -> None:
+        """A layer is about to begin."""
+        self._site.layer_begins(layer)
 
     def _save(self, action: a.SaveRegions) -> None:
         def run() -> None:
@@ -147,6 +152,21 @@ class FollowerStore(PreserveShell):
         self.goes_back: bool | None = None
         """Whether the next process takes an open resync back; None leaves it to chance."""
         self.carry[a.RollBack] = self._roll_back
+        self.snapshots = Snapshots(site)
+
+    def check(self) -> None:
+        self.snapshots.started()
+        super().check()
+
+    def begins(self, layer: Layer) -> None:
+        self._follower.witness.snapshot_begins(self._follower, layer, self.moments[layer.id])
+
+    def tidy(self) -> None:
+        """The operator deletes a snapshot every now and then, and sooner where there are many."""
+        core, world = self._follower.core, self._follower.world
+        found = [each for each in core.preserve.layers if each.kind is LayerKind.SNAPSHOT]
+        if found and world.chance(0.2 * len(found)):
+            self._follower.turn(core.drop_layer, world.random.choice(found).id, lambda _: None)
 
     def leads_back(self) -> bool:
         """Whether the copy goes back to before its open resync; only to a state that it can vouch for."""

@@ -11,7 +11,7 @@ from farshore.core.secondary import Secondary
 from farshore.core.stream import Stream
 from farshore.model.layers import Run
 from farshore.model.messages import ResyncEnd
-from sim import keeping_variants
+from sim import keeping_variants, snapshot_variants
 from sim.variant import Variant
 
 
@@ -59,6 +59,7 @@ def _readers_are_shown_a_resync(shown: Any) -> Any:
 
 
 VARIANTS: Final[dict[str, Variant]] = {
+    **snapshot_variants.VARIANTS,
     "a region is overwritten before it is saved": Variant(
         "E1", Preserving, "spare", _a_region_is_overwritten_before_it_is_saved
     ),

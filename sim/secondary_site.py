@@ -122,8 +122,8 @@ class SecondarySite(Site):
     def _load(self) -> None:
         self.header_file = HeaderFile.open(self.files, HEADER)
         self.position = PositionFile.open(self.files, POSITION, self.boot)
-        copy = self.header_file.header.copy
-        self.journal.segments = Segments.open(self.files, JOURNAL, copy, SEGMENT_BYTES)
+        header = self.header_file.header
+        self.journal.segments = Segments.open(self.files, JOURNAL, header.copy, SEGMENT_BYTES)
         self.preserve.load()
 
     def _made(self) -> Secondary:
@@ -210,6 +210,7 @@ class SecondarySite(Site):
 
     def carry_out(self, action: a.Action) -> None:
         self.witness.carrying(self, action)
+        self.preserve.snapshots.sees(action)
         self._carry[type(action)](action)
 
     # -- the stream -------------------------------------------------------------------------------
@@ -244,8 +245,7 @@ class SecondarySite(Site):
 
     def _may_take(self, key: bytes) -> bool:
         """A greeting is not of the stream: it is never held up."""
-        channel = self.channels[key]
-        return channel.waiting and (key not in self._greeted or not self.core.holding)
+        return self.channels[key].waiting and (key not in self._greeted or not self.core.holding)
 
     def _feed(self) -> None:
         """Hands over what may be handed over, channel by channel."""
@@ -260,7 +260,8 @@ class SecondarySite(Site):
 
     def _hand_over(self, key: bytes, kind: int, body: memoryview) -> None:
         if kind == session.FRAME:
-            data = frame.check(bytes(body) if self.core.keeping else body)  # it may outlive the buffer
+            outlives = self.core.keeping or frame.decode_head(body).cut
+            data = frame.check(bytes(body) if outlives else body)
             self.turn(self.core.frame, key, data.head, data)
             return
         message = decode(kind, memoryview(bytes(body)) if self.core.keeping else body)

@@ -32,13 +32,17 @@ DEATHS: Final = "kill crash crash_all doom"
 
 
 def storm(
-    faults: str, *, ignored: bool = False, cuts: bool = False, layers: bool = False, **link: Any
+    faults: str, *, cuts: bool = False, layers: bool = False, snapshots: bool = False, **how: Any
 ) -> Callable[[int], Cluster]:
-    """Makes the run of a seed. `faults`: names of methods of `sim.faults.Faults`; `ignored`: changes of
-    the volume are not logged in an outage; `cuts`: somebody asks for cuts; `layers`: and for
-    layers of the primary; `link`: options of the link."""
-    options = _options(faults, ignored=ignored, cuts=cuts, **link)
-    return lambda seed: Cluster(replace(options(seed), layers=layers))
+    """Makes the run of a seed. `faults`: names of methods of `sim.faults.Faults`; `cuts`: somebody asks for
+    cuts; `layers`: and for layers of the primary; `snapshots`: most cuts ask for one; `how`: `ignored`,
+    changes of the volume are not logged in an outage, and options of the link."""
+    plain = _options(faults, cuts=cuts or snapshots, **how)
+
+    def options(seed: int) -> Options:
+        return replace(plain(seed), layers=layers, snapshots=0.8 if snapshots else 0.0)
+
+    return lambda seed: Cluster(options(seed))
 
 
 def chained_storm(faults: str, **hop: Any) -> Callable[[int], Cluster]:

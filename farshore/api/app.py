@@ -22,6 +22,7 @@ from farshore.api.routes import (
     nodes,
     rescues,
     roles,
+    snapshots,
     status,
     topology,
 )
@@ -88,20 +89,8 @@ def make_app(node: Node) -> Application:
     app.add_middleware(LocalHostOnly)
     app.add_middleware(EndsWithTheNode, stopping=node.stopping)
     problems.install(app)
-    for noun in (
-        host,
-        nodes,
-        groups,
-        links,
-        roles,
-        rescues,
-        exports,
-        drills,
-        devices,
-        status,
-        topology,
-        events,
-    ):
+    of_groups = (groups, links, roles, rescues, snapshots, exports, drills, devices)
+    for noun in (host, nodes, *of_groups, status, topology, events):
         app.include_router(noun.router, prefix="/v1")
     return app
 

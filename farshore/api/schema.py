@@ -67,6 +67,11 @@ class VolumeSize(Body):
     """Bytes."""
 
 
+class GroupChange(Body):
+    preserve: int
+    """Bytes that the preserve store of this node's copies may take, 0 for as much as the volumes have."""
+
+
 class MoreVolumes(Body):
     volumes: list[Volume]
     places: dict[str, str] = Field(default_factory=dict)
@@ -183,6 +188,11 @@ class RescueDelete(Body):
     """NODE or NODE/COPY; without it every copy that has one of this name."""
     accept: str | None = Field(default=None, max_length=64)
     """The plan's id; without it the plan is shown and nothing done."""
+
+
+class Snapshot(Body):
+    name: str | None = None
+    """None for a name that says when."""
 
 
 class RoleMove(Body):

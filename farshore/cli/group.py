@@ -155,6 +155,28 @@ def show(name: str, as_json: bool) -> None:
     output.say(status_text.render(status.document, colour=output.colour()).rstrip("\n"))
 
 
+@group.command("set")
+@click.argument("name")
+@click.argument("settings", nargs=-1, required=True, metavar="preserve=SIZE")
+@json_option
+@target_options
+def set_group(name: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Change what holds for the copies of group NAME at this node.
+
+    preserve=SIZE bounds what they keep of old content: undos, snapshots, drills. 0 stands for as much as the
+    volumes have, which is the default.
+    """
+    key, equals, value = settings[-1].partition("=")
+    if len(settings) > 1 or not equals or key != "preserve":
+        raise click.BadParameter(f"{' '.join(settings)!r} is not preserve=SIZE")
+    size = 0 if value == "0" else SIZE.convert(value, None, None)
+    done = connect().bound_preserve(name, size)
+    if as_json:
+        output.emit(done)
+    else:
+        output.note(f"what copies of {name} keep here is bounded by {value if size else 'their volumes'}")
+
+
 @group.command()
 @click.argument("name")
 @target_options

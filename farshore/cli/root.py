@@ -42,6 +42,7 @@ _COMMANDS = {
     "rewind": "rewind:rewind",
     "split-brain": "split_brain:split_brain",
     "rescue": "rescue:rescue",
+    "snapshot": "snapshot:snapshot",
     "verify": "verify:verify",
     "drill": "drill:drill",
     "events": "events:events",

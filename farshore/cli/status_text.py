@@ -102,6 +102,8 @@ def _group(group: Mapping[str, Any], name: str, colour: bool) -> list[str]:
         by = f" by {group['fenced_by']}" if group.get("fenced_by") else ""
         lines.append(f"  fence  {paint('refused', colour)}: writes are fenced off{by}")
     lines += [f"  {word:<5}  {group[word]}" for word in ("why", "next") if group.get(word)]
+    if (group.get("preserve") or {}).get("layers"):
+        lines.append(f"  keeps  {_kept(group['preserve'])}")
     volumes = [
         (each["name"], _size(each.get("size")), _opened_as(each, colour)) for each in group.get("volumes", ())
     ]
@@ -127,6 +129,14 @@ def _drill(drill: Mapping[str, Any]) -> str:
     words = [f"  drill: {drill['state']}", f"since {drill['started']}"]
     words.append(f"{_size(drill['used_bytes'])} of {_size(drill['limit_bytes'])} written")
     return ", ".join(words + ([drill["why"]] if drill.get("why") else []))
+
+
+def _kept(preserve: Mapping[str, Any]) -> str:
+    """What a preserve store holds, in words."""
+    kinds = [each["kind"] for each in preserve["layers"]]
+    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    used, most = _size(preserve.get("used_bytes")), _size(preserve.get("limit_bytes"))
+    return f"{used} of at most {most}: {counted}"
 
 
 def _verify(link: Mapping[str, Any], colour: bool) -> str:

@@ -19,6 +19,7 @@ from farshore.client.drills import NodeDrills
 from farshore.client.exports import NodeExports
 from farshore.client.rescues import Rescues
 from farshore.client.role_moves import RoleMove, RoleMoves
+from farshore.client.snapshots import SnapshotCalls
 from farshore.client.volumes import Volumes
 from farshore.errors import CODES, FarshoreError
 
@@ -29,7 +30,7 @@ _ATTACHING = 60.0  # seconds that the processes of a group's devices may take to
 _REPAIR_SECONDS = 600.0  # seconds that a disk and a peer may take for what could not be read
 
 
-class Node(RoleMoves, NodeExports, NodeDrills, Rescues, Volumes):
+class Node(RoleMoves, NodeExports, NodeDrills, Rescues, SnapshotCalls, Volumes):
     """The node that `state`, `api` or the environment mean. `timeout`: seconds for each request."""
 
     def __init__(self, state: str | None = None, api: str | None = None, *, timeout: float = 60.0) -> None:

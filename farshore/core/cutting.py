@@ -3,7 +3,8 @@
 A cut stands behind every operation that has a sequence when it is asked for, so behind everything
 that was acknowledged, and before all others. It is a record of the stream like any other: queued,
 journaled and in order. A copy that it passes notes its position, or that it missed it, because a
-resync is under way there and its image is no state that the primary ever had.
+resync is under way there and its image is no state that the primary ever had. A cut may carry the name of a
+snapshot, which each copy takes there (`snapping`).
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ MOST = (1 << 63) - 1
 """The highest number that a cut can have."""
 
 
-def cut(path: WritePath, name: str, number: int) -> Position:
-    """Cut now; the position. `number` travels with it.
+def cut(path: WritePath, name: str, number: int, *, snapshot: bool = False) -> Position:
+    """Cut now; the position. `number` travels with it, and for a `snapshot` its name.
 
     Raises FarshoreError `wrong-state` while writes are held or refused: nothing gets a sequence then.
     """
     check(path)
-    position = path.cut(number)
+    position = path.cut(number, name.encode() if snapshot else None)
     path.outbox.note(
         "cut", name=name, number=number, generation=position.generation.hex(), sequence=position.sequence
     )

@@ -12,6 +12,7 @@ from farshore.model.positions import Position
 
 if TYPE_CHECKING:
     from farshore.core.relaying import Relay
+    from farshore.core.snapping import Snapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Journaled(Protocol):
     outbox: Outbox
     standing: Durability
     preserve: Preserving
+    snapping: Snapping
 
     @property
     def relay(self) -> Relay:

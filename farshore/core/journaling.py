@@ -98,7 +98,7 @@ class Journaling:
         self._written_bytes = 0
         self._drains: list[Callable[[], None]] = []
         self.halt = NOWHERE
-        """The newest sequence that may be written to the volumes before `go_on_behind`."""
+        """The newest sequence that may be written to the volumes for now."""
         self.said: Callable[[], None] = _nobody
         """Told when more has become durable."""
         self.comparing: Comparing | None = None
@@ -129,10 +129,11 @@ class Journaling:
         self._frames.append((head.last, head.size, frame))
         if head.cut:
             self._cuts.append(Position(head.generation, head.last))
+            self._copy.snapping.comes(head)
         self.waiting += head.size
         self.size += head.size
         self._unsynced += head.size
-        self._asked |= head.flush
+        self._asked |= head.flush or bool(head.snapshot)
         self._outbox.emit(AppendFrame(frame, Position(head.generation, head.last)))
 
     def appended(self, errno: int) -> None:
@@ -152,6 +153,7 @@ class Journaling:
             self.size -= size
         self.taken = standing.applied
         self._copy.relay.forgotten(standing.applied)
+        self._copy.snapping.forgotten(standing.applied)
         self._unwritable(errno)
 
     # -- the three steps --------------------------------------------------------------------
@@ -202,19 +204,15 @@ class Journaling:
 
     def halt_at(self, sequence: int) -> None:
         """The volumes get everything up to `sequence`, durably, the mark with them, and nothing behind it
-        before `go_on_behind`. Nothing behind it has been written."""
-        self.halt, self._asked = sequence, True
+        before another sequence, or NOWHERE, is named. Nothing behind it has been written."""
+        self.halt = sequence
+        self._asked |= self._unsynced > 0
         self._advance()
 
     @property
     def halted(self) -> bool:
         """Whether the volumes durably stand where they were to stop."""
         return self.written == self.marked == self.halt and not self._marking
-
-    def go_on_behind(self) -> None:
-        """What was to happen where the volumes stopped has."""
-        self.halt = NOWHERE
-        self._advance()
 
     def _write(self) -> None:
         """Rule B2: only what is durable in the journal goes to the volumes, and the hops hear of it first."""
@@ -289,8 +287,10 @@ class Journaling:
     def _mark_if_due(self) -> None:
         if self._marking or self.written == self.marked:
             return
-        if self._drains or self.halt != NOWHERE:
-            due = self.written == min(self._standing.applied, self.halt)
+        if self.written == self.halt:
+            due = True
+        elif self._drains:
+            due = self.written == self._standing.applied
         else:
             late = self._outbox.now - self._standing.since >= self.limits.mark_every
             due = late or self._written_bytes >= self.limits.mark or self.size >= self.limits.size

@@ -323,9 +323,9 @@ class Primary(Links):
 
     # -- inputs: operator -------------------------------------------------------------------
 
-    def cut(self, name: str, number: int) -> list[Action]:
+    def cut(self, name: str, number: int, *, snapshot: bool = False) -> list[Action]:
         """A cut behind everything that has a sequence now. Raises FarshoreError (see `cutting`)."""
-        cutting.cut(self.path, name, number)
+        cutting.cut(self.path, name, number, snapshot=snapshot)
         return self.outbox.take()
 
     def add_link(self, spec: LinkSpec) -> list[Action]:

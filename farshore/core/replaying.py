@@ -2,7 +2,8 @@
 
 It goes piece by piece. While the preserve store has layers, what a piece overwrites is saved before it is
 written, as in a session; a layer that began at the mark or before it so keeps what it was to keep, however
-often the same frames are replayed.
+often the same frames are replayed. A cut that asks for a snapshot stops the replay until it is taken, or
+missed.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ class Replay:
         if errno or not frames:
             self._then(self._reached, errno)
             return
+        if frames[0][0].snapshot:
+            head = frames[0][0]
+            self._reached = Position(head.generation, head.last)
+            self._copy.snapping.at_replay(head, self.go_on)
+            return
+        whole = next((n for n, (head, _) in enumerate(frames) if head.snapshot), len(frames))
+        frames = frames[:whole]  # the cut is met again, as the first one
         ranges: list[Range] = []
         if self._copy.preserve.collecting:
             for _, frame in frames:

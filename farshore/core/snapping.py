@@ -1,24 +1,30 @@
 """Layers of a secondary's preserve store that begin at an exact position of the stream (rules H, E3).
 
 Before a layer begins, the volumes durably hold everything up to its position and nothing behind it, and the
-copy's recorded position is that one: so no frame at or below it is ever applied again, and nothing that a
-replay writes can be taken for what the layer was to show. With a journal, frames go on being taken, and those
-behind the position wait there; without one the stream is held.
+copy's recorded position says so: no frame at or below it is ever applied to the volumes again once the layer
+is there. With a journal, frames go on being taken, and those behind the position wait there; without one the
+stream is held.
 
-One layer at a time, in the order in which they were asked for. A copy whose volumes are no state that the
-primary ever had, since a resync is open or something is in doubt, refuses.
+A snapshot stands at a *cut* of the stream. Its layer begins before the cut counts as applied: so a copy that
+dies in between meets the cut again, in its journal or from its feeder, and takes it then. Behind the cut
+nothing is written before the recorded position has passed it: so a cut that is met again has nothing behind
+it in the volumes. A copy whose volumes are no state that the primary ever had notes what it has missed.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from farshore.core.journaling import NOWHERE
 from farshore.core.preserve import FULL
+from farshore.core.snapshot_refusals import BROKEN, no_room, refusal, refused
 from farshore.errors import FarshoreError
 from farshore.model.layers import Layer, LayerKind
+from farshore.model.messages import FrameHead
 from farshore.model.positions import Position
 
 if TYPE_CHECKING:
@@ -26,17 +32,30 @@ if TYPE_CHECKING:
 
 Then: TypeAlias = Callable[[Layer | FarshoreError], None]
 """Is told of the layer that has begun, durably, or why there is none."""
-BROKEN = "a disk of this copy has failed"
-MOST_LAYERS = 64
-"""Layers of one copy, all kinds together: their list stays small, and so does what reading through them
-costs."""
+_REMEMBERED = 32
+"""Snapshots of which a copy knows that it has missed them."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    kind: LayerKind
+class Missed:
+    """A snapshot that this copy has not taken, and why."""
+
     name: str
-    then: Then
+    position: Position
+    why: FarshoreError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Stop:
+    """A layer that begins where the volumes hold everything up to `halt`."""
+
+    halt: int
+    mark: Position = field(compare=False)
+    kind: LayerKind = field(compare=False)
+    name: str = field(compare=False)
+    then: Then = field(compare=False)
+    cut: bool = field(default=False, compare=False)
+    """Its mark is the cut behind `halt`."""
 
 
 class Snapping:
@@ -44,84 +63,162 @@ class Snapping:
 
     def __init__(self, copy: Secondary) -> None:
         self._copy = copy
-        self._wishes: deque[_Wish] = deque()
-        self._now: _Wish | None = None
+        self._wishes: deque[tuple[LayerKind, str, Then]] = deque()
+        self._stops: list[_Stop] = []
+        """Of the journal, in order."""
+        self._now: _Stop | None = None
         """What is being carried out."""
-        self._halting = False
-        """The journal brings the volumes to where it was told to stop."""
+        self._replayed: list[bytes] = []
+        """Layers that have begun since the start began."""
         self.holding = False
         """Nothing may be applied directly."""
+        self.missed: deque[Missed] = deque(maxlen=_REMEMBERED)
+
+    # -- where the copy stands --------------------------------------------------------------
 
     def wish(self, kind: LayerKind, name: str, then: Then) -> None:
         """A layer at the position that the copy has reached when its turn comes."""
-        self._wishes.append(_Wish(kind, name, then))
+        self._wishes.append((kind, name, then))
         self.go_on()
 
     def go_on(self) -> None:
         """Something that was waited for may have happened."""
-        while self._now is None and self._wishes:
-            refusal = refused(self._copy, self._wishes[0].name)
-            if refusal is not None:
-                self._wishes.popleft().then(refusal)
-            elif self._ready:
-                self._now = self._wishes.popleft()
-                self._halt()
-            else:
-                return
-        if self._halting and self._copy.journal.halted:
-            self._halting = False
-            self._begin(Position(self._copy.standing.generation, self._copy.journal.halt))
-
-    @property
-    def _ready(self) -> bool:
         copy = self._copy
-        return copy.started and (copy.session is None or not copy.session.busy)
+        while self._now is None and self._wishes:
+            kind, name, then = self._wishes[0]
+            position = copy.standing.position
+            against = refused(copy, name, position) or (_stopping(copy))
+            if against is not None:
+                self._wishes.popleft()
+                then(against)
+            elif copy.started and (copy.session is None or not copy.session.busy):
+                self._wishes.popleft()
+                self._stop_at(_Stop(position.sequence, position, kind, name, then))
+            else:
+                break
+        if self._now is None and self._stops and copy.journal.halted:
+            stop = self._stops[0]
+            if copy.journal.releasable >= stop.mark.sequence:
+                self._now = stop
+                self._begin(stop)
 
-    def _halt(self) -> None:
-        """Bring the volumes to where the copy is, durably, and keep them there."""
-        copy, standing = self._copy, self._copy.standing
-        if copy.journal.active:
-            self._halting = True
-            copy.journal.halt_at(standing.applied)
+    def _stop_at(self, stop: _Stop) -> None:
+        """Bring the volumes there, durably, and keep them there."""
+        if self._copy.journal.active:
+            insort(self._stops, stop)
+            self._copy.journal.halt_at(self._stops[0].halt)
             return
-        position, wish, self.holding = standing.position, self._now, True
+        self._now, self.holding = stop, True
 
         def durable() -> None:
-            if self._now is wish:
-                self._begin(position)
+            if self._now is stop:
+                self._begin(stop)
 
-        standing.make_durable(durable)
+        self._copy.standing.make_durable(durable)
 
-    def _begin(self, position: Position) -> None:
-        copy, wish = self._copy, self._now
-        assert wish is not None
+    # -- cuts -------------------------------------------------------------------------------
+
+    def comes(self, head: FrameHead) -> None:
+        """A cut was handed to the journal."""
+        if head.snapshot:
+            insort(self._stops, _at(head, _nobody))
+            self._copy.journal.halt = self._stops[0].halt
+
+    def forgotten(self, applied: int) -> None:
+        """What lies behind `applied` did not get into the journal."""
+        self._stops = [each for each in self._stops if each.mark.sequence <= applied]
+        self._copy.journal.halt = self._stops[0].halt if self._stops else NOWHERE
+
+    def at_cut(self, head: FrameHead, done: Callable[[], None]) -> None:
+        """A cut that is about to be applied directly: `done` once it may be."""
+        stop = _at(head, lambda _: done())
+        against = self._against(stop)
+        if against is None and not self._known(stop):
+            self._stop_at(stop)
+        else:
+            self._end(stop, against or self._known(stop))
+
+    def at_replay(self, head: FrameHead, then: Callable[[], None]) -> None:
+        """A start has written everything before this cut, and nothing behind it, to the volumes."""
+        stop, standing = _at(head, lambda _: then()), self._copy.standing
+        self._now = stop
+        before = Position(head.generation, stop.halt)
+        standing.sync_volumes(lambda: standing.record(before, lambda: self._begin(stop)))
+
+    def distrust(self) -> None:
+        """The journal that was replayed was damaged: nobody knows what the layers begun since have found."""
+        for layer in self._replayed:
+            self._copy.outbox.note("layer-gave-way", layer="snapshot", why="the journal was damaged")
+            self._copy.preserve.drop(layer)
+
+    # -- the layer --------------------------------------------------------------------------
+
+    def _against(self, stop: _Stop) -> FarshoreError | None:
+        if stop.cut and self._known(stop) is not None:
+            return None
+        return refused(self._copy, stop.name, Position(stop.mark.generation, stop.halt), stop.cut)
+
+    def _known(self, stop: _Stop) -> Layer | None:
+        """The layer of this cut, if it was taken before."""
+        for each in self._copy.preserve.layers if stop.cut else ():
+            if each.mark == stop.mark and each.name == stop.name and each.kind is stop.kind:
+                return each
+        return None
+
+    def _begin(self, stop: _Stop) -> None:
+        copy = self._copy
+        against = self._against(stop) or self._known(stop)
+        if against is not None:
+            self._pass(stop, against)
+            return
         sizes = tuple(sorted(copy.geometry.sizes.items()))
-        layer = Layer(copy.new_id(), wish.kind, sizes, wish.name, position, copy.outbox.wall)
+        layer = Layer(copy.new_id(), stop.kind, sizes, stop.name, stop.mark, copy.outbox.wall)
 
         def begun(errno: int) -> None:
-            if self._now is not wish:
+            if self._now is not stop:
                 return  # a disk has failed meanwhile; whoever asked knows
-            self._now, self.holding = None, False
             if errno and errno not in FULL:
                 copy.fail(errno)
-                wish.then(_refusal(BROKEN))
-                return
-            if copy.journal.active:
-                copy.journal.go_on_behind()
-            if not errno:
-                copy.outbox.note("layer", layer=wish.kind.value, name=wish.name, sequence=position.sequence)
-            wish.then(no_room() if errno else layer)
-            self.go_on()
+            elif errno:
+                self._pass(stop, no_room())
+            else:
+                copy.outbox.note("layer", layer=stop.kind.value, name=stop.name, sequence=stop.mark.sequence)
+                if not copy.started:
+                    self._replayed.append(layer.id)
+                self._pass(stop, layer)
 
         copy.preserve.begin(layer, 0, begun)
 
+    def _pass(self, stop: _Stop, result: Layer | FarshoreError) -> None:
+        """Nothing behind a cut of the journal is written before the recorded position has passed it."""
+        if stop.cut and not self.holding:
+            self._copy.standing.record(stop.mark, lambda: self._end(stop, result))
+        else:
+            self._end(stop, result)
+
+    def _end(self, stop: _Stop, result: Layer | FarshoreError | None) -> None:
+        copy = self._copy
+        if self._now is stop:
+            self._now, self.holding = None, False
+        if stop.cut and isinstance(result, FarshoreError):
+            self.missed.append(Missed(stop.name, stop.mark, result))
+            copy.outbox.note("snapshot-missed", name=stop.name, sequence=stop.mark.sequence, why=result.what)
+        if self._stops and self._stops[0] is stop:
+            self._stops.pop(0)
+            copy.journal.halt_at(self._stops[0].halt if self._stops else NOWHERE)
+        if result is not None:
+            stop.then(result)
+        self.go_on()
+
     def fail(self) -> None:
         """The copy has failed: nobody gets a layer any more."""
-        left = [*([self._now] if self._now is not None else []), *self._wishes]
-        self._now, self._halting, self.holding = None, False, False
+        stops = [*self._stops, *([self._now] if self._now is not None else [])]
+        left = [each.then for each in stops if not each.cut] + [then for _, _, then in self._wishes]
+        self._now, self.holding = None, False
+        self._stops.clear()
         self._wishes.clear()
-        for wish in left:
-            wish.then(_refusal(BROKEN))
+        for then in left:
+            then(refusal(BROKEN))
 
 
 def take(copy: Secondary, kind: LayerKind, name: str, then: Then) -> None:
@@ -133,37 +230,14 @@ def take(copy: Secondary, kind: LayerKind, name: str, then: Then) -> None:
     copy.snapping.wish(kind, name, then)
 
 
-def refused(copy: Secondary, name: str) -> FarshoreError | None:
-    """Why the copy, as it is now, takes no layer of this name."""
-    header, session = copy.keeper.header, copy.session
-    if copy.fault:
-        return _refusal(BROKEN)
-    if not copy.preserve.available:
-        return _refusal("this copy has no preserve store")
-    if copy.stopping:
-        return _refusal("the engine stops")
-    if header.resync is not None or (session is not None and session.resyncing):
-        return _refusal("this copy is being resynced, and its volumes are no state that the primary had")
-    if header.history.blank:
-        return _refusal("this copy has never been whole")
-    if copy.standing.doubtful:
-        return _refusal("what this copy holds is in doubt since its machine lost power")
-    if any(each.name == name and each.kind is not LayerKind.UNDO for each in copy.preserve.layers):
-        return FarshoreError("exists", f"this copy keeps something under the name {name!r} already")
-    if len(copy.preserve.layers) >= MOST_LAYERS:
-        return no_room()
-    return None
+def _at(head: FrameHead, then: Then) -> _Stop:
+    mark = Position(head.generation, head.last)
+    return _Stop(head.last - 1, mark, LayerKind.SNAPSHOT, head.snapshot, then, cut=True)
 
 
-def no_room() -> FarshoreError:
-    """The store, or the disk that it is on, is full."""
-    return FarshoreError(
-        "store-full",
-        "the preserve store has no room for another layer",
-        means="Nothing was begun, and nothing was given up for it.",
-        next_step="farshore status shows what the store keeps; delete a snapshot, or give it more room",
-    )
+def _stopping(copy: Secondary) -> FarshoreError | None:
+    return refusal("the engine stops") if copy.stopping else None
 
 
-def _refusal(why: str) -> FarshoreError:
-    return FarshoreError("wrong-state", why, means="No layer was begun.", next_step="farshore status")
+def _nobody(_: Layer | FarshoreError) -> None:
+    """Nobody waits for the layer of a cut."""

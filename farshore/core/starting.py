@@ -131,6 +131,7 @@ def _replayed(copy: Secondary, damage: str, distrusted: bool) -> None:
     if damage:
         # What had been applied of it may be in the volumes, and nobody knows how far it went.
         doubtful = FOREVER
+        copy.snapping.distrust()
         copy.outbox.note("journal-damaged", why=damage, sequence=standing.applied)
     # The journal goes on saying that there is nothing beyond, should this process die before a session.
     kept = not distrusted and copy.setup.journal.start is not None

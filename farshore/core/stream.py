@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno as errnos
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from farshore.core import cutting, growing, resynced
@@ -154,13 +155,19 @@ class Stream:
             self.hold_until(lambda done: put(copy.keeper.header, done), lambda: self._in_order(head, frame))
         elif journal.active:
             journal.take(head, frame)
+        elif head.snapshot:
+            self.hold_until(partial(copy.snapping.at_cut, head), lambda: self._apply(head, frame))
         else:
-            self._frame = head
-            if self.comparing.open:
-                self.comparing.changes(head.last, frame.operations)
-            if copy.relay.active:
-                copy.relay.changes(frame.operations)
-            copy.outbox.emit(ApplyFrame(frame, Position(head.generation, head.last)))
+            self._apply(head, frame)
+
+    def _apply(self, head: m.FrameHead, frame: Relayable) -> None:
+        copy = self._copy
+        self._frame = head
+        if self.comparing.open:
+            self.comparing.changes(head.last, frame.operations)
+        if copy.relay.active:
+            copy.relay.changes(frame.operations)
+        copy.outbox.emit(ApplyFrame(frame, Position(head.generation, head.last)))
 
     def frame_applied(self, errno: int) -> None:
         """The frame in hand was written, or could not be (rule C3: then it never counts)."""

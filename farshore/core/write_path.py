@@ -270,9 +270,9 @@ class WritePath:
         follows = Position(self.generation, first - 1)
         self.outbox.emit(Issue(last, first, follows, operations, payloads, links, queues))
 
-    def cut(self, number: int) -> Position:
+    def cut(self, number: int, snapshot: bytes | None) -> Position:
         """Issue a cut behind everything that has a sequence; there is room for it (see `cutting`)."""
-        self.issue_alone((0, CUT, number, 0))
+        self._issue(Batch([(0, CUT, number, 0)], [snapshot]))
         return Position(self.generation, self.sequence)
 
     def issue_alone(self, operation: Operation) -> Issue:

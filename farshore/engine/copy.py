@@ -267,6 +267,9 @@ class RunningCopy:
         elif old.upstream != new.upstream:
             self._reload_upstream(self.role, new)
             changed.append("upstream")
+        if old.preserve != new.preserve:
+            self._stored.bound_preserve(new)
+            changed.append("preserve")
         if self._log.level != new.log_level:
             self._log.level = new.log_level
             changed.append("log level")

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from farshore.core.moments import moment
 from farshore.core.preserve import FULL, Preserving
+from farshore.core.snapshot_refusals import no_room, refused
 from farshore.engine.call_arguments import given
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
+from farshore.engine.preserving import document_of
 from farshore.engine.primary_copy import PrimaryCopy
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.errors import FarshoreError
-from farshore.model.layers import Layer, LayerKind
+from farshore.model.layers import LayerKind
+from farshore.model.positions import Position
 
 ID_BYTES: Final = 16
 
@@ -30,7 +32,9 @@ class LayerOperations:
         self.table: dict[str, Callable[[Call], None]] = {"layers": self._layers, "layer-drop": self._drop}
 
     def _layers(self, call: Call) -> None:
-        call.reply({"layers": documents_of(self._copy)})
+        role = self._copy.role
+        kept = role.preserve.report(_preserving(role), role.core.keeper.header.undo)
+        call.reply({**kept, **_snapshots(self._copy)})
 
     def _drop(self, call: Call) -> None:
         wanted, role = _id_of(call), self._copy.role
@@ -50,7 +54,7 @@ class LayerOperations:
 
         def dropped(errno: int) -> None:
             if not errno:
-                call.reply({"layer": document_of(layer, 0, broken=broken)})
+                call.reply({"layer": {**document_of(layer, 0), "broken": broken}})
             elif errno in FULL:
                 call.fail(_no_room())
             else:
@@ -64,32 +68,29 @@ def _preserving(role: PrimaryCopy | SecondaryCopy) -> Preserving:
     return role.core.preserve if isinstance(role, SecondaryCopy) else role.core.keeping.preserve
 
 
-def documents_of(copy: RunningCopy) -> list[dict[str, object]]:
-    """What the copy keeps, oldest first; `open` is what takes a resync back."""
-    preserving, store, undo = _preserving(copy.role), copy.role.preserve, copy.role.core.keeper.header.undo
-    return [
-        {
-            **document_of(each, store.store.bytes_of(each.id), broken=each.id in preserving.broken),
-            "open": each.id == undo,
-        }
-        for each in preserving.layers
-    ]
-
-
-def document_of(layer: Layer, size: int, *, broken: bool) -> dict[str, object]:
-    """`bytes` is what it takes by itself; a `broken` one lacks something that was overwritten, and is of no
-    use to anybody."""
-    mark = layer.mark
+def _snapshots(copy: RunningCopy) -> dict[str, object]:
+    """What became of the snapshots that cuts have asked for. `passed`: how far that is known."""
+    role = copy.role
+    if not isinstance(role, SecondaryCopy):
+        return {"role": "primary", "passed": None, "missed": [], "refused": None}
+    core = role.core
+    against = refused(core, "", core.standing.position)
+    if against is None and role.preserve.store.full:
+        against = no_room()
+    passed = core.journal.written if core.journal.active else core.applied
     return {
-        "id": layer.id.hex(),
-        "kind": layer.kind.value,
-        "name": layer.name,
-        "generation": None if mark is None else mark.generation.hex(),
-        "sequence": None if mark is None else mark.sequence,
-        "time": moment(layer.time),
-        "bytes": size,
-        "broken": broken,
+        "role": "secondary",
+        "passed": {"generation": core.generation.hex(), "sequence": passed},
+        "missed": [
+            {"name": each.name, **_place(each.position), "code": each.why.code.name, "why": each.why.what}
+            for each in core.snapping.missed
+        ],
+        "refused": None if against is None else {"code": against.code.name, "why": against.what},
     }
+
+
+def _place(position: Position) -> dict[str, object]:
+    return {"generation": position.generation.hex(), "sequence": position.sequence}
 
 
 def _no_room() -> FarshoreError:

@@ -28,6 +28,7 @@ from farshore.engine.rewind_operations import RewindOperations
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.engine.verify_operations import VerifyOperations
 from farshore.errors import FarshoreError, ProtocolError
+from farshore.model import names
 from farshore.model.options import ResyncKind
 from farshore.wire import control, preface
 
@@ -158,7 +159,10 @@ class Operations:
         name, number = given(call, "name", str, ""), given(call, "number", int, 0)
         if not 0 <= number <= cutting.MOST:
             raise FarshoreError("usage", f"cut: number cannot be {number}")
-        position = self._primary().cut(name, number)
+        snapshot = given(call, "snapshot", bool, False)
+        if snapshot:
+            names.check("snapshot", name)
+        position = self._primary().cut(name, number, snapshot)
         call.reply({"generation": position.generation.hex(), "sequence": position.sequence})
 
     def _drain(self, call: Call) -> None:

@@ -13,12 +13,13 @@ from typing import Any, Final, TypeVar
 
 from farshore.core import actions as a
 from farshore.core.layer_actions import RetitleLayer
-from farshore.core.preserve import UNREADABLE, PreserveImage
+from farshore.core.moments import moment
+from farshore.core.preserve import UNREADABLE, PreserveImage, Preserving
 from farshore.engine.carrier import Carrier
 from farshore.engine.pool import Pool, errno_of
 from farshore.engine.stored_copy import StoredCopy
 from farshore.errors import FarshoreError
-from farshore.model.layers import Run
+from farshore.model.layers import Layer, Run
 from farshore.store.preserve import PreserveStore, Put
 from farshore.store.volume import Volume
 
@@ -69,6 +70,21 @@ class PreserveRoom:
                 partial(self.store.retitle, action.layer, action.kind, action.name), action.ticket, done
             ),
         }
+
+    def report(self, preserving: Preserving, undo: bytes) -> dict[str, object]:
+        """What the store keeps, oldest first, and what that takes; `undo` is what takes a resync back. Null
+        where a primary has to do without its store."""
+        store = self._stored.preserve
+        layers = [
+            {
+                **document_of(each, 0 if store is None else store.bytes_of(each.id)),
+                "broken": each.id in preserving.broken,
+                "open": each.id == undo,
+            }
+            for each in preserving.layers
+        ]
+        used, most = (None, None) if store is None else (store.used, store.limit)
+        return {"used_bytes": used, "limit_bytes": most, "layers": layers}
 
     def _submit(self, job: Callable[[], None], ticket: int, report: Callable[..., None]) -> None:
         self._pool.submit(_LANE, partial(_told, job), lambda result: report(ticket, errno_of(result)))
@@ -130,6 +146,20 @@ def put_into(volumes: Mapping[int, Volume]) -> Put:
             volumes[volume].write(content, offset)
 
     return put
+
+
+def document_of(layer: Layer, size: int) -> dict[str, object]:
+    """`bytes` is what it takes by itself."""
+    mark = layer.mark
+    return {
+        "id": layer.id.hex(),
+        "kind": layer.kind.value,
+        "name": layer.name,
+        "generation": None if mark is None else mark.generation.hex(),
+        "sequence": None if mark is None else mark.sequence,
+        "time": moment(layer.time),
+        "bytes": size,
+    }
 
 
 def _told(job: Callable[[], Any]) -> Any:

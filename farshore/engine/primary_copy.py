@@ -172,9 +172,9 @@ class PrimaryCopy:
 
     # -- the operator -----------------------------------------------------------------------
 
-    def cut(self, name: str, number: int) -> Position:
+    def cut(self, name: str, number: int, snapshot: bool) -> Position:
         """A cut behind everything that was acknowledged; its position."""
-        actions = self.core.cut(name, number)
+        actions = self.core.cut(name, number, snapshot=snapshot)
         position = Position(self.core.generation, self.core.sequence)
         self.carrier.do(actions)
         return position

@@ -221,6 +221,8 @@ class SecondaryCopy:
             # What goes to the journal, or waits for a save, outlives the receive buffer.
             data = memoryview(bytes(body)) if self.core.keeping else body
             whole = frame.check(data)
+            if whole.head.snapshot and data is body:  # it waits until the snapshot is taken
+                whole = frame.check(bytes(body))
             kept = KeptFrame(whole, steps_of(whole, self.core.geometry.sizes))
             self.carrier.do(self.core.frame(key, whole.head, kept))
         else:
@@ -303,6 +305,7 @@ class SecondaryCopy:
         now = sum(connection.channel.received_total for connection in self._connections.values())
         document["rewindable"] = rewindable.shown(self.core, self.frames.segments)
         document["received_bytes_total"] = self._received_before + now
+        document["preserve"] = self.preserve.report(self.core.preserve, self.core.keeper.header.undo)
         self.links.complete(document["links"])
         return document
 

@@ -96,6 +96,11 @@ class StoredCopy:
         self.layer.remove(self.board_path(link))
         self.layer.fsync_dir(f"{self.directory}/links")
 
+    def bound_preserve(self, config: CopyConfig) -> None:
+        """The preserve store may take so much from now on."""
+        if self.preserve is not None:
+            self.preserve.limit = _most(config, self.geometry)
+
     def close(self) -> None:
         """Gives everything back."""
         for board in self.boards.values():
@@ -238,7 +243,7 @@ def _open_journal(layer: FileLayer, directory: str, header: Header, config: Copy
 
 def _open_preserve(copy: StoredCopy, config: CopyConfig) -> None:
     """A primary starts without it rather than not at all: its layers are broken from then on."""
-    limit = config.preserve or default_limit(sum(copy.geometry.sizes.values()))
+    limit = _most(config, copy.geometry)
     path = f"{copy.directory}/{DIRECTORY}"
     try:
         copy.preserve = PreserveStore.open(copy.layer, path, copy.geometry, limit)
@@ -247,6 +252,10 @@ def _open_preserve(copy: StoredCopy, config: CopyConfig) -> None:
             raise
         why = error.what if isinstance(error, FarshoreError) else error.strerror
         copy.preserve_unusable = f"{path}: {why}"
+
+
+def _most(config: CopyConfig, geometry: Geometry) -> int:
+    return config.preserve or default_limit(sum(geometry.sizes.values()))
 
 
 def _settle(volumes: dict[int, Volume], header: HeaderFile, role: Role) -> None:

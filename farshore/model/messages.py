@@ -291,6 +291,9 @@ class FrameHead(NamedTuple):
     """Encoded bytes."""
     cut: bool = False
     """The last record is a CUT."""
+    snapshot: str = ""
+    """The name of the snapshot that this cut asks for, empty where it asks for none; known of a frame that
+    was looked into."""
 
     @property
     def last(self) -> int:

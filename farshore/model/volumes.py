@@ -20,7 +20,7 @@ FLUSH: Final = 4
 """A barrier; ends its frame; volume, offset and length are 0 (rules C1, B3)."""
 CUT: Final = 5
 """A position at which all volumes are consistent; ends its frame. Volume and length are 0, the offset is a
-number that whoever asked for it chose."""
+number that whoever asked for it chose. Its payload, if it has one, names a snapshot to be taken there."""
 RESIZE: Final = 6
 """The volume has `offset` bytes from here on; the length is 0. It is alone in its frame, so that everything
 behind it may count on the new size."""

@@ -19,6 +19,7 @@ from farshore.node import (
     chains,
     drills,
     gathering,
+    group_layers,
     hops,
     hosted_volumes,
     hosting,
@@ -29,6 +30,7 @@ from farshore.node import (
     resizing,
     reverse,
     rewind,
+    snapshots,
     split_brain,
     taking,
     topology,
@@ -178,6 +180,14 @@ async def _drill(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -
     return await drills.serve(node, peer, args)
 
 
+async def _group_layers(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await group_layers.serve(node, args)
+
+
+async def _group_snapshots(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return await snapshots.serve(node, args)
+
+
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
     rejoining.peer_is_back(node, peer)
@@ -220,6 +230,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "drop-rescue": _drop_rescue,
     "rewind-look": _rewind_look,
     "drill": _drill,
+    "group-layers": _group_layers,
+    "group-snapshots": _group_snapshots,
     "peer-back": _peer_back,
     "topology": _topology,
     "set-address": _set_address,

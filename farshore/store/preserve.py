@@ -118,6 +118,11 @@ class PreserveStore:
         """Bytes of all layers, reserved ones included."""
         return sum(each.room for each in self._layers.values())
 
+    @property
+    def full(self) -> bool:
+        """Whether not even an empty layer has room within the bound."""
+        return self.used + FIRST > self.limit
+
     def bytes_of(self, layer: bytes) -> int:
         """Bytes of one layer, reserved ones included; 0 for one that is not there."""
         file = self._layers.get(layer)

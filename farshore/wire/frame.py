@@ -44,6 +44,8 @@ MAX_BODY: Final = 40 << 20
 """Records and payloads of one frame, in bytes."""
 MAX_FRAME: Final = HEADER_BYTES + MAX_BODY
 MAX_SEQUENCE: Final = (1 << 64) - 1
+MAX_NAME: Final = 64
+"""Bytes of the name that a cut may carry."""
 MAX_OFFSET: Final = (1 << 63) - 1
 """No operation reaches beyond this byte of a volume."""
 
@@ -54,7 +56,8 @@ Record: TypeAlias = tuple[int, int, int, int, int, memoryview | None]
 @dataclass(slots=True)
 class Step:
     """One operation of a frame, or a run of WRITEs to one volume. `end` is behind the last byte that any of
-    it touches. Only a run has payloads, and an offset for each of them; its own `offset` is 0."""
+    it touches. A run has payloads, and an offset for each of them; its own `offset` is 0. Else only a CUT may
+    have one, the name of the snapshot that it asks for."""
 
     volume: int
     operation: int
@@ -84,14 +87,18 @@ def encode(
     stamp: FrameStamp, operations: Sequence[Operation], payloads: Sequence[Buffer | None]
 ) -> bytearray:
     """The frame of these operations, in order; nobody changes it any more. `payloads` has one entry for
-    each of them: the bytes of a WRITE (as long as the operation says, one byte per item), None for all
-    others. Payloads are copied exactly once.
+    each of them: the bytes of a WRITE (as long as the operation says, one byte per item), the name of a
+    snapshot or None of a CUT, None for all others. Payloads are copied exactly once.
 
     Raises ValueError where the operations and payloads do not fit together or exceed `MAX_BODY`.
     """
     pack = _RECORD.pack
     records = b"".join([pack(v, op, 0, n, at) for v, op, at, n in operations])
     body = sum([n for _, op, _, n in operations if op == WRITE]) + len(records)
+    if operations[-1][1] == CUT and payloads[-1]:
+        _, op, at, _ = operations[-1]
+        records = records[:-RECORD_BYTES] + pack(0, op, 0, len(payloads[-1]), at)
+        body += len(payloads[-1])
     header = _header(stamp, len(operations), _ENDINGS.get(operations[-1][1], 0), body)
     frame = bytearray().join([header, records, *[piece for piece in payloads if piece is not None]])
     if len(frame) != HEADER_BYTES + body:
@@ -188,7 +195,8 @@ class Frame:
                 writes = zip(step.offsets, step.payloads, strict=True)
                 records += [(step.volume, WRITE, 0, offset, len(data), data) for offset, data in writes]
             else:
-                records.append((step.volume, step.operation, 0, step.offset, step.end - step.offset, None))
+                data = step.payloads[0] if step.payloads else None
+                records.append((step.volume, step.operation, 0, step.offset, step.end - step.offset, data))
         return records
 
     @property
@@ -210,7 +218,10 @@ def check(data: Buffer) -> Frame:
     seed, checksum = _SEED.unpack_from(view)
     if xxh3_64_intdigest(view[_COVERED:], seed) != checksum:
         raise ProtocolError(f"the frame at sequence {head.first} fails its checksum")
-    return Frame(head, view, _steps(head, view))
+    steps = _steps(head, view)
+    if head.cut and steps[-1].payloads:
+        head = head._replace(snapshot=str(steps[-1].payloads[0], "utf-8"))
+    return Frame(head, view, steps)
 
 
 def _steps(head: FrameHead, view: memoryview) -> list[Step]:
@@ -235,6 +246,10 @@ def _steps(head: FrameHead, view: memoryview) -> list[Step]:
             raise ProtocolError(f"a record has flags {flags:#x}")
         else:
             running = -1
+            if op == CUT and length:
+                steps.append(_named_cut(volume, offset, view[at : at + length], length))
+                at += length
+                continue
             if op not in (ZERO, TRIM):
                 offset, length = _bare(op, volume, offset, length)
                 if op == RESIZE and head.operations > 1:
@@ -251,6 +266,17 @@ def _steps(head: FrameHead, view: memoryview) -> list[Step]:
     if (head.flush, head.cut) != (last == FLUSH, last == CUT):
         raise ProtocolError("the flags of a frame and its last record disagree about a flush or a cut")
     return steps
+
+
+def _named_cut(volume: int, number: int, name: memoryview, length: int) -> Step:
+    """A cut that asks for a snapshot of this name."""
+    try:
+        text = str(name, "utf-8")
+    except ValueError:
+        text = ""
+    if volume or length > MAX_NAME or len(name) != length or not text.isprintable() or not text:
+        raise ProtocolError("malformed operation: a cut whose payload is no name of a snapshot")
+    return Step(0, CUT, number, number, payloads=[name])
 
 
 def _bare(op: int, volume: int, offset: int, length: int) -> tuple[int, int]:

@@ -6,7 +6,17 @@ from fastapi import APIRouter
 
 from farshore.api import schema
 from farshore.api.routes.the_node import TheNode
-from farshore.node import bare_resync, commands, groups, repair, reshaping, resizing, reverse, verify_repair
+from farshore.node import (
+    bare_resync,
+    commands,
+    groups,
+    preserve_size,
+    repair,
+    reshaping,
+    resizing,
+    reverse,
+    verify_repair,
+)
 from farshore.node.intent import GroupWish, VolumeWish
 
 router = APIRouter(prefix="/groups", tags=["groups"])
@@ -27,6 +37,11 @@ async def create(node: TheNode, body: schema.Group) -> dict[str, Any]:
 @router.get("/{name}")
 async def show(node: TheNode, name: str) -> dict[str, Any]:
     return {"schema": 1, **groups.document(node.copies.of_group(name)[0])}
+
+
+@router.patch("/{name}")
+async def change(node: TheNode, name: str, body: schema.GroupChange) -> dict[str, Any]:
+    return {"schema": 1, **await preserve_size.set_limit(node, name, body.preserve)}
 
 
 @router.delete("/{name}")

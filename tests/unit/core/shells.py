@@ -354,14 +354,9 @@ class Near(Shell):
 
 def head_of(group: bytes, unit: a.Issue) -> m.FrameHead:
     """What a decoder would find."""
-    return m.FrameHead(
-        group,
-        unit.follows.generation,
-        unit.first,
-        len(unit.operations),
-        unit.follows,
-        0,
-        unit.operations[-1][1] == FLUSH,
-        96 + sum(16 + operation[3] for operation in unit.operations),
-        unit.operations[-1][1] == CUT,
-    )
+    ending, name, follows = unit.operations[-1][1], unit.payloads[-1], unit.follows
+    count = len(unit.operations)
+    size = 96 + sum(16 + operation[3] for operation in unit.operations)
+    snapshot = bytes(name).decode() if ending == CUT and name else ""
+    stamp = (group, follows.generation, unit.first, count, follows, 0)
+    return m.FrameHead(*stamp, ending == FLUSH, size, ending == CUT, snapshot)

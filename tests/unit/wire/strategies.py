@@ -137,7 +137,7 @@ def batches(draw: st.DrawFn) -> tuple[FrameStamp, list[Operation], list[bytes | 
         payloads.append(None)
     elif not operations or draw(st.booleans()):
         operations.append(draw(st.sampled_from(((0, FLUSH, 0, 0), (0, CUT, 7, 0)))))
-        payloads.append(None)
+        payloads.append(None if operations[-1][1] == FLUSH else draw(st.sampled_from((None, b"noon"))))
     before = draw(st.integers(0, (1 << 64) - 100))
     first = draw(st.integers(before + 1, (1 << 64) - 50))
     stamp = FrameStamp(draw(ids), draw(ids), first, draw(u64), Position(draw(ids), before))

@@ -73,7 +73,8 @@ def test_the_head_is_read_from_the_midst_of_a_buffer(
     batch: tuple[FrameStamp, list[Operation], list[bytes | None]], before: int
 ) -> None:
     encoded = frame.encode(*batch)
-    assert frame.decode_head(bytes(before) + encoded, before) == frame.check(encoded).head
+    head = frame.check(encoded).head._replace(snapshot="")  # that name is not in the header
+    assert frame.decode_head(bytes(before) + encoded, before) == head
 
 
 def test_a_large_write_is_framed_in_place_into_the_same_bytes() -> None:
@@ -206,6 +207,21 @@ def test_a_cut_ends_its_frame_and_shows_from_outside() -> None:
     between = frame.encode(STAMP, [(0, CUT, 9, 0), (1, TRIM, 0, 512)], [None, None])
     with pytest.raises(ProtocolError, match="not the last record"):
         frame.check(between)
+
+
+def test_a_cut_may_carry_the_name_of_a_snapshot() -> None:
+    data = frame.encode(STAMP, [(1, WRITE, 0, 4), (0, CUT, 9, 0)], [b"data", "at-neun-ü".encode()])
+    whole = frame.check(data)
+    assert whole.operations == [(1, WRITE, 0, 4), (0, CUT, 9, 0)]
+    assert (whole.head.cut, whole.head.snapshot) == (True, "at-neun-ü")
+    assert frame.decode_head(data).snapshot == ""  # only who looks inside knows
+    assert frame.check(one((0, CUT, 9, 0))).head.snapshot == ""
+
+
+@pytest.mark.parametrize("name", [b"x" * 65, b"\xff\xfe", b"two\nlines"])
+def test_what_is_no_name_of_a_snapshot_is_refused(name: bytes) -> None:
+    with pytest.raises(ProtocolError, match="no name of a snapshot"):
+        frame.check(frame.encode(STAMP, [(0, CUT, 9, 0)], [name]))
 
 
 def test_a_request_of_the_greatest_length_fits_into_a_frame() -> None:

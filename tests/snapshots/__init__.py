@@ -1,0 +1,1 @@
+"""Snapshots of whole groups with real nodes."""
