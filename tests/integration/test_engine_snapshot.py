@@ -137,7 +137,8 @@ def test_a_copy_that_is_killed_around_its_cuts_has_them_all_from_its_journal(sit
                 b.kill()
                 b.start()
                 a.ask("peer-back", peer=None)
-    a.wait_until_clean(60)
+    a.wait_until_clean(60)  # durable in its journal; the volumes follow
+    wait_until(lambda: has(b, max(expected)), 60, what="the last one")
     assert [each["name"] for each in layers(b)] == sorted(expected)
     assert b.terminate() == 0
     for name, image in expected.items():
