@@ -15,6 +15,7 @@ from sim.chain_scenes import chained
 from sim.cluster import Cluster
 from sim.run import any_life
 from sim.scene import directed
+from sim.steps import Doom, Phase
 from sim.storms import DEATHS, chained_storm, storm
 
 _JOURNALED: Final = storm(DEATHS, apply=Apply.JOURNAL)
@@ -25,6 +26,13 @@ _RELAYED: Final = chained_storm(f"{DEATHS} cut")
 _KEPT: Final = chained_storm(f"{DEATHS} cut", queue_disk=64 << 10)
 _ROLLED_BACK: Final = directed(scenes.a_peer_is_rolled_back)
 _ROLLED_BACK_IN_A_RESYNC: Final = directed(scenes.a_peer_is_rolled_back_in_a_resync)
+
+
+def _dies_before_the_end_of_a_resync(seed: int) -> Cluster:
+    """When the header that ends a resync, its second one, is about to be written."""
+    doom = Doom("header", 2, Phase.BEFORE, machine=seed % 2 == 0)
+    return directed(scenes.a_copy_dies_in_a_resync_and_goes_back(doom, None))(seed)
+
 
 SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
     "fold forgets the newest frame": storm(f"{DEATHS} cut"),
@@ -111,7 +119,7 @@ SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
         read_scenes.a_region_cannot_be_read, apply=Apply.JOURNAL
     ),
     "a region is overwritten before it is saved": directed(scenes.power_fails_in_a_resync),
-    "an undo goes before the cut is durable": storm(f"{DEATHS} cut"),
+    "an undo goes before the cut is durable": _dies_before_the_end_of_a_resync,
     "a full store lets everything through": directed(scenes.a_store_is_full_in_a_resync),
     "a roll-back leaves the proof of its resync": directed(scenes.a_roll_back_is_cut_off),
     "readers are shown what a resync overwrites": storm("cut kill"),
