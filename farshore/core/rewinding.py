@@ -176,9 +176,12 @@ class Step(StrEnum):
     """The journal, and what it kept: it leads to what the copy is not any more."""
 
 
-def rescue_of(turn: bytes) -> bytes:
-    """The id of the rescue that a turn takes: the same, however often it is begun."""
-    return sha256(b"rescue of a rewind" + turn).digest()[:16]
+def rescue_of(header: Header, turn: bytes) -> bytes:
+    """The id of the rescue that a turn takes of what the copy holds: the same, however often it is begun, as
+    long as the copy stands where it does."""
+    head = header.history.head
+    stands = b"" if head is None else head.generation + head.sequence.to_bytes(8, "little")
+    return sha256(b"rescue of a rewind" + turn + stands).digest()[:16]
 
 
 def open_rewind(header: Header) -> bytes | None:
@@ -191,20 +194,19 @@ def open_rewind(header: Header) -> bytes | None:
 def left(header: Header, turn: bytes) -> tuple[Step, ...]:
     """What is left to be done of this turn's rewind."""
     steps = tuple(Step)
-    return steps[steps.index(Step.RESTORE) :] if open_rewind(header) == rescue_of(turn) else steps
+    return steps[steps.index(Step.RESTORE) :] if open_rewind(header) == rescue_of(header, turn) else steps
 
 
 def rescue(header: Header, turn: bytes, wish: RewindIntent, sizes: dict[int, int]) -> Layer:
     """The layer that shows the present state, of a copy that has stopped cleanly; its time is `wish`'s."""
     head = header.history.head
-    return Layer(
-        rescue_of(turn), LayerKind.RESCUE, tuple(sorted(sizes.items())), wish.rescue, head, wish.time
-    )
+    number = rescue_of(header, turn)
+    return Layer(number, LayerKind.RESCUE, tuple(sorted(sizes.items())), wish.rescue, head, wish.time)
 
 
 def opened(header: Header, turn: bytes, wish: RewindIntent) -> Header:
     """From now on the image is none of the copy's states; not clean, so that a start settles the volumes."""
-    number = rescue_of(turn)
+    number = rescue_of(header, turn)
     resync = OpenResync(number, ResyncKind.FULL, wish.position)
     return replace(header, resync=resync, undo=number, clean=False)
 

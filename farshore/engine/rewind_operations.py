@@ -15,6 +15,7 @@ from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
 from farshore.engine.pool import errno_of
 from farshore.engine.rewind_look import Found
+from farshore.engine.rewinding import bytes_of, overwritten
 from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.errors import FarshoreError
 
@@ -64,21 +65,21 @@ class RewindOperations:
 
     def _measure(self, call: Call, role: SecondaryCopy, found: Found) -> None:
         """What a rescue of the present state would take, and what the store has left."""
-        store, region = role.preserve.store, role.core.geometry.region
+        store, geometry = role.preserve.store, role.core.geometry
 
-        def done(result: list[tuple[int, int]] | OSError) -> None:
+        def done(result: int | OSError) -> None:
             if isinstance(result, OSError):
                 call.fail(_unread(result))
                 return
             call.reply(
                 {
                     **found.document(),
-                    "rescue_bytes": len(result) * region,
+                    "rescue_bytes": result,
                     "store_free_bytes": max(0, store.limit - store.used),
                 }
             )
 
-        role.preserve.look(lambda: store.changed_since(found.layer.id), done)
+        role.preserve.look(lambda: bytes_of(geometry, overwritten(store, geometry, found.layer)), done)
 
 
 def _told(job: Callable[[], Found]) -> Found | FarshoreError:

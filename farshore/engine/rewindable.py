@@ -15,7 +15,10 @@ from farshore.store.segments import Segments
 
 
 def _moments(core: Secondary) -> list[Layer]:
-    return [each for each in core.preserve.layers if each.kind in rewinding.MOMENTS and each.mark]
+    """Those that show a position, all of it."""
+    header = core.keeper.header
+    layers = [each for each in core.preserve.layers if each.kind in rewinding.MOMENTS and each.mark]
+    return [each for each in layers if not header.broken(each.id)]
 
 
 def named(core: Secondary, name: str) -> Layer:

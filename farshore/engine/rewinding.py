@@ -86,10 +86,10 @@ class Rewind:
         layer = self._layer()
         self._require_way(layer)
         rescue = rewinding.rescue(ground.header.header, self._turn, self._wish, dict(ground.geometry.sizes))
-        runs = _runs(store, ground.geometry, layer.id)
+        runs = overwritten(store, ground.geometry, layer)
         try:
             if all(each.id != rescue.id for each in store.layers):
-                store.begin(rescue, _bytes_of(ground.geometry, runs))
+                store.begin(rescue, bytes_of(ground.geometry, runs))
             store.save(runs, ground.read)
         except OSError as error:
             if error.errno not in FULL:
@@ -104,7 +104,8 @@ class Rewind:
 
     def _layer(self) -> Layer:
         found = next((each for each in self._ground.preserve.layers if each.id == self._wish.layer), None)
-        if found is None or found.mark is None or found.kind not in rewinding.MOMENTS:
+        known = found is not None and found.mark is not None and found.kind in rewinding.MOMENTS
+        if found is None or not known or self._ground.header.header.broken(found.id):
             raise out_of_reach("the preserve store does not have that snapshot any more")
         return found
 
@@ -163,20 +164,30 @@ def _give_up(store: PreserveStore, layer: bytes) -> None:
             raise  # without room it stays, and can be deleted as any rescue
 
 
-def _runs(store: PreserveStore, geometry: Geometry, layer: bytes) -> list[Run]:
-    """What may differ from the layer's moment, of what there is now."""
+def overwritten(store: PreserveStore, geometry: Geometry, layer: Layer) -> list[Run]:
+    """What may differ from the layer's moment, of what there is now; what a volume has gained since is
+    zeroed by a restore."""
     runs: list[Run] = []
-    for volume, region in store.changed_since(layer):
+    then = dict(layer.sizes)
+    gained = {
+        volume: geometry.regions_of(then.get(volume, 0), size - then.get(volume, 0))
+        for volume, size in geometry.sizes.items()
+        if size > then.get(volume, 0)
+    }
+    for volume, region in store.changed_since(layer.id):
         if volume not in geometry.sizes or region >= geometry.regions(volume):
+            continue
+        if volume in gained and region >= gained[volume].start:
             continue
         if runs and runs[-1][0] == volume and runs[-1][2] == region:
             runs[-1] = (volume, runs[-1][1], region + 1)
         else:
             runs.append((volume, region, region + 1))
+    runs += [(volume, regions.start, regions.stop) for volume, regions in gained.items()]
     return runs
 
 
-def _bytes_of(geometry: Geometry, runs: list[Run]) -> int:
+def bytes_of(geometry: Geometry, runs: list[Run]) -> int:
     return sum(geometry.span(volume, first, stop - first)[1] for volume, first, stop in runs)
 
 

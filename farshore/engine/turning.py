@@ -115,7 +115,8 @@ def _goes_on(header: Header, config: CopyConfig) -> bool:
     """Whether the rewind that is open is still wanted."""
     turn = config.turn
     wanted = config.role is Role.PRIMARY and turn is not None and turn.rewind is not None
-    return wanted and turn is not None and rewinding.open_rewind(header) == rewinding.rescue_of(turn.id)
+    rescue = rewinding.open_rewind(header)
+    return wanted and turn is not None and rescue == rewinding.rescue_of(header, turn.id)
 
 
 def _take_back(directory: str, config: CopyConfig) -> Header:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from farshore.model.layers import EVERY_LAYER
 from farshore.model.options import ResyncKind, Role
 from farshore.model.positions import History, Position
 
@@ -156,6 +157,10 @@ class Header:
     """Layers of the preserve store that lack something which was overwritten: nobody reads them any more.
     `EVERY_LAYER` stands for all that a store has which could not be opened."""
     format: int = HEADER_FORMAT
+
+    def broken(self, layer: bytes) -> bool:
+        """Whether this layer of the preserve store lacks something."""
+        return layer in self.broken_layers or EVERY_LAYER in self.broken_layers
 
     def link(self, link: bytes) -> LinkRecord | None:
         """The record of one outgoing link, None when it is unknown."""

@@ -26,6 +26,16 @@ class RewindIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """How the copies of a change stood when its plan was accepted: what goes on later must find them so.
+    Turns in hex, empty for none; `epoch` is of the link that fed the goal, 0 where none did."""
+
+    goal_turn: str
+    epoch: int
+    other_turn: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeIntent:
     """A change of roles that begins or ends at this copy, until it is done, or committed; of no concern to
     the engine. Every copy that it concerns and that could be told has it."""
@@ -53,6 +63,8 @@ class ChangeIntent:
     """The plan said that what this overwrites is kept nowhere; else it is kept as a rescue."""
     rewind: RewindIntent | None = None
     """To where the goal is rewound."""
+    planned: Planned | None = None
+    """Of a rewind."""
 
 
 def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
@@ -67,8 +79,15 @@ def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
         drained=position_from_json(value.get("drained")),
         unprotected=value.get("unprotected") is True,
         rewind=rewind_from_json(value.get("rewind")),
+        planned=_planned(value.get("planned")),
         **words,
     )
+
+
+def _planned(value: dict[str, Any] | None) -> Planned | None:
+    if value is None:
+        return None
+    return Planned(str(value["goal_turn"])[:32], int(value["epoch"]), str(value["other_turn"])[:32])
 
 
 def rewind_from_json(value: dict[str, Any] | None) -> RewindIntent | None:

@@ -155,7 +155,7 @@ async def _carry_out(node: Node, scene: Scene, goal: Standing, change: ChangeInt
     old = scene.primary if not goal.primary else None
     others = role_steps.siblings(scene, goal, old)
     if not goal.primary:
-        await _alone(node, scene, goal, change)
+        await alone(node, scene, goal, change)
         try:
             goal = await _made_primary(node, scene, goal, change, plan)
         except FarshoreError:
@@ -220,7 +220,7 @@ async def put_down(node: Node, scene: Scene, old: Standing, goal: Standing, chan
         node.journal.add("copy-turning", text, group=scene.group, peer=old.node_name)
 
 
-async def _alone(node: Node, scene: Scene, goal: Standing, change: ChangeIntent) -> None:
+async def alone(node: Node, scene: Scene, goal: Standing, change: ChangeIntent) -> None:
     """Notes the change at the goal, and looks once more whether another copy is about to become the primary:
     of two nodes that do this, one at least sees the other. Raises FarshoreError `stale-plan`; nothing was
     changed then."""

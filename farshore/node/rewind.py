@@ -74,7 +74,9 @@ async def rewind(node: Node, wish: Wish) -> dict[str, Any]:
         link = scene.primary.link_to(goal) if scene.primary is not None else None
         options = role_steps.options_of(link, goal.fed_by.wire if goal.fed_by is not None else "tls")
         change = begun(KIND, goal, scene.primary, plan.id, options)
-        change = replace(change, rewind=look.intent(time.time()))
+        change = replace(
+            change, rewind=look.intent(time.time()), planned=rewind_plans.planned(goal, scene.primary)
+        )
         node.journal.add("rewind-begun", plan.title, group=wish.group, plan=plan.id)
         return await _ended(node, scene, change, wish, answer(plan, done=True))
 
@@ -84,6 +86,7 @@ async def _go_on(node: Node, scene: Scene, change: ChangeIntent, wish: Wish) -> 
     assert change.rewind is not None
     goal = scene.copy(change.goal)
     there = change.goal_name if goal is None else scene.called(goal)
+    rewind_plans.require_as_planned(scene, change)
     plan = Plan(kind=KIND, group=scene.group, goal=there, title=f"the rewind of {there} goes on")
     told = answer(plan, done=True)
     told["plan"]["id"] = change.plan
@@ -166,13 +169,15 @@ async def _carry_out(node: Node, scene: Scene, change: ChangeIntent, drain: floa
     """All that is left of it; the names of nodes that could not be told. Raises FarshoreError."""
     goal, other = _of(scene, change)
     if not goal.primary:
-        await role_steps.noted(node, scene, goal, change)
+        await failover.alone(node, scene, goal, change)
         if other is not None and other.primary:
             await _given_up(node, Move(scene, goal, other, change, drain))
         scene = await gathering.scene(node, scene.group)
         goal, other = _of(scene, change)
+    kept = role_steps.rescue_of(change)
     others = [
-        (copy, replace(link, consent=copy.head)) for copy, link in role_steps.siblings(scene, goal, other)
+        (copy, replace(link, consent=copy.head, rescue=kept))
+        for copy, link in role_steps.siblings(scene, goal, other)
     ]
     if not goal.primary:
         links = [_back(scene, goal, other, change), *[link for _, link in others]]

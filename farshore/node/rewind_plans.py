@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from farshore.errors import ProtocolError
+from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.options import LinkState
 from farshore.model.positions import Position
-from farshore.model.role_change import RewindIntent, position_from_json
+from farshore.model.role_change import ChangeIntent, Planned, RewindIntent, position_from_json
 from farshore.model.units import format_duration, format_size
-from farshore.node import plan_refusals, role_plans
+from farshore.node import plan_refusals, role_losses, role_plans
 from farshore.node.plan import Plan, Refusal
 from farshore.node.standings import Scene, Standing
 
@@ -78,7 +78,8 @@ def rewind(scene: Scene, goal: Standing, look: Look) -> Plan:
     others = [scene.called(each) for each in scene.copies if each.copy != goal.copy]
     if others:
         steps.append(
-            f"{', '.join(others)} follow {there}: everything is compared, and what differs is copied"
+            f"{', '.join(others)} follow {there}: everything is compared, and what differs is copied;"
+            " what each of them holds now is kept there as a rescue"
         )
     warnings = [
         f"{each.name} does not answer: if applications still write there, the copies diverge; it is to be"
@@ -91,7 +92,7 @@ def rewind(scene: Scene, goal: Standing, look: Look) -> Plan:
         goal=there,
         title=f"{there} goes back to {look.time}, and is the primary of {scene.group} from there",
         steps=tuple(steps),
-        lost=(_undone(look, there),),
+        lost=(_undone(look, there), *_beyond(scene, goal, primary)),
         warnings=tuple(warnings),
         refusals=tuple(_refusals(scene, goal, primary, look)),
         facts={
@@ -99,6 +100,35 @@ def rewind(scene: Scene, goal: Standing, look: Look) -> Plan:
             "rewind": [look.layer.hex(), look.position.generation.hex(), look.position.sequence],
         },
     )
+
+
+def planned(goal: Standing, other: Standing | None) -> Planned:
+    """What a plan that is accepted now rests on."""
+    epoch = 0 if goal.fed_by is None else goal.fed_by.epoch
+    return Planned(goal.due or "", epoch, "" if other is None else other.due or "")
+
+
+def require_as_planned(scene: Scene, change: ChangeIntent) -> None:
+    """Raises FarshoreError `stale-plan` where copies have changed their roles since by anything else than
+    this very change: it would undo what nobody has named."""
+    goal, other, before = scene.copy(change.goal), scene.copy(change.other), change.planned
+    turn = change.turn.hex()
+    strange = [each for each in scene.primaries if each.copy not in (change.goal, change.other)]
+    if goal is not None and goal.due != turn:
+        now = planned(goal, other)
+        same = before is not None and (now.goal_turn, now.epoch) == (before.goal_turn, before.epoch)
+        strange += [] if same else [goal]
+    if other is not None and other.due != turn:
+        same = before is not None and (other.due or "") == before.other_turn
+        strange += [] if same else [other]
+    if strange:
+        raise FarshoreError(
+            "stale-plan",
+            f"the copy of {scene.group} at {scene.called(strange[0])} is part of another change by now",
+            means="nothing was changed",
+            next_step=f"farshore status {scene.group}, then a new plan: farshore rewind {scene.group}"
+            f" --on {change.goal_name} --to ...",
+        )
 
 
 def _demotion(scene: Scene, goal: Standing, primary: Standing) -> list[str]:
@@ -123,6 +153,15 @@ def _undone(look: Look, there: str) -> str:
         f"at least {size} that were written within {seconds} after {look.time};"
         f" the rescue at {there} keeps what was there"
     )
+
+
+def _beyond(scene: Scene, goal: Standing, primary: Standing | None) -> list[str]:
+    """What other copies hold that the goal never had; the primary gives it what it has first, if it can."""
+    others = [each for each in scene.copies if each.copy != goal.copy]
+    if primary is not None and drains(goal, primary):
+        others.remove(primary)
+    lacking = [text for each in others for text in role_losses.lacking(scene, goal, each)]
+    return [f"{text}; it is kept there as a rescue" for text in lacking]
 
 
 def _refusals(scene: Scene, goal: Standing, primary: Standing | None, look: Look) -> list[Refusal]:

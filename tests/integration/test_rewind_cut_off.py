@@ -94,7 +94,7 @@ def test_a_rewind_that_its_engine_refuses_leaves_the_copy_as_it_was(tmp_path: Pa
             await _group_of_two(nodes)
             before = nodes.copy("b")
             (stored,) = nodes.b.copies.all()
-            (stored.directory / "unfit").touch()
+            (stored.directory / "unfit").write_text("secondary")
             plan = await _plan(nodes, "a", "b")
             error = await refused(
                 "not-promotable", rewind.rewind(nodes.a, Wish("orders", "b", name="noon", accept=plan))

@@ -1,16 +1,18 @@
 """The plan of a rewind names what can be had and what is undone, and refuses what cannot be done."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from farshore.errors import ProtocolError
+from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.positions import Position
-from farshore.node import rewind_plans
+from farshore.model.role_change import change_from_json
+from farshore.node import rewind_plans, turns
 from farshore.node.rewind_plans import Look, look_from_json
 from farshore.node.standings import Standing
-from tests.unit.node.standing import GENERATION, link, primary, scene, secondary
+from tests.unit.node.standing import GENERATION, change, link, primary, scene, secondary
 
 LOOK = Look(
     layer=b"l" * 16,
@@ -65,6 +67,56 @@ def test_a_primary_that_does_not_replicate_is_demoted_and_not_drained() -> None:
 def test_a_silent_primary_is_warned_of() -> None:
     plan = rewind_plans.rewind(scene(secondary(), silent="a"), secondary(), LOOK)
     assert (plan.refusals, len(plan.warnings)) == ((), 1)
+
+
+def test_d7_what_another_copy_holds_beyond_the_goal_is_named() -> None:
+    b, c = secondary("b", sequence=90), secondary("c", sequence=95)
+    plan = rewind_plans.rewind(scene(b, c, silent="a"), b, LOOK)
+    assert any("that c holds and b lacks" in each and "a rescue" in each for each in plan.lost), plan.lost
+    behind = replace(c, sequence=90, durable=90)
+    assert len(rewind_plans.rewind(scene(b, behind, silent="a"), b, LOOK).lost) == 1
+
+
+TURN = (b"t" * 16).hex()
+BEGUN = change(rewind_plans.KIND, "b", "a")
+A, B, C = primary(far="bc", due="11" * 16), secondary("b", due="22" * 16), secondary("c")
+PLANNED = replace(BEGUN, planned=rewind_plans.planned(B, A))
+
+
+@pytest.mark.parametrize(
+    "copies",
+    [
+        (A, B, C),
+        (replace(A, role="secondary", due=TURN), B, C),
+        (replace(A, role="secondary", due=TURN), replace(B, role="primary", due=TURN), C),
+        (B, C),
+    ],
+    ids=["not begun", "the role is given up", "promoted", "the primary is silent"],
+)
+def test_a_rewind_goes_on_where_only_itself_has_changed_a_role(copies: tuple[Standing, ...]) -> None:
+    rewind_plans.require_as_planned(scene(*copies), PLANNED)
+
+
+@pytest.mark.parametrize(
+    "copies",
+    [
+        (B, primary("c", "b")),
+        (replace(A, role="secondary", due="33" * 16), B, C),
+        (replace(A, due="33" * 16), B, C),
+        (A, replace(B, due="33" * 16), C),
+        (A, secondary("b", "c", due="22" * 16, fed_by=replace(B.fed_by, epoch=9)), C),  # type: ignore[type-var]
+    ],
+    ids=["another primary", "put down by another", "taken again", "the goal was turned", "pointed elsewhere"],
+)
+def test_d7_a_rewind_that_was_overtaken_does_not_go_on(copies: tuple[Standing, ...]) -> None:
+    with pytest.raises(FarshoreError) as refused:
+        rewind_plans.require_as_planned(scene(*copies), PLANNED)
+    assert refused.value.code.name == "stale-plan"
+
+
+def test_what_a_rewind_was_planned_from_comes_back_as_it_was() -> None:
+    document = json.loads(json.dumps(turns.changed(PLANNED)))
+    assert change_from_json(document) == PLANNED
 
 
 @pytest.mark.parametrize(
