@@ -65,7 +65,7 @@ def hear(copy: Secondary, beat: m.Heartbeat) -> None:
     session, journal = copy.session, copy.journal
     if not beat.echo or beat.age == m.UNKNOWN_AGE or session is None or not session.ready:
         return
-    if session.resyncing or session.guard.waiting or copy.keeper.header.resync is not None:
+    if session.resyncing or session.busy or session.guard.waiting or copy.keeper.header.resync is not None:
         return  # frames ahead of it are not here yet, or not in order
     taken = journal.taken if journal.active else copy.standing.applied
     copy.fed.told(taken, min(copy.outbox.now, beat.echo / _NANO) - beat.age / _NANO)

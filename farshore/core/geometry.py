@@ -43,6 +43,10 @@ class Geometry:
         if self.extent % self.region or self.extent & (self.extent - 1):
             raise ValueError(f"extent size {self.extent} is not a power of two of whole regions")
 
+    def __reduce__(self) -> tuple[type[Geometry], tuple[dict[int, int], int, int]]:
+        """What it is; who follows it stays behind."""
+        return Geometry, (self.sizes, self.region, self.extent)
+
     def keep_in_step(self, regional: Regional) -> None:
         """Has it told of volumes that grow, for as long as somebody holds it."""
         self._maps.add(regional)

@@ -171,6 +171,7 @@ class Journaling:
             standing = self._standing
             standing.durable = max(standing.durable, sequence)
             standing.clear_doubt()
+            self.said()
             if then is not None:
                 then()
             self._advance()
@@ -187,7 +188,7 @@ class Journaling:
             return
         due = self._asked or self._unsynced >= self.sync_bytes or self.full or bool(self._drains)
         if due and self.sync_group.idle and self._standing.durable < self._standing.applied:
-            self.sync(self.said)
+            self.sync()
         self._copy.relay.advance()
         self._write()
         self._mark_if_due()

@@ -42,7 +42,7 @@ class Lookups:
         else:
             self._waiting.append((session, copy.journal.taken if copy.journal.active else 0, query))
             if copy.journal.active:
-                copy.journal.sync(copy.journal.said)
+                copy.journal.sync()
             self.go_on()
 
     def go_on(self) -> None:

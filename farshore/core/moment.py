@@ -98,6 +98,10 @@ class Moment:
         self._layer = None  # from here on the end is the store's
 
         def begun(errno: int) -> None:
+            if not self.under_way:  # writes are refused meanwhile, and whoever asked has been told
+                if not errno:
+                    self._primary.keeping.preserve.drop(layer.id)
+                return
             self._end(*((None, named("the preserve store", errno)) if errno else (layer, "")))
 
         self._primary.keeping.preserve.begin(layer, 0, begun)

@@ -52,6 +52,8 @@ SHOWN_ELSEWHERE = {
     "D5": "tests/unit/core/test_opening.py",
     "D6": "tests/unit/core/test_opening.py",
     "D7": "tests/explorer/variants.py",
+    "E6": "tests/roles/test_reverse.py",
+    "F4": "tests/unit/core/test_growing_lives.py",
 }
 """Rules about what is decided at one moment from what is known then: each case of theirs is a test."""
 
