@@ -1,6 +1,6 @@
-"""A volume grows in the middle of a chain's life (rule F4): no copy is ever sent what it has no room for, or holds
-anything behind the size that it durably knows; rules A1 and B6 hold on the hop after every turn, and all
-copies end with one size and the same bytes (rule F2)."""
+"""A volume grows in the middle of a chain's life (rule F4): no copy is ever sent what it has no room for, or
+holds anything behind the size that it durably knows; rules A1 and B6 hold on the hop after every turn, and
+all copies end with one size and the same bytes (rule F2)."""
 
 import os
 from collections.abc import Callable
