@@ -168,7 +168,7 @@ def test_a_copy_that_is_being_resynced_says_that_it_missed_it_and_what_cannot_be
     sites: Sites,
 ) -> None:
     a, b, _ = sites.pair({"data": SIZE}, replace(DIRECT, max_rate=MIB))
-    sites.image("a", "data").write_bytes(b"what takes a while to copy, unlike a hole.".ljust(64) * (SIZE // 64))
+    sites.image("a", "data").write_bytes(b"this is no hole and takes a while".ljust(64) * (SIZE // 64))
     b.start()
     a.start()
     wait_until(
