@@ -37,7 +37,7 @@ def test_the_queue_is_bounded_while_the_application_never_rests(pair: MakePair) 
 def test_a_queue_that_is_large_enough_keeps_order_over_a_slow_line(pair: MakePair) -> None:
     made = pair(16, mode="async", wire="plain", queue_memory="32MiB")
     before = made.link()["resent_bytes_total"]
-    made.line.rate(8 * MIB, "forward")
+    made.line.rate(2 * MIB, "forward")
     with made.client() as client:
         client.write_all(records(8 * MIB))
     assert (made.link()["lag_bytes"] or 0) > MIB
