@@ -43,14 +43,14 @@ bench: setup ## Measure beside the programs that do a part of the same job
 
 soak: setup ## The long tests, and the simulator with many seeds: hours
 	@scripts/install-test-packages
-	@FARSHORE_SOAK=1 $(PYTHON) -m pytest tests/soak tests/sim tests/disks tests/unit/core/test_lives.py tests/unit/core/test_chain_lives.py tests/unit/core/test_reroute_lives.py tests/unit/core/test_turn_lives.py tests/integration/test_node_reroute_lives.py tests/integration/test_engine_rewind.py tests/unit/engine/test_rewind_lives.py --timeout=14400 $(PYTEST_ARGS)
+	@FARSHORE_SOAK=1 $(PYTHON) -m pytest tests/soak $$(grep -rl --include="test_*.py" "long_form import" tests | grep -v ^tests/soak/) --timeout=14400 $(PYTEST_ARGS)
 
 docs: setup ## Check that links inside the documentation lead somewhere
 	@$(PYTHON) scripts/check_docs.py
 
 dist: setup ## Build the wheel and the source archive into dist/
 	@rm -rf dist
-	@$(PYTHON) -m hatchling build -d dist
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)} $(PYTHON) -m hatchling build -d dist
 
 deb: dist ## Build the Debian package into dist/ (on Debian or Ubuntu)
 	@$(PYTHON) scripts/build_deb.py dist/*.whl dist

@@ -55,6 +55,7 @@ _ENTRIES = (
     Code("not-promotable", EXIT_REFUSED, 409, errno.EPERM, "This copy cannot become the primary as it is"),
     Code("not-rewindable", EXIT_REFUSED, 409, errno.EPERM, "This copy cannot be rewound to there"),
     Code("promoted", EXIT_DIVERGED, 409, errno.EPERM, "The peer has become the primary"),
+    Code("fenced", EXIT_DIVERGED, 409, errno.EPERM, "The copy takes no writes, since another was promoted"),
     Code("wrong-feeder", EXIT_REFUSED, 409, errno.EPERM, "The copy follows another link or epoch"),
     Code("ring", EXIT_REFUSED, 409, errno.ELOOP, "The copy would follow itself"),
     Code("session-live", EXIT_REFUSED, 409, errno.EBUSY, "Another instance holds this link's session"),

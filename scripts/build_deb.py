@@ -6,9 +6,11 @@ The environment is made with the system's Python for /usr/lib/farshore. What is 
 in `packaging/requirements.lock`, with digests; those wheels are fetched once into `.cache/wheels`, and
 after that no network is needed. Units, what hears of the network, control and maintainer scripts come from
 `packaging`, manual pages and completions from the wheel. dpkg-deb packs it, as root's files whoever builds;
-`--fast` packs lightly, for tests. Prints the package's path.
+`--fast` packs lightly, for tests. Prints the package's path. The same wheel gives the same package, to the
+byte: nothing in it tells when or in which directory it was built, and its times are the wheel's own.
 """
 
+import csv
 import gzip
 import os
 import re
@@ -16,6 +18,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,7 +57,7 @@ def main(arguments: list[str]) -> int:
         _control(tree, version, architecture)
         made = directory / f"farshore_{version}_{architecture}.deb"
         made.parent.mkdir(parents=True, exist_ok=True)
-        pack(tree, made, fast=fast)
+        pack(tree, made, time_of(wheel), fast=fast)
     print(made)
     return 0
 
@@ -63,10 +67,19 @@ def debian_version(version: str) -> str:
     return re.sub(r"\.?(dev|a|b|rc)(?=\d)", r"~\1", version)
 
 
-def pack(tree: Path, made: Path, *, fast: bool) -> None:
-    """Makes the package of a finished tree."""
+def time_of(wheel: Path) -> int:
+    """The time of the newest file in a wheel, in seconds since 1970."""
+    with zipfile.ZipFile(wheel) as archive:
+        newest = max(each.date_time for each in archive.infolist())
+    return int(datetime(*newest, tzinfo=UTC).timestamp())
+
+
+def pack(tree: Path, made: Path, time: int, *, fast: bool) -> None:
+    """Makes the package of a finished tree; no file in it is newer than `time`."""
     how = ("-Zgzip", "-z1") if fast else ("-Zxz",)
-    _run("dpkg-deb", "--root-owner-group", *how, "--build", tree, made)
+    words = ("dpkg-deb", "--root-owner-group", *how, "--build", tree, made)
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(time)}
+    subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, timeout=_LIMIT_S, check=True)
 
 
 def _environment(tree: Path, wheel: Path) -> None:
@@ -82,6 +95,7 @@ def _environment(tree: Path, wheel: Path) -> None:
             script.unlink()
     for left in home.glob("lib/python*/site-packages/*.dist-info/direct_url.json"):
         left.unlink()
+    _forget_what_is_elsewhere(home)
     shutil.rmtree(home / "include")
     (home / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     starter = home / "bin" / "farshore"
@@ -92,6 +106,19 @@ def _environment(tree: Path, wheel: Path) -> None:
     # The time of a file says nothing in an archive that can be built again; its content does.
     compiled = ("-q", "-s", tree, "-p", "/", "--invalidation-mode", "unchecked-hash", home / "lib")
     _run(_SYSTEM_PYTHON, "-m", "compileall", *compiled)
+
+
+def _forget_what_is_elsewhere(home: Path) -> None:
+    """In what pip has recorded of each package: programs and pages do not stay where it put them, and the
+    digests of programs differ with the directory that the environment was made in."""
+    for record in home.glob("lib/python*/site-packages/*.dist-info/RECORD"):
+        packages = record.parent.parent
+        kept = [
+            line
+            for line in record.read_text().splitlines(keepends=True)
+            if not line.startswith("../") and (packages / next(csv.reader([line]))[0]).exists()
+        ]
+        record.write_text("".join(kept))
 
 
 def locked() -> dict[str, str]:

@@ -127,6 +127,7 @@ SHOWN_BY: Final[dict[str, Callable[[int], Cluster]]] = {
     "a primary that starts forgets its layers": storm(DEATHS, layers=True),
     "only writes count as overwrites": storm(DEATHS, layers=True),
     "layers break before the header says so": directed(keeping_scenes.a_store_is_full_at_a_primary),
+    "what cannot be read counts as zeroes": directed(keeping_scenes.a_primary_cannot_read_what_it_overwrites),
     "a store that cannot be opened was empty": directed(keeping_scenes.a_store_cannot_be_opened_for_a_while),
     "a layer begins before all is written": directed(keeping_scenes.a_layer_begins_under_load),
     "a layer begins before the volumes are synced": directed(keeping_scenes.a_layer_begins_under_load),

@@ -16,7 +16,6 @@ from farshore.core.actions import Action
 from farshore.core.feeder import Feeder
 from farshore.core.links import Links
 from farshore.errors import FarshoreError
-from farshore.model.layers import Layer, LayerKind
 from farshore.model.options import LinkSpec, LinkState, Mode, Reason, ResyncKind
 from sim import stamps
 from sim.app import Application, Request
@@ -29,10 +28,10 @@ from sim.relay_site import RelaySite
 from sim.secondary_site import SecondaryPlan, SecondarySite
 from sim.site import Place, Site
 from sim.truth import Truth
+from sim.wishes import Wishes
 from sim.world import BrokenRule, Life, World
 
-_STEPS_BETWEEN_CHECKS: Final = 25
-_MOST_LAYERS: Final = 4
+_STEPS_BETWEEN_CHECKS: Final = 40
 _LONGEST: Final = 400_000
 """Steps of the longest run: more is a run that gets nowhere."""
 _STORM: Final = 300.0
@@ -81,6 +80,7 @@ class Cluster:
             options.ignored,
         )
         self.primary = PrimarySite(place, plan)
+        self._wishes = Wishes(self.primary, self._operate)
         self.oracle = self.primary.witness = Oracle(self.world, self.primary, self.truth)
         self.primary.format(content)
         self.primary.create(self.world.random.randbytes(16))
@@ -186,27 +186,12 @@ class Cluster:
                     site.die(site.power_failed or self.world.chance(0.5))
         self._tend_links()
         if self.primary.running and self.options.cuts:
-            self._cut()
+            self._wishes.cut(self.options.snapshots)
         if self.primary.running and self.options.layers:
-            self._tend_layers(self.primary)
+            self._wishes.tend()
         for each in self.secondaries.values():
             if each.running and self.options.snapshots:
                 each.preserve.tidy()
-
-    def _cut(self) -> None:
-        core, snapshot = self.primary.core, self.world.chance(self.options.snapshots)
-        self._operate(self.primary, lambda: core.cut(f"at {core.sequence}", 7, snapshot=snapshot))
-
-    def _tend_layers(self, site: PrimarySite) -> None:
-        layers, random = site.core.keeping.preserve.layers, self.world.random
-        if random.random() < 0.3 and len(layers) < _MOST_LAYERS:
-            kind = random.choice((LayerKind.RESCUE, LayerKind.SNAPSHOT))
-            self._operate(site, site.core.keeping.moment.take, kind, "now", 8, self._layer_begun)
-        elif layers and random.random() < 0.2:
-            self._operate(site, site.core.keeping.drop, random.choice(layers).id, lambda errno: None)
-
-    def _layer_begun(self, layer: Layer | None, why: str) -> None:
-        self.world.reach("layer of a primary" if layer is not None else "no layer of a primary")
 
     def _make(self, hop: Hop) -> None:
         """The operator makes a hop."""
@@ -235,14 +220,21 @@ class Cluster:
 
     def _tend_links(self) -> None:
         for link in self.secondaries:
-            feeder = self.feeder_of(link)
-            if feeder is None:
+            feeder, links = self.feeder_of(link), self.links(link)
+            if feeder is None or links is None:
                 continue
             tampered = self.oracle.followers[link].tampered
             if feeder.state is LinkState.DIVERGED and not tampered:
                 raise BrokenRule("D2", f"link {feeder.spec.name} diverged: {feeder.why}")
-            waits = feeder.record.paused or feeder.standing.reason is Reason.STORE_FULL
-            if feeder.state is LinkState.FAILED or (self.calm and waits):
+            full = feeder.standing.reason is Reason.STORE_FULL
+            waits = feeder.record.paused or full
+            site = self.secondaries[link]
+            if self.calm and full and site.running and site.preserve.unusable:
+                if self.world.chance(0.5):
+                    site.turn(site.stop)  # the next process can open the store
+                else:
+                    self._operate(self.feeding_site(link), links.resync, link, ResyncKind.UPDATE, False, True)
+            elif feeder.state is LinkState.FAILED or (self.calm and waits):
                 self.resync(link, ResyncKind.UPDATE, once=False)
 
     def resync(self, link: bytes, kind: ResyncKind, *, once: bool) -> None:
@@ -275,7 +267,7 @@ class Cluster:
         try:
             site.turn(do, *arguments)
         except FarshoreError as error:
-            if error.code.name not in ("plan-needed", "wrong-state", "faulted"):
+            if error.code.name not in ("plan-needed", "wrong-state", "faulted", "exists"):
                 raise
             known = {"plan-needed": "refused without a plan", "faulted": "refused while faulted"}
             self.world.reach(known.get(error.code.name, "refused a cut"))

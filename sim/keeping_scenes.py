@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from farshore.core.moment import Wish
 from farshore.model.layers import LayerKind
 from sim.disk import Strike
 from sim.scene import Scene
@@ -15,7 +16,8 @@ def _begin_layer(scene: Scene) -> None:
     """A rescue at the primary, which nothing makes give way."""
     core, begun = scene.primary.core, list[bool]()
     take = core.keeping.moment.take
-    scene.primary.turn(take, LayerKind.RESCUE, "kept", 1, lambda layer, _: begun.append(layer is not None))
+    wish = Wish(LayerKind.RESCUE, "kept", 1)
+    scene.primary.turn(take, wish, lambda layer, _: begun.append(layer is not None))
     scene.until(lambda: begun)
 
 
@@ -41,6 +43,19 @@ def a_store_is_full_at_a_primary(scene: Scene) -> None:
             scene.let_pass(scene.world.between(0.0, 0.01))
         scene.primary.disk.strikes.clear()
         scene.primary.die(True)
+        scene.in_step()
+
+
+def a_primary_cannot_read_what_it_overwrites(scene: Scene) -> None:
+    """Its layers lack those regions and nothing else, and writes go on (E1, C3)."""
+    for number in range(_ROUNDS):
+        _begin_layer(scene)
+        for _ in range(2 + number % 3):
+            scene.primary.disk.strikes.append(Strike("pread", ".img", errno.EIO))
+        scene.write(8)
+        scene.answered()
+        scene.primary.disk.strikes.clear()
+        scene.primary.die(number % 2 == 0)
         scene.in_step()
 
 

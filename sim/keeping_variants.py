@@ -10,6 +10,7 @@ from farshore.core.keeping import Keeping
 from farshore.core.moment import Moment
 from farshore.core.write_path import WritePath
 from farshore.model.volumes import WRITE, Operation
+from farshore.store import preserve as store_of_layers
 from sim.variant import Variant
 
 
@@ -49,6 +50,14 @@ def _a_store_that_cannot_be_opened_was_empty(_: Any) -> Any:
     return lambda header, _image: header
 
 
+def _what_cannot_be_read_counts_as_zeroes(read: Any) -> Any:
+    def or_zeroes(disk: Any, volume: int, offset: int, length: int) -> bytes:
+        found: bytes | None = read(disk, volume, offset, length)
+        return bytes(length) if found is None else found
+
+    return or_zeroes
+
+
 def _a_layer_begins_before_all_is_written(advance: Any) -> Any:
     def at_once(self: Moment) -> None:
         path = self._primary.path
@@ -80,6 +89,9 @@ VARIANTS: Final[dict[str, Variant]] = {
     "only writes count as overwrites": Variant("E1", WritePath, "_saved", _only_writes_count_as_overwrites),
     "layers break before the header says so": Variant(
         "E2", Keeping, "_give_up", _layers_break_before_the_header_says_so
+    ),
+    "what cannot be read counts as zeroes": Variant(
+        "E1", store_of_layers, "_read_or_none", _what_cannot_be_read_counts_as_zeroes
     ),
     "a store that cannot be opened was empty": Variant(
         "E2", composition, "marked", _a_store_that_cannot_be_opened_was_empty

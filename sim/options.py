@@ -87,7 +87,7 @@ class Options:
     """Each one behind the link, or the hop, that leads to it."""
     only: frozenset[str] = frozenset()
     """The faults that strike, by the names of their methods; all of them when it is empty."""
-    between: float = 4.0
+    between: float = 1.5
     """The longest time from one fault to the next, in seconds."""
 
 
@@ -105,7 +105,7 @@ def drawn(seed: int) -> Options:
         sizes=sizes,
         connections=random.randint(2, 4),
         depth=random.randint(1, 4),
-        pause=random.choice((0.5, 1.0, 2.0)),
+        pause=random.choice((0.2, 0.4, 0.8)),
         hot=random.choice((0.2, 0.5, 0.8)),
     )
     return Options(

@@ -18,6 +18,8 @@ from sim.options import Hop, Options, drawn
 from sim.steps import Doom, Phase
 
 _SIZES = {1: 64 << 10}
+_WRITES = 28
+"""The time for a death at each step of each life grows with the square of this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def small_life(seed: int) -> Options:
         slow_line=0.002,
         slow_disk=0.002,
         prefilled=True,
-        writes=40,
+        writes=_WRITES,
         faults=0,
         tampering=False,
         hops=(),

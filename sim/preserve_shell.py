@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from farshore.core import actions as a
 from farshore.core.layer_actions import RetitleLayer
-from farshore.core.preserve import PreserveImage
+from farshore.core.preserve import UNREADABLE, PreserveImage
 from farshore.model.layers import EVERY_LAYER, Layer, LayerKind, Run
 from farshore.model.volumes import WRITE, ZERO
 from farshore.store.preserve import PreserveStore
@@ -35,9 +35,11 @@ class PreserveShell:
         self._site = site
         self.store: PreserveStore
         self.unusable = ""
-        """Why a primary does without the store that it has."""
+        """Why the copy does without the store that it has."""
         self.moments: dict[bytes, dict[int, bytes]] = {}
         """What each layer has to show; empty once somebody has tampered with the state."""
+        self.refused: set[tuple[int, int]] = set()
+        """Regions that the disk did not show when they were to be kept."""
         self.carry: dict[type, Callable[[Any], None]] = {
             a.BeginLayer: self._begin,
             a.SaveRegions: self._save,
@@ -51,13 +53,13 @@ class PreserveShell:
         self.store = PreserveStore.open(self._site.files, PRESERVE, plan.geometry, 1 << 30)
 
     def load_if_possible(self) -> None:
-        """The same for a primary, which starts in any case."""
+        """The same; the copy starts in any case."""
         self.unusable = ""
         try:
             self.load()
         except OSError as error:
             self.unusable = str(error)
-            self._site.world.reach("a primary starts without its store")
+            self._site.world.reach("a copy starts without its store")
 
     def check(self) -> None:
         """Rule E1: every layer that is not known to be broken shows its moment, and the one that the header
@@ -72,18 +74,31 @@ class PreserveShell:
         for layer in self.store.layers:
             if layer.id in broken or EVERY_LAYER in broken:
                 continue
-            if layer.id in self.moments and self._shown(layer.id) != self.moments[layer.id]:
+            if not self.refused.issuperset(self.store.lacking(layer.id)):
+                raise BrokenRule("E1", f"the {layer.kind} of {self._site.name} lacks what its disk showed")
+            if layer.id in self.moments and not self._shows(layer.id):
                 raise BrokenRule(
                     "E1", f"the {layer.kind} of {self._site.name} does not show what it was to keep"
                 )
         disk.strikes = strikes
 
-    def _shown(self, layer: bytes) -> dict[int, bytes]:
-        geometry, shown = self._site.plan.geometry, {}
+    def _shows(self, layer: bytes) -> bool:
+        """Whether it shows its moment, but for what could not be read then."""
+        geometry, moment = self._site.plan.geometry, self.moments[layer]
+        lacking, changed = set(self.store.lacking(layer)), set(self.store.changed_since(layer))
         for volume in geometry.sizes:
-            parts = [self.store.read(layer, volume, n, self._read) for n in range(geometry.regions(volume))]
-            shown[volume] = b"".join(parts)
-        return shown
+            live = self._site.file_of(volume).current
+            for region in range(geometry.regions(volume)):
+                offset, length = geometry.span(volume, region, 1)
+                expected = moment[volume][offset : offset + length]
+                if (volume, region) in lacking:
+                    self._site.world.reach("a layer that lacks a region")
+                elif (volume, region) not in changed:
+                    if live[offset : offset + len(expected)] != expected:
+                        return False
+                elif self.store.read(layer, volume, region, self._read) != expected:
+                    return False
+        return True
 
     def _read(self, volume: int, offset: int, length: int) -> bytes:
         return bytes(self._site.file_of(volume).current[offset : offset + length])
@@ -93,7 +108,8 @@ class PreserveShell:
         """What the core is told of it at a start."""
         if self.unusable:
             return PreserveImage(unusable=self.unusable)
-        return PreserveImage(self.store.layers, tuple(self.store.saved()))
+        incomplete = frozenset(each.id for each in self.store.layers if self.store.lacking(each.id))
+        return PreserveImage(self.store.layers, tuple(self.store.saved()), incomplete=incomplete)
 
     # -- actions ----------------------------------------------------------------------------
 
@@ -117,9 +133,18 @@ class PreserveShell:
 
     def _save(self, action: a.SaveRegions) -> None:
         def run() -> None:
-            self.store.save(action.runs, self._site.volumes.read)
+            if refused := self.store.save(action.runs, self._read_to_save):
+                raise OSError(UNREADABLE * refused, "a volume could not be read")
 
         self._site.steps.begin("preserve", Step(run, self._report(action.ticket)))
+
+    def _read_to_save(self, volume: int, offset: int, length: int) -> bytes:
+        try:
+            return self._site.volumes.read(volume, offset, length)
+        except OSError:
+            if length <= self._site.plan.geometry.region:
+                self.refused.add((volume, offset // self._site.plan.geometry.region))
+            raise
 
     def _retitle(self, action: RetitleLayer) -> None:
         def run() -> None:
@@ -155,7 +180,8 @@ class FollowerStore(PreserveShell):
         self.snapshots = Snapshots(site)
 
     def check(self) -> None:
-        self.snapshots.started()
+        if not self.unusable:
+            self.snapshots.started()
         super().check()
 
     def begins(self, layer: Layer) -> None:
@@ -172,8 +198,9 @@ class FollowerStore(PreserveShell):
         """Whether the copy goes back to before its open resync; only to a state that it can vouch for."""
         header = self._site.header_file.header
         head = header.history.head
-        known = header.resync is not None and header.undo in self.moments and head is not None
+        known = header.resync is not None and header.undo in self.moments and not self.unusable
         able = known and head is not None and head.sequence >= header.doubtful_until
+        able = able and not self.store.lacking(header.undo)
         wish, self.goes_back = self.goes_back, None
         return able and (self._site.world.chance(0.4) if wish is None else wish)
 

@@ -28,7 +28,7 @@ REGIONS = 16
 EXTENTS = [range(first, first + 4) for first in range(0, REGIONS, 4)]
 """The regions of each."""
 _PATIENCE = 30.0
-_STEPS_BETWEEN_CHECKS = 25
+_STEPS_BETWEEN_CHECKS = 40
 
 
 class MomentMissedError(Exception):

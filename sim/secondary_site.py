@@ -124,7 +124,7 @@ class SecondarySite(Site):
         self.position = PositionFile.open(self.files, POSITION, self.boot)
         header = self.header_file.header
         self.journal.segments = Segments.open(self.files, JOURNAL, header.copy, SEGMENT_BYTES)
-        self.preserve.load()
+        self.preserve.load_if_possible()
 
     def _made(self) -> Secondary:
         """The core, from what was loaded."""
@@ -172,7 +172,9 @@ class SecondarySite(Site):
         self.core.clock(*self.clock())
 
     def end_turn(self) -> None:
-        if self.replaying and not self.core.replaying and not self.core.fault:
+        core = self.core
+        named = core.started or not core.preserve.unusable  # without its store it names no position before
+        if self.replaying and named and not core.replaying and not core.fault:
             self.replaying = False
             self.witness.resumed(self)
         if not self.core.holding and self._waiting():

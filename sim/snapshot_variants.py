@@ -55,7 +55,7 @@ def _a_snapshot_is_taken_in_a_resync(refused: Any) -> Any:
 def _frames_behind_a_cut_do_not_wait(_: Any) -> Any:
     def come(self: Snapping, head: Any) -> None:
         if head.snapshot:
-            self._stops.append(snapping._at(head, lambda _: None))
+            self._stops.append(self._at(head, lambda _: None))
 
     return come
 

@@ -8,7 +8,7 @@ one. What waits in a link's queues keeps to its bounds, but for what one more fr
 from __future__ import annotations
 
 from farshore.core.feeder import Feeder
-from farshore.model.options import LinkState
+from farshore.model.options import LinkOptions, LinkState, OnFull
 from sim.primary_site import PrimarySite
 from sim.secondary_site import SecondarySite
 from sim.world import BrokenRule, Life
@@ -73,5 +73,11 @@ class Stops:
                 raise BrokenRule(
                     "F1", f"{channel.backlog} bytes wait for link {feeder.spec.name}, and {bound} may"
                 )
-        if feeder.disk.disk_bytes > options.queue_disk + 2 * self._largest + _SEGMENTS and options.queue_disk:
+        if feeder.disk.disk_bytes > self._on_disk(options) and options.queue_disk:
             raise BrokenRule("F1", f"the disk queue of link {feeder.spec.name} is beyond its bound")
+
+    def _on_disk(self, options: LinkOptions) -> int:
+        """What a disk queue may take. Where writes are to be held, what waits in memory when the peer is lost
+        goes along, however much that is."""
+        along = options.queue_memory if options.on_full is OnFull.BLOCK else 0
+        return options.queue_disk + along + 2 * self._largest + _SEGMENTS

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from farshore.errors import CODES
+
 ROOT = Path(__file__).resolve().parents[1]
 _LIMIT_S = 60.0
 
@@ -39,6 +41,14 @@ class CommandLine:
         run = self.farshore(*words, env=env)
         assert run.returncode == 0, f"farshore {' '.join(words)}: {run.returncode}\n{run.stderr}"
         return json.loads(run.stdout) if "--json" in words else run.stdout
+
+    def refused(self, *words: str) -> dict[str, Any]:
+        """Runs a command that has to fail, with the exit code of its error; the error."""
+        run = self.farshore(*words, "--json")
+        assert run.returncode, (words, run.stdout)
+        error: dict[str, Any] = json.loads(run.stderr.splitlines()[-1])["error"]
+        assert run.returncode == CODES[error["code"]].exit_code, run.stderr
+        return error
 
 
 def pair(joining: CommandLine, inviting: CommandLine, address: str | None = None) -> None:

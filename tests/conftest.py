@@ -5,9 +5,11 @@ how fast this disk is. Sockets go to a directory whose path leaves room for thei
 of a Unix socket ends after 107 bytes.
 """
 
+import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,6 +23,15 @@ from tests.side_by_side import InGroups, end_workers, longest_first
 
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 2 << 30
+_SELDOM = 50_000
+"""New objects between two searches for garbage."""
+_SHORT = 256
+"""Bytes that a report of a comparison may show whole: comparing longer ones by lines takes minutes."""
+
+# Hundreds of engines, nodes and commands are started here, each of some hundred modules: what Python has
+# compiled is kept, also where the caller's environment says otherwise.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The fixtures for clusters of real nodes are a module of their own.
 pytest_plugins = ["tests.cluster"] if Path(__file__).with_name("cluster.py").exists() else []
@@ -53,6 +64,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Several workers take the longest groups first; one alone takes tests as they stand."""
     if hasattr(config, "workerinput"):
         longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """What has been collected stays to the end: nobody need look through it for garbage again and again, nor
+    often through what a simulated life makes, here or in a process that is forked from this one."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_SELDOM, 20, 100)
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Of two images that should be equal the first difference is told, and nothing else."""
+    if op != "==" or not (isinstance(left, bytes) and isinstance(right, bytes)):
+        return None
+    if max(len(left), len(right)) <= _SHORT:
+        return None
+    pairs = enumerate(zip(left, right, strict=False))
+    first = next((at for at, (a, b) in pairs if a != b), min(len(left), len(right)))
+    shown = f"{left[first : first + 16].hex(' ')} is not {right[first : first + 16].hex(' ')}"
+    return [f"{len(left)} bytes == {len(right)} bytes", f"from byte {first}: {shown}"]
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 For tests of the command line and the client alone. Real nodes answer in the integration tests.
 """
 
+import contextlib
 import json
 import socketserver
 import threading
@@ -80,10 +81,11 @@ def _handler(replay: Replay) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(length)) if length else None
             status, answer = replay.answer(Asked(self.command, self.path, body))
             content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(BrokenPipeError):  # who asked may not wait any more
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
 
         do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - names of http.server
 

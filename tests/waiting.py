@@ -3,9 +3,11 @@
 Every wait has an end, and one that ends without its condition says which condition that was.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -29,3 +31,13 @@ def wait_until(
         if late:
             raise AssertionError(f"not within {timeout} s: {what or predicate!r}; last answer {answer!r}")
         pulse.wait(interval)
+
+
+def until_listening(path: Path) -> None:
+    """Waits until somebody takes connections at a Unix socket; its name is there a moment before that."""
+
+    def taken() -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+            return one.connect_ex(str(path)) == 0
+
+    wait_until(taken, what=f"somebody to listen at {path}")

@@ -69,7 +69,7 @@ class VolumeSize(Body):
 
 class GroupChange(Body):
     preserve: int
-    """Bytes that the preserve store of this node's copies may take, 0 for as much as the volumes have."""
+    """Bytes that the preserve store of this node's copies may take, 0 for twice what the volumes have."""
 
 
 class MoreVolumes(Body):
@@ -138,7 +138,7 @@ class Drill(Body):
     on: str | None = None
     """NODE or NODE/COPY; null for a copy here."""
     at: str | None = None
-    """The name of a snapshot; null for where the copy stands."""
+    """The name of a snapshot, or an RFC 3339 time with a zone; null for where the copy stands."""
     limit: int = Field(default=0, ge=0)
     """Bytes; 0 for what is usual."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from farshore.cli import polling
+from farshore.cli.lasting import LastingRefusals
 from farshore.cli.plans import Choice
 from farshore.client import Node
 from farshore.client.answers import Group
@@ -33,6 +34,7 @@ def carry_on(
     """Asks `again` until it is done. Raises FarshoreError."""
     deadline = None if moving.timeout is None else time.monotonic() + moving.timeout
     progress = polling.Progress(moving.group, as_json=choice.as_json)
+    refusals = LastingRefusals()
 
     def left() -> float:
         if deadline is None:
@@ -49,7 +51,11 @@ def carry_on(
     try:
         while not done.done:
             polling.until(
-                api, moving.group, _caught_up(moving.group, done), timeout=left(), progress=progress
+                api,
+                moving.group,
+                _caught_up(moving.group, done, refusals),
+                timeout=left(),
+                progress=progress,
             )
             done = again()
     finally:
@@ -57,7 +63,7 @@ def carry_on(
     return done
 
 
-def _caught_up(group: str, move: RoleMove) -> Callable[[Group], bool]:
+def _caught_up(group: str, move: RoleMove, refusals: LastingRefusals) -> Callable[[Group], bool]:
     """Whether the link replicates that is waited for, as far as this node can see that."""
     name = (move.waits_for or {}).get("link")
 
@@ -77,6 +83,7 @@ def _caught_up(group: str, move: RoleMove) -> Callable[[Group], bool]:
             raise FarshoreError(
                 "diverged", f"link {group}/{name}: the copies have diverged", next_step=seen.next or ""
             )
+        refusals.look(seen, (link,))
         return link.state == "replicating"
 
     return reached

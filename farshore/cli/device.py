@@ -30,7 +30,7 @@ def device() -> None:
     type=click.Choice(_WAYS),
     default="auto",
     show_default=True,
-    help="A loop device, for root, or a file; auto takes the first that is permitted.",
+    help="A loop device, for root, or a file; auto takes the first that is permitted. kernel is refused.",
 )
 @click.option(
     "--hold",

@@ -31,7 +31,6 @@ _TOOLS = {
     "nbdinfo": "libnbd-bin",
     "nbdfuse": "libnbd-bin",
     "qemu-img": "qemu-utils",
-    "nbd-client": "nbd-client",
 }
 
 
@@ -172,7 +171,10 @@ def _tools() -> Check:
     if missing:
         packages = " ".join(sorted({_TOOLS[name] for name in missing}))
         return Check(
-            "optional tools", "warn", f"not installed: {', '.join(missing)}", f"apt-get install {packages}"
+            "optional tools",
+            "warn",
+            f"not installed: {', '.join(missing)}; programs that open exports, Farshore itself needs none",
+            f"apt-get install {packages}",
         )
     return Check("optional tools", "ok", ", ".join(_TOOLS))
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -24,11 +26,30 @@ from farshore.cli.options import SIZE, connect, json_option, target_options
 from farshore.client import Node
 from farshore.client.drills import Drill
 from farshore.errors import EXIT_ERROR, FarshoreError
-from farshore.model.units import format_duration, format_size
+from farshore.model.units import format_duration, format_size, means_time, parse_time
 
 _NO_SHELL = 126, 127
+_LOOKS = 10
+_LOOK_AGAIN = 0.1  # seconds
+
+
+def _moment(_ctx: click.Context, _param: click.Parameter, at: str | None) -> str | None:
+    """As it was written: its node reads it. What is no whole time is refused here."""
+    if at is not None and means_time(at):
+        try:
+            parse_time(at)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+    return at
+
+
 _on = click.option("--on", metavar="NODE", help="Where the copy is: NODE or NODE/COPY; default: here.")
-_at = click.option("--at", metavar="SNAPSHOT", help="On this snapshot; default: where the copy stands.")
+_at = click.option(
+    "--at",
+    metavar="TIME|SNAPSHOT",
+    callback=_moment,
+    help="An RFC 3339 time with a zone, or a snapshot's name; default: where the copy stands.",
+)
 _limit = click.option(
     "--limit",
     type=SIZE,
@@ -54,6 +75,10 @@ def start(group: str, as_json: bool, **how: Any) -> None:
 
     What is written stays in the drill. It is gone when the drill ends: by `farshore drill stop`, with its
     engine, or when the room that it takes is needed for replication.
+
+    A TIME means what it means to `farshore rewind`: everything up to the first write after it, where the
+    copy has a snapshot from before and its journal still has all that was written since. Where nothing was
+    written after it, it is refused: leave --at out.
     """
     begun = connect().start_drill(group, **how)
     if as_json:
@@ -127,13 +152,17 @@ def run(group: str, script: str, report: str | None, as_json: bool, **how: Any) 
         _refuse_unwritable(report)
     node, began, wall = connect(), time.monotonic(), time.time()
     _refuse_elsewhere(node, group, how["on"])
-    begun = node.start_drill(group, **how).drill
-    ready = time.monotonic() - began
+    before = signal.signal(signal.SIGTERM, _interrupted)
     code: int | None = None
     try:
-        code = _run(path, begun)
+        begun = _begun(node, group, how)
+        ready = time.monotonic() - began
+        try:
+            code = _run(path, begun)
+        finally:
+            ended = _stop(node, group, how["on"], begun)
     finally:
-        ended = _stop(node, group, how["on"], begun)
+        signal.signal(signal.SIGTERM, before)
     document = _report(begun, ended, wall, {"ready_seconds": ready, "script": script, "exit_code": code})
     if report is not None:
         _write(report, document)
@@ -143,6 +172,25 @@ def run(group: str, script: str, report: str | None, as_json: bool, **how: Any) 
         output.say(_text(document))
     if not document["passed"]:
         click.get_current_context().exit(EXIT_ERROR)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _begun(node: Node, group: str, how: Mapping[str, Any]) -> Drill:
+    """Whoever interrupts this wants no drill: what has been begun by then is stopped, and nobody else's."""
+    others = {each.id for each in node.drills(group).drills}
+    try:
+        return node.start_drill(group, **how).drill
+    except KeyboardInterrupt:
+        for _ in range(_LOOKS):  # the wish may not have reached the copy's engine yet
+            for each in node.drills(group).drills:
+                if each.id not in others:
+                    _stop(node, group, f"{each.node}/{each.copy}", each)
+                    raise
+            time.sleep(_LOOK_AGAIN)
+        raise
 
 
 def _script(script: str) -> list[str]:
@@ -225,6 +273,7 @@ def _report(begun: Drill, ended: Drill | None, wall: float, told: Mapping[str, A
         "copy": begun.copy,
         "drill": begun.id,
         "snapshot": begun.snapshot,
+        "at": begun.at,
         "generation": begun.generation,
         "sequence": begun.sequence,
         "began": datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -268,7 +317,8 @@ def _text(document: Mapping[str, Any]) -> str:
 
 
 def _named(drilled: Drill) -> str:
-    return f"{drilled.group} at {drilled.node}" + (f"@{drilled.snapshot}" if drilled.snapshot else "")
+    moment = drilled.at or drilled.snapshot
+    return f"{drilled.group} at {drilled.node}" + (f"@{moment}" if moment else "")
 
 
 def _age(drilled: Drill) -> str:

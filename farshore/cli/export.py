@@ -179,6 +179,8 @@ for each in (export_client.allow, export_client.disallow, export_client.clients)
 
 
 def _access(export: Export) -> str:
+    if export.not_served:
+        return f"not served: {export.not_served}"
     if not export.read_only:
         return "read, write"
     return "read only" if export.role == "primary" or export.snapshot else "read only, secondary"

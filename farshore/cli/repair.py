@@ -21,7 +21,8 @@ def repair(group: str, choice: plans.Choice) -> None:
 
     After a failed sync, or write of its records, a copy starts anew and compares everything with its peers;
     what could not be read is written anew with what a peer has. It shows its plan first where writes that
-    were acknowledged may be missing, and is done at once where nothing can be lost.
+    were acknowledged may be missing, and is done at once where nothing can be lost. Where another file or
+    device stands at a volume's path than the copy had, it goes on with that one, always by a plan.
     """
     node = connect()
 

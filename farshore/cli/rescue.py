@@ -104,4 +104,7 @@ def _line(each: dict[str, Any]) -> str:
     where = each["node"] if each["copy"] in ("", each["node"]) else f"{each['node']}/{each['copy']}"
     at = "-" if each["sequence"] is None else f"sequence {each['sequence']}"
     still = "; its resync is not done" if each["open"] else ""
+    lost = each.get("unreadable_bytes")
+    still += f"; lacks {format_size(lost)} that its disk did not show" if lost else ""
+    still += "; broken: it lacks what was overwritten, and cannot be read" if each.get("broken") else ""
     return f"{each['name']}  at {where}, as of {each['time']} ({at}), {size}{still}"

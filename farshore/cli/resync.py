@@ -6,6 +6,7 @@ import click
 
 from farshore.cli import output, plans, polling
 from farshore.cli.carrying_on import Moving, carry_on
+from farshore.cli.lasting import LastingRefusals, refusal
 from farshore.cli.options import DURATION, connect, target_options
 from farshore.client import Node
 from farshore.client.answers import Group, Link
@@ -106,6 +107,7 @@ class _Waiting:
         self._open = set(links)
         self._before = before
         self._once = once
+        self._refusals = LastingRefusals(before.values())
 
     def done(self, group: Group) -> bool:
         """True when every link has got where it was to go. Raises FarshoreError where one cannot."""
@@ -135,15 +137,20 @@ class _Waiting:
                 "faulted", f"{where} failed: {link.reason}", means=group.why or "", next_step=group.next or ""
             )
         before = self._before.get(link.name)
-        if link.reason == "store-full" and (before is None or before.since != link.since):
+        refused = self._refusals.has(link)
+        if link.reason == "store-full" and (refused or before is None or before.since != link.since):
             raise FarshoreError(
                 "store-full",
                 f"{where} waits: the peer has no room to keep what would be overwritten",
                 means="nothing was overwritten there that is not kept",
                 next_step=f"make room, or farshore resync {group.name} --link {link.name} --unprotected",
             )
+        if refused:
+            raise refusal(group, link)
         if before is not None and before.since == link.since:
             return False  # it has not begun yet
+        if link.reason == "restarted" and before is not None and before.state in ("diverged", "failed"):
+            return False  # the peer is asked once more
         if link.reason == "operator":
             return (
                 True  # with --once this is the end; otherwise somebody has paused it, and it will not go on

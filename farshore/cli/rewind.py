@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
@@ -10,10 +9,7 @@ import click
 from farshore.cli import plans
 from farshore.cli.options import DURATION, connect, target_options
 from farshore.cli.plans import Choice
-from farshore.model.units import parse_time
-
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([Tt ].*)?")
-"""What is meant to be a time, and no name of a snapshot."""
+from farshore.model.units import means_time, parse_time
 
 
 @click.command()
@@ -47,7 +43,7 @@ def rewind(group: str, node: str | None, to: str | None, timeout: float | None, 
 def _where(to: str | None) -> dict[str, Any]:
     if to is None:
         return {}
-    if _DATE.fullmatch(to.strip()) is None:
+    if not means_time(to):
         return {"snapshot": to}
     try:
         return {"time": parse_time(to).timestamp()}

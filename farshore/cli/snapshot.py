@@ -9,7 +9,7 @@ import click
 from farshore.cli import output
 from farshore.cli.options import DURATION, connect, json_option, target_options
 from farshore.client import Node
-from farshore.client.snapshots import CopySnapshot, Snapshot
+from farshore.client.snapshots import CopySnapshot, KeptAt, Snapshot
 from farshore.errors import FarshoreError
 from farshore.model.units import format_duration, format_size
 
@@ -33,9 +33,10 @@ def snapshot() -> None:
 def create(group: str, name: str | None, everywhere: bool, timeout: float | None, as_json: bool) -> None:
     """Make snapshot NAME of GROUP at a cut made now; without NAME it is called after the time.
 
-    It holds everything that was acknowledged before, over all volumes, and takes room at each copy only for
-    what is overwritten there later. A copy that cannot take it exactly there, since it is being resynced for
-    one, misses it. Without --everywhere the command says what is known right then, and returns.
+    It holds everything that was acknowledged before, over all volumes, and takes room at each copy, the
+    primary included, only for what is overwritten there later. A copy that cannot take it exactly there,
+    since it is being resynced for one, misses it. Without --everywhere the command says what is known right
+    then, and returns.
     """
     if timeout is not None and not everywhere:
         raise click.UsageError("--timeout needs --everywhere")
@@ -62,13 +63,18 @@ def list_snapshots(group: str, as_json: bool) -> None:
         output.emit(found.document)
         return
     rows = [
-        [each.name, each.time or "-", f"{kept.copy} ({format_size(kept.bytes)})"]
+        [each.name, each.time or "-", f"{kept.copy} ({_kept(kept)})"]
         for each in found.snapshots
         for kept in each.copies
     ]
     output.table(["NAME", "TIME", "KEPT AT"], rows, empty=f"there are no snapshots of {group}")
+    for each in found.snapshots:
+        for missed in each.missed:
+            output.note(f"{each.name} is not at {missed.copy}: {missed.why}")
     for store in found.stores:
-        if store.limit_bytes:
+        if store.unusable:
+            output.note(f"{store.copy} cannot use its preserve store: {store.unusable}")
+        elif store.limit_bytes:
             used, limit = format_size(store.used_bytes or 0), format_size(store.limit_bytes)
             output.note(f"{store.copy} keeps {used} of at most {limit}")
     for silent in found.silent:
@@ -89,6 +95,14 @@ def delete(group: str, name: str, as_json: bool) -> None:
         output.note(f"snapshot {name} of {group} deleted at {', '.join(done.deleted)}")
         for left in done.left:
             output.note(f"not at {left.copy}: {left.why}")
+
+
+def _kept(kept: KeptAt) -> str:
+    size = "-" if kept.bytes is None else format_size(kept.bytes)
+    if kept.broken:
+        return f"{size}, broken: it cannot be read"
+    lost = f", lacks {format_size(kept.unreadable_bytes)} that its disk did not show"
+    return size + lost if kept.unreadable_bytes else size
 
 
 def _settled(node: Node, made: Snapshot, seconds: float) -> Snapshot:

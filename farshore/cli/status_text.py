@@ -102,8 +102,11 @@ def _group(group: Mapping[str, Any], name: str, colour: bool) -> list[str]:
         by = f" by {group['fenced_by']}" if group.get("fenced_by") else ""
         lines.append(f"  fence  {paint('refused', colour)}: writes are fenced off{by}")
     lines += [f"  {word:<5}  {group[word]}" for word in ("why", "next") if group.get(word)]
-    if (group.get("preserve") or {}).get("layers"):
-        lines.append(f"  keeps  {_kept(group['preserve'])}")
+    for each in group.get("not_exported") or ():
+        lines.append(f"  export {each['address']} is not served: {each['why']}")
+    preserve = group.get("preserve") or {}
+    if preserve.get("layers") or preserve.get("unusable"):
+        lines.append(f"  keeps  {_kept(preserve, colour)}")
     volumes = [
         (each["name"], _size(each.get("size")), _opened_as(each, colour)) for each in group.get("volumes", ())
     ]
@@ -131,12 +134,15 @@ def _drill(drill: Mapping[str, Any]) -> str:
     return ", ".join(words + ([drill["why"]] if drill.get("why") else []))
 
 
-def _kept(preserve: Mapping[str, Any]) -> str:
+def _kept(preserve: Mapping[str, Any], colour: bool) -> str:
     """What a preserve store holds, in words."""
+    if preserve.get("unusable"):
+        return _red(f"nothing that can be read: {preserve['unusable']}", colour)
     kinds = [each["kind"] for each in preserve["layers"]]
     counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
     used, most = _size(preserve.get("used_bytes")), _size(preserve.get("limit_bytes"))
-    return f"{used} of at most {most}: {counted}"
+    broken = ", ".join(f"{each['kind']} {each['name']}" for each in preserve["layers"] if each.get("broken"))
+    return f"{used} of at most {most}: {counted}" + (_red(f"; broken: {broken}", colour) if broken else "")
 
 
 def _verify(link: Mapping[str, Any], colour: bool) -> str:

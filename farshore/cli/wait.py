@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from farshore.cli import output, polling
+from farshore.cli.lasting import LastingRefusals
 from farshore.cli.options import DURATION, connect, json_option, target_options
 from farshore.client.answers import Group
 from farshore.errors import FarshoreError
@@ -23,12 +24,15 @@ _WORDS = tuple(dict.fromkeys([*(str(each) for each in Health), *(str(each) for e
 def wait(group: str, wanted: str, timeout: float | None, as_json: bool) -> None:
     """Wait until GROUP has a health, or all its links have a state.
 
-    Exit 0 when it is so, 7 when the time is over, 8 when the copies have diverged: no waiting mends that.
+    Exit 0 when it is so, 7 when the time is over, 8 when the copies have diverged: no waiting mends that. Nor
+    does it where a peer answers and refuses a link until somebody gives a command, which is an error too. A
+    peer that is away is waited for.
     """
     node, progress = connect(), polling.Progress(group, as_json=as_json)
+    refusals = LastingRefusals()
     try:
         status = polling.until(
-            node, group, lambda seen: reached(seen, wanted), timeout=timeout, progress=progress
+            node, group, lambda seen: reached(seen, wanted, refusals), timeout=timeout, progress=progress
         )
     finally:
         progress.close()
@@ -51,7 +55,7 @@ def wait(group: str, wanted: str, timeout: float | None, as_json: bool) -> None:
         output.note(f"{group} is {wanted}")
 
 
-def reached(group: Group, wanted: str) -> bool:
+def reached(group: Group, wanted: str, refusals: LastingRefusals) -> bool:
     """Whether `group` is as wanted. Raises FarshoreError where it never will be by waiting."""
     links = [each for each in group.links if each.left_for is None]
     if group.health == wanted or (links and all(each.state == wanted for each in links)):
@@ -66,4 +70,16 @@ def reached(group: Group, wanted: str) -> bool:
                 means="waiting does not mend it; nothing was overwritten",
                 next_step=group.next or f"farshore status {group.name}",
             )
+    full = next((each for each in links if each.reason == "store-full" and each.next), None)
+    if full is not None:
+        # No newer answer comes before somebody asks for a resync, which takes `next` away.
+        raise FarshoreError(
+            "store-full",
+            f"link {group.name}/{full.name} to {full.peer} waits: the peer has no room to keep what would be"
+            " overwritten",
+            means="waiting does not mend it; nothing was overwritten there that is not kept",
+            next_step=f"make room, then farshore resync {group.name} --link {full.name}; or, to keep it"
+            " nowhere: the same with --unprotected",
+        )
+    refusals.look(group, links)
     return False

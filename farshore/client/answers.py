@@ -138,6 +138,18 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A peer that answers and would not have the link: a code of the catalogue; `since` when it says just
+    that, and when it was `heard` last."""
+
+    code: str
+    lasting: bool
+    """Only a command ends it."""
+    since: str | None = None
+    heard: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A link's state; `dirty_bytes` is 0 only when everything is durable at the peer (rule A1)."""
 
@@ -174,6 +186,10 @@ class Link:
     """The node that feeds the far copy in place of this link, which rests since it was rerouted."""
     rerouting: str | None = None
     """The node that is to feed it: a reroute has begun, and until it is done nobody feeds the far copy."""
+    why: str | None = None
+    next: str | None = None
+    refused: Refused | None = None
+    """What the peer said when it was asked last, if it would not have the link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +215,8 @@ class Group:
     """Its node."""
     change: dict[str, Any] | None = None
     """A change of roles that is not done, or can be taken back: `kind`, `plan`, `to`, `from`, `next`."""
+    not_exported: tuple[dict[str, Any], ...] | None = None
+    """Addresses of exports that are not served: `address`, `why`."""
 
     def link(self, name: str) -> Link | None:
         """The link of that name."""
@@ -230,6 +248,8 @@ class Export:
     """Of the copy that is shown."""
     snapshot: str | None = None
     """The snapshot or rescue of it that is shown; None for the copy as it is."""
+    not_served: str | None = None
+    """Why nothing listens at that address, since the copy was started; None where it is served."""
 
 
 @dataclass(frozen=True, slots=True)

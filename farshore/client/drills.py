@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from farshore.client import transport
 from farshore.client.answers import Answer
+from farshore.client.calls import Calls
 from farshore.client.documents import read
+from farshore.model.units import means_time
 
 _BEGINNING = 60.0  # seconds that a copy may take to bring what its journal holds into the volumes
+_AT_A_TIME = 480.0  # and to find a time in what its journal keeps, and to lay in what leads there
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,13 @@ class Drill:
     copy: str
     id: str
     state: str
-    """`running`, or `ended`: by itself then, and `why` says why."""
+    """`beginning`, while what leads to a time is laid in; `running`; or `ended`: by itself then, and `why`
+    says why."""
     why: str = ""
     snapshot: str | None = None
-    """The one that it is on; None for a state that was taken for it."""
+    """The one that it is on, or begins from (`at`); None for a state that was taken for it."""
+    at: str | None = None
+    """The time that was asked for, between two snapshots."""
     data_as_of: str | None = None
     data_age_seconds: float | None = None
     """How old the data was when it began."""
@@ -63,20 +68,8 @@ class Drills(Answer):
     drills: tuple[Drill, ...]
 
 
-class NodeDrills:
+class NodeDrills(Calls):
     """What `Node` has of this; it sends the requests."""
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        query: Mapping[str, object] | None = None,
-        extra: float = 0.0,
-    ) -> Mapping[str, Any]:
-        """As `Node.call`."""
-        raise NotImplementedError
 
     def drills(self, group: str | None = None) -> Drills:
         """The drills on copies here, those included that have ended by themselves."""
@@ -84,9 +77,10 @@ class NodeDrills:
 
     def start_drill(self, group: str, **how: Any) -> OneDrill:
         """Volumes that can be written, over a copy that goes on. `how`: `on`, NODE or NODE/COPY; `at`, the
-        name of a snapshot; `limit`, bytes."""
+        name of a snapshot, or an RFC 3339 time with a zone; `limit`, bytes."""
         body = {name: value for name, value in how.items() if value is not None}
-        return read(OneDrill, self.call("POST", _path(group), body, extra=_BEGINNING))
+        extra = _AT_A_TIME if means_time(body.get("at") or "") else _BEGINNING
+        return read(OneDrill, self.call("POST", _path(group), body, extra=extra))
 
     def stop_drill(self, group: str, *, on: str | None = None) -> OneDrill:
         """Ends it, and drops what was written in it; what it was."""

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from farshore.client import answers
+from farshore.client.calls import Calls
 from farshore.client.documents import read
 
 
-class NodeExports:
+class NodeExports(Calls):
     """What `Node` has of this; it sends the requests."""
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        query: Mapping[str, object] | None = None,
-        extra: float = 0.0,
-    ) -> Mapping[str, Any]:
-        """As `Node.call`."""
-        raise NotImplementedError
 
     def exports(self) -> answers.Exports:
         """What NBD clients can open at this node."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from farshore.client import transport
+from farshore.client.calls import Calls
 from farshore.client.documents import read
 from farshore.client.role_moves import RoleMove
 
@@ -13,20 +14,8 @@ _LOOKING = 15.0
 _DELETING = 240.0  # seconds that preserve stores may take to hand down what older layers need
 
 
-class Rescues:
+class Rescues(Calls):
     """See the module."""
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        query: Mapping[str, object] | None = None,
-        extra: float = 0.0,
-    ) -> Mapping[str, Any]:
-        """One request."""
-        raise NotImplementedError
 
     def rescues(self, group: str) -> Mapping[str, Any]:
         """Those of all copies of a group that can be asked, oldest first."""

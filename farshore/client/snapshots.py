@@ -46,23 +46,36 @@ class Snapshot(Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A copy of which nothing is known, or that could not do it."""
+
+    copy: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeptAt:
     """A copy that has a snapshot, and what keeping it takes there by now."""
 
     copy: str
-    bytes: int
+    bytes: int | None
     time: str | None = None
+    broken: bool = False
+    """It lacks what was overwritten while its store could not keep it, and cannot be read."""
+    unreadable_bytes: int = 0
+    """What the disk did not show when it was to be kept: reads of that fail, and of nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptSnapshot:
-    """A snapshot, its cut, when it was made, and who has it."""
+    """A snapshot, its cut, when it was made, who has it, and who never will."""
 
     name: str
     generation: str
     sequence: int
     time: str | None
     copies: tuple[KeptAt, ...] = ()
+    missed: tuple[Left, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +85,8 @@ class Store:
     copy: str
     used_bytes: int | None = None
     limit_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """A copy of which nothing is known, or that could not do it."""
-
-    copy: str
-    why: str
+    unusable: str | None = None
+    """Why the copy has to do without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ class SnapshotCalls(Calls):
         return read(Snapshots, self.call("GET", _path(group), extra=_ASKING))
 
     def bound_preserve(self, group: str, size: int) -> Mapping[str, Any]:
-        """Bounds what the copies at this node may keep of old content; 0 for as much as the volumes have."""
+        """Bounds what the copies at this node may keep of old content; 0 for twice what they have."""
         return self.call("PATCH", f"/v1/groups/{transport.quoted(group)}", {"preserve": size}, extra=_ASKING)
 
     def delete_snapshot(self, group: str, name: str) -> Deleted:

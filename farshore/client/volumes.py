@@ -6,25 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from farshore.client import transport
+from farshore.client.calls import Calls
 
 _RESHAPING = 120.0  # seconds that engines here and at the peers may take to end and to start
 _GROWING = 700.0  # seconds that the copies of a chain may take to have room
 
 
-class Volumes:
+class Volumes(Calls):
     """See the module."""
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        query: Mapping[str, object] | None = None,
-        extra: float = 0.0,
-    ) -> Mapping[str, Any]:
-        """One request."""
-        raise NotImplementedError
 
     def add_volumes(
         self, group: str, volumes: Sequence[Mapping[str, Any]], *, places: Mapping[str, str] | None = None

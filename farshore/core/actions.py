@@ -338,7 +338,7 @@ class BeginLayer:
 @dataclass(slots=True)
 class SaveRegions:
     """Keep what these regions hold in the newest layer, if there is one, durably, off the loop; what it has
-    stays. Report `preserved(ticket, errno)`."""
+    stays. Report `preserved(ticket, errno)`, and what an operator is to know of regions that it lacks."""
 
     ticket: int
     runs: tuple[Run, ...]

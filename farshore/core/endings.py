@@ -31,7 +31,7 @@ def diverge(feeder: Feeder, course: Course, why: str) -> None:
     if feeder.record.unmet:
         return  # a plan has left behind what the peer has beyond us when it made this copy the primary
     if course is Course.NEWER or (course is Course.CONFLICT and feeder.shared.opening()):
-        feeder.shared.fence(why, course is Course.NEWER)
+        feeder.shared.fence(why, course is Course.NEWER, None)
 
 
 def part(feeder: Feeder, why: str) -> None:

@@ -19,7 +19,7 @@ from farshore.core import endings
 from farshore.core.actions import Action
 from farshore.core.activity import extent_of
 from farshore.core.fault_record import RECORD_EVERY
-from farshore.core.fault_texts import RECORDS, VOLUMES, doubts_volumes, fault_id, named, paused_for
+from farshore.core.fault_texts import RECORDS, VOLUMES, doubts_volumes, fault_id, fault_of, named, paused_for
 from farshore.core.link import LinkEvent
 from farshore.model.volumes import Operation
 
@@ -53,8 +53,8 @@ class Faulting:
     def strike(self, errno: int, what: str = RECORDS) -> None:
         """A disk of ours lied or died; nothing is acknowledged any more."""
         primary = self._primary
-        text, known = named(what, errno), primary.keeper.header.fault
-        if known and not (doubts_volumes(text) and not doubts_volumes(known)):
+        fault, known = fault_of(what, errno), primary.keeper.header.fault
+        if known and not (doubts_volumes(fault) and not doubts_volumes(known)):
             primary.give_up_stop()
             return
         if not primary.path.fault:
@@ -62,15 +62,15 @@ class Faulting:
         primary.activity.abandon_cooling()
         self._recorded = False
         header = primary.keeper.header
-        if doubts_volumes(text):
+        if doubts_volumes(fault):
             # In one with the fault: also after a repair only the operator starts them again.
-            header = replace(header, links=paused_for(header.links, text))
-        primary.keeper.header = replace(header, fault=text, clean=False)
+            header = replace(header, links=paused_for(header.links, fault))
+        primary.keeper.header = replace(header, fault=fault, clean=False)
         for feeder in primary.feeders.values():
-            endings.fail(feeder, text)
+            endings.fail(feeder, fault.text)
             feeder.board.suspect_extents(sorted(map(extent_of, primary.activity.hot)))
         self._record()
-        primary.outbox.note("faulted", why=text, sequence=primary.path.sequence)
+        primary.outbox.note("faulted", why=fault.text, sequence=primary.path.sequence)
 
     def _record(self) -> None:
         primary = self._primary
@@ -88,7 +88,8 @@ class Faulting:
     def stay(self) -> None:
         """An earlier process has failed, and no repair has named that: serve nobody, change nothing."""
         primary, header = self._primary, self._primary.setup.header
-        head = header.history.head
+        head, fault = header.history.head, header.fault
+        assert fault is not None
         if head is not None:
             primary.path.generation, primary.path.sequence = head.generation, head.sequence
         primary.path.fail(errnos.EIO)
@@ -96,9 +97,9 @@ class Faulting:
         for spec in primary.setup.links:
             feeder = primary.shown(spec)
             feeder.board.suspect_extents(primary.suspects())
-            feeder.why = header.fault
+            feeder.why = fault.text
             feeder.enter(LinkEvent.FAULT)
-        primary.outbox.note("faulted", why=header.fault, sequence=primary.path.sequence)
+        primary.outbox.note("faulted", why=fault.text, sequence=primary.path.sequence)
 
     def tick(self) -> None:
         """A fault that could not be recorded is recorded as soon as that works: whoever kills this process
@@ -120,8 +121,9 @@ class Faulting:
 
         def told() -> None:
             header = primary.keeper.header
+            text = header.fault.text if header.fault is not None else ""
             doubtful = doubts_volumes(header.fault)
-            primary.outbox.note("repairable", fault=header.fault, id=fault_id(header), doubtful=doubtful)
+            primary.outbox.note("repairable", fault=text, id=fault_id(header), doubtful=doubtful)
 
         self._told.append(told)
         self._record()

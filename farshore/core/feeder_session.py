@@ -15,6 +15,7 @@ from farshore.core.handshake import Course, Terms, decide, kind_for
 from farshore.core.history import fork
 from farshore.core.link import LinkEvent
 from farshore.core.liveness import Liveness, Retry
+from farshore.core.refused import Refused
 from farshore.model import messages as m
 from farshore.model.options import Apply, LinkState, Reason, ResyncKind
 from farshore.model.positions import History, Position
@@ -67,6 +68,11 @@ class FeederSession:
         """The name under which it is to keep what it has and we not (rule D7)."""
         self.faulted = ""
         """Rule C3: what the peer said of its own disk when it refused, or ended, the last session."""
+        self.strange = False
+        """The peer, with its key proved, has answered that it does not understand us: whether it was promoted
+        it cannot say. That it is silent afterwards does not take this back."""
+        self.refused: Refused | None = None
+        """What the peer said when it was asked last, if it would not have us."""
         self.liveness = Liveness(shared.timing, shared.outbox.now)
         self.retry = Retry(shared.timing)
 
@@ -161,6 +167,7 @@ class FeederSession:
         feeder = self._feeder
         self.nonce = peer.session
         self.doubtful, self.faulted = peer.doubtful, ""
+        self.refused, self.strange = None, False
         self.peer_head = head = peer.history.head
         feeder.undo_at = head.sequence if peer.undo and head is not None else None
         self.liveness.answered()

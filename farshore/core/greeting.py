@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from farshore.core import undoing
 from farshore.core.turning import residue_for
 from farshore.model import messages as m
 
@@ -37,6 +38,6 @@ def _welcome(copy: Secondary, session: Stream) -> None:
         copy.standing.doubtful,
         copy.setup.empty,
         residue_for(header, copy.setup.residues, session.feeder),
-        bool(header.undo),
+        undoing.whole(copy),
     )
     session.send(welcome)

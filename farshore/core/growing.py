@@ -21,6 +21,7 @@ from farshore.core.resize_actions import MakeRoom, VolumeGrown
 from farshore.errors import FarshoreError
 from farshore.model.header import Header, VolumeRoom
 from farshore.model.messages import FrameHead
+from farshore.model.positions import Position
 from farshore.model.volumes import RESIZE, Operation
 
 if TYPE_CHECKING:
@@ -163,10 +164,12 @@ def misfit(copy: Follower, volumes: Iterable[tuple[int, int]]) -> str:
     return ""
 
 
-def follow(copy: Follower, volumes: Mapping[int, int]) -> None:
-    """Have the sizes that a feeder has greeted with, which are none that `misfit` objects to."""
+def follow(copy: Follower, volumes: Mapping[int, int], head: Position | None) -> None:
+    """Have the sizes that a feeder has greeted with, which are none that `misfit` objects to; it stands at
+    `head`. A primary that went down before it had issued the record of a size never does."""
     for volume, size in volumes.items():
         _adopt(copy, volume, size)
+    copy.snapping.sizes.greeted(volumes, head.sequence if head is not None else 0)
 
 
 def record_in(head: FrameHead, frame: Relayable) -> Operation | None:
@@ -180,6 +183,13 @@ def record_in(head: FrameHead, frame: Relayable) -> Operation | None:
 def unsettled(copy: Follower, head: FrameHead, frame: Relayable) -> bool:
     """Whether a frame is a resize, and the header does not durably know of it."""
     return not copy.keeper.idle and record_in(head, frame) is not None
+
+
+def passes(copy: Follower, head: FrameHead, frame: Relayable) -> None:
+    """The turn of a frame has come."""
+    record = record_in(head, frame)
+    if record is not None:
+        copy.snapping.sizes.passes(record[0], record[2])
 
 
 def take_record(copy: Follower, operation: Operation) -> str:
@@ -196,6 +206,7 @@ def _adopt(copy: Follower, volume: int, size: int) -> None:
     has, header = copy.geometry.sizes[volume], copy.keeper.header
     if size <= has:
         return
+    copy.snapping.sizes.heard(volume)
     copy.geometry.grow(volume, size)
     copy.keeper.put(with_room(header, VolumeRoom(volume, size, room_for(header, volume, has))))
     copy.outbox.emit(VolumeGrown(volume, size))

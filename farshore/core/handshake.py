@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from farshore.core.history import Relation, at_or_after, compare, fork
 from farshore.core.scoreboard import Scoreboard
-from farshore.model.header import LinkRecord
+from farshore.model.header import RENEWED, LinkRecord
 from farshore.model.messages import Welcome
 from farshore.model.options import ResyncKind
 from farshore.model.positions import History, Position
@@ -129,10 +129,13 @@ def _forked(board: Scoreboard, mine: History, peer: Welcome) -> Decision:
 
 
 def _blank(board: Scoreboard, peer: Welcome, proved: bool, first: ResyncKind) -> Decision:
-    if board.base is not None:
-        return Decision(Course.CHANGED, "the peer's copy came back without any history")
     if proved:
         return Decision(Course.CONTINUE, "the interrupted first copy goes on")
+    renewed = peer.resync is not None and peer.resync.id == RENEWED
+    if board.base is not None and not renewed:
+        return Decision(Course.CHANGED, "the peer's copy came back without any history")
+    if renewed:
+        return Decision(Course.FIRST, "a volume at the peer was replaced, as a plan there says")
     if not peer.empty and peer.resync is None and first is not ResyncKind.DIGEST:
         # What an interrupted first copy left there is ours, and the peer says that one is open.
         return Decision(Course.CHANGED, "the peer's volumes hold data that is not of this group")

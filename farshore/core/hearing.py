@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farshore.core import fed_until, refusals
+from farshore.core import fed_until, refusals, refused
 from farshore.core.feeder_session import Phase
 from farshore.core.link import LinkEvent
 from farshore.core.verifying import ORDINALS
@@ -33,8 +33,8 @@ def take(feeder: Feeder, message: m.Message) -> None:
             feeder.session.welcome(message)
         case m.ReadReply():
             feeder.shared.read_elsewhere(feeder.id, message)
-        case m.Refusal(code=code, text=text):
-            refusals.take(feeder, code, text)
+        case m.Refusal():
+            refusals.take(feeder, message)
         case m.Ready(session=session, undo=undo) if session == feeder.session.nonce:
             head = feeder.session.peer_head
             feeder.undo_at = head.sequence if undo and head is not None else None
@@ -80,11 +80,12 @@ def _acknowledged(feeder: Feeder, ack: m.Ack) -> None:
     feeder.shared.progressed()
 
 
-def disconnected(feeder: Feeder, why: str, next_step: str = "") -> None:
-    """The channel is gone. What the operator can do about it changes nothing else: nobody has
-    proved it."""
+def disconnected(feeder: Feeder, why: str, next_step: str = "", code: str = "") -> None:
+    """The channel is gone. What the operator can do about it, and the `code` with which the peer's node would
+    not have us, change nothing else: nobody has proved it."""
     if feeder.session.phase is Phase.IDLE:
         return
+    refused.note(feeder, code)
     if feeder.pause is not None:
         feeder.pause.advance(ended=True)
     elif feeder.session.only_asks:

@@ -21,7 +21,7 @@ def begin(copy: Secondary) -> None:
     copy.end_session("", "the engine stops")
     copy.stopping = True
     if copy.fault:
-        copy.stopped = True
+        copy.fault_record.leave()
     elif copy.started:
         leave(copy)
 

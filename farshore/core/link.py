@@ -99,8 +99,8 @@ TABLE: dict[tuple[LinkState, LinkEvent], Standing] = {
     **{(_QUEUING, event): standing for event, standing in _STOPS.items()},
     (_QUEUING, LinkEvent.QUEUE): Standing(_QUEUING, Reason.PEER_LOST),
     (_QUEUING, LinkEvent.RESUME): Standing(_REPLICATING, Reason.IN_ORDER),
-    (_DIVERGED, LinkEvent.RETRY): Standing(_LOGGING, Reason.OPERATOR),
-    (_FAILED, LinkEvent.RETRY): Standing(_LOGGING, Reason.OPERATOR),
+    (_DIVERGED, LinkEvent.RETRY): Standing(_LOGGING, Reason.RESTARTED),
+    (_FAILED, LinkEvent.RETRY): Standing(_LOGGING, Reason.RESTARTED),
 }
 
 

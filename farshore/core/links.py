@@ -131,9 +131,10 @@ class Links:
         """A message of the peer."""
         return self._of(link, lambda feeder: hearing.take(feeder, message))
 
-    def disconnected(self, link: bytes, why: str, next_step: str = "") -> list[Action]:
-        """The channel ended, or could not be opened; `next_step` where waiting would not help."""
-        return self._of(link, lambda feeder: hearing.disconnected(feeder, why, next_step))
+    def disconnected(self, link: bytes, why: str, next_step: str = "", code: str = "") -> list[Action]:
+        """The channel ended, or could not be opened; `next_step` where waiting would not help, `code` where
+        the peer's node has refused it."""
+        return self._of(link, lambda feeder: hearing.disconnected(feeder, why, next_step, code))
 
     def backlog(self, link: bytes, size: int) -> list[Action]:
         """Bytes that wait on the channel at the end of a turn."""

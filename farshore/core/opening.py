@@ -35,17 +35,26 @@ class Opening:
         """Whether every peer that must be asked has answered, or has been silent for long enough."""
         return all(waited >= self._patience(feeder) for feeder in feeders if _must_be_asked(feeder))
 
+    def without_end(self, feeders: Iterable[Feeder]) -> list[Feeder]:
+        """The links whose peers are waited for until an operator comes."""
+        return [each for each in feeders if _must_be_asked(each) and self._patience(each) == float("inf")]
+
     def _patience(self, feeder: Feeder) -> float:
         """Seconds to wait for this link's peer.
 
         Within the same boot silence is link loss after the limit. After a reboot a sync peer may have
-        been promoted meanwhile: only the operator can say that it was not.
+        been promoted meanwhile: only the operator can say that it was not. So may any that answers in another
+        protocol.
         """
-        if feeder.record.unmet and self.turned:
+        strange = feeder.session.strange
+        if self.turned and (feeder.record.unmet or strange):
             return self.timing.beat  # a plan has just decided who is primary: a moment, for the sake of order
+        alone = self.alone and not feeder.freezing
+        if strange and not alone:
+            return float("inf")  # no silence: it is there, and may be the primary by now
         if not feeder.sync:
             return self.timing.limit if self.same_boot else self.timing.start_grace
-        if self.same_boot or (self.alone and not feeder.freezing):
+        if self.same_boot or alone:
             return self.timing.limit
         return float("inf")
 

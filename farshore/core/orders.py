@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 
 def resync(feeder: Feeder, kind: ResyncKind, once: bool, unprotected: bool = False) -> None:
     """Bring the peer up to date; `once` logs again at the completion cut. `unprotected`: also where the peer
-    could not take it back (rule E1). Raises FarshoreError `faulted`."""
-    fault = feeder.shared.keeper.header.fault
+    could not take it back (rule E1). Raises FarshoreError `faulted` or `promoted`."""
+    fault, fenced = feeder.shared.keeper.header.fault, feeder.shared.keeper.header.fenced
     if fault:  # whether it may overwrite anything is asked when it has been repaired (rule C3)
         raise FarshoreError("faulted", f"this copy has failed: {fault}", next_step="farshore repair")
+    if fenced:  # rule D6: nobody is fed from here, and what the peer has may be the newer
+        raise FarshoreError(
+            "promoted",
+            f"this copy feeds nobody any more: {fenced}",
+            means="Nothing was changed; which copy is kept is decided by a plan.",
+            next_step="farshore split-brain show, then farshore split-brain resolve",
+        )
     feeder.unprotected = unprotected
     if feeder.state in (LinkState.DIVERGED, LinkState.FAILED):
         feeder.enter(LinkEvent.RETRY)
@@ -39,6 +46,7 @@ def resync(feeder: Feeder, kind: ResyncKind, once: bool, unprotected: bool = Fal
         asked()
         return
     feeder.wanted = kind
+    feeder.next_step = ""  # this was it: what its peer said before is no answer to this
     if met:
         feeder.close("", "a resync was asked for")
         feeder.stop(LinkEvent.STOP, "a resync was asked for")
@@ -58,7 +66,7 @@ def repair_found(feeder: Feeder) -> None:
     feeder.board.dirty.merge(feeder.board.found)
     asked = after(2, lambda: feeder.shared.outbox.note("repair-asked", link=feeder.spec.name))
     feeder.remember(asked, paused=False, paused_for="", verify=_seen(feeder))
-    feeder.wanted = ResyncKind.UPDATE
+    feeder.wanted, feeder.next_step = ResyncKind.UPDATE, ""
     if feeder.session.phase in (Phase.PREPARING, Phase.LIVE):
         feeder.close("", "a repair was asked for")
         feeder.stop(LinkEvent.STOP, "a repair was asked for")

@@ -2,30 +2,30 @@
 
 While the store has layers, the newest one collects: a region may be overwritten once what it held is
 durable there. Whoever would overwrite regions wants them saved, and waits; one save is under way at a time
-and covers all that was wanted before it began. Nothing here touches a file: actions ask the shell.
-
-`Guard` keeps the units of a stream in order meanwhile, within a bound, so that what a later one overwrites is
-saved together with what an earlier one does.
+and covers all that was wanted before it began. A region that the disk refuses to show then is kept as that,
+and holds nobody up. Nothing here touches a file: actions ask the shell. `guard` has what waits of a stream.
 """
 
 from __future__ import annotations
 
 import errno as errnos
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from farshore.core.actions import BeginLayer, DropLayer, Relayable, SaveRegions
+from farshore.core.fault_texts import named
 from farshore.core.geometry import Geometry
 from farshore.core.outbox import Outbox
 from farshore.core.scoreboard import RegionMap
 from farshore.model.layers import Layer, LayerKind, Run
 
 FULL = (errnos.ENOSPC, errnos.EDQUOT)
-UNREADABLE = errnos.ENODATA
-"""A save ends so where a volume cannot be read: the store is well, and has nothing to keep."""
-MOST_WAITING = 32 << 20
-"""Bytes of a stream that may wait for saves; beyond it the line is not read (rule F1)."""
+UNREADABLE = -1
+"""A save ends with an errno times this, which is less than nothing, where the volumes refused some of it with
+that errno: it is durable, and says of those regions that they could not be read when they were to be kept."""
+Lacks = Mapping[str, object]
+"""Which regions these are, in the words of a shell, which knows how volumes are called."""
+NOT_SHOWN = "a volume could not be read where it was about to be overwritten"
 RETRY_EVERY = 1.0
 """Seconds after which a save that found no room is tried again."""
 GIVES_WAY = (LayerKind.DRILL, LayerKind.SNAPSHOT)
@@ -43,6 +43,8 @@ class PreserveImage:
     saved: tuple[Run, ...] = ()
     unusable: str = ""
     """Why the store cannot be used, though there may be layers in it; empty where it can."""
+    incomplete: frozenset[bytes] = frozenset()
+    """Layers of which some region could not be read when it was to be kept."""
 
 
 class Preserving:
@@ -62,10 +64,15 @@ class Preserving:
         """Told that there is no room any more."""
         self.changed: Callable[[], None] = lambda: None
         """Told that what has to be saved may be another question now."""
+        self.unusable = image.unusable if image is not None else ""
+        """Why the copy does without its store until the next start; it has no layers meanwhile."""
         self.available = image is not None and not image.unusable
         """Whether there is a store at all."""
         image = image or PreserveImage()
         self.layers = list(image.layers)
+        self.incomplete = set(image.incomplete)
+        """Layers that lack a region which could not be read. Until the next start one that began before such
+        a layer counts as well, though it may have that region."""
         self.broken: set[bytes] = set()
         """Layers that lack what was overwritten. As all that there are break at once, they are the oldest."""
         self._saved = _map_of(geometry, image.saved)
@@ -89,8 +96,8 @@ class Preserving:
         self.well = True
         """Rule C3: nothing is tried again after a disk has failed."""
         self._idle: list[Callable[[], None]] = []
-        self.unreadable: Callable[[], None] = lambda: self._fail(errnos.EIO)
-        """Told that what the newest layer should keep cannot be read; nothing is saved before it is gone."""
+        self.lacking: Callable[[], None] = lambda: None
+        """Told that layers lack a region from now on which the disk did not show."""
         self._stuck: set[bytes] = set()
         """Layers that there was no room to give up."""
 
@@ -187,17 +194,16 @@ class Preserving:
         newest = self.layers[-1].id
         self._saving, self._wanted = self._wanted, self._saving
 
-        def saved(errno: int) -> None:
+        def saved(errno: int, lacks: Lacks | None = None) -> None:
             self._busy = False
             self._saving.clear()
             if errno in FULL:
                 self._make_room(runs)
-            elif errno == UNREADABLE:
-                self._short = True
-                self.unreadable()
-            elif errno:
+            elif errno > 0:
                 self._fail(errno)
             else:
+                if errno:
+                    self._lacks(newest, {"why": named(NOT_SHOWN, errno * UNREADABLE), **(lacks or {})})
                 if self.layers and self.layers[-1].id == newest:
                     for volume, first, stop in runs:
                         self._saved.bits[volume][first:stop] = 1
@@ -208,6 +214,17 @@ class Preserving:
             self._rest()
 
         self._outbox.emit(SaveRegions(self._outbox.ticket(saved), runs))
+
+    def _lacks(self, newest: bytes, what: Lacks) -> None:
+        """All that are read through this layer lack the region, as far as anybody knows here."""
+        for each in self.layers:
+            if each.id not in self.incomplete and each.id not in self.broken:
+                self.incomplete.add(each.id)
+                told = {"id": each.id.hex(), "name": each.name, "layer": each.kind.value}
+                self._outbox.note("layer-incomplete", **told, **what)
+            if each.id == newest:
+                break
+        self.lacking()
 
     def _want_again(self, runs: Sequence[Run]) -> None:
         for volume, first, stop in runs:
@@ -297,6 +314,7 @@ class Preserving:
                 newest = self.layers[-1].id == layer
                 self.layers = [each for each in self.layers if each.id != layer]
                 self.broken.discard(layer)
+                self.incomplete.discard(layer)
                 if newest:
                     self._saved = _map_of(self._geometry, saved)
                 self.changed()
@@ -311,9 +329,11 @@ class Preserving:
         self._outbox.emit(DropLayer(self._outbox.ticket(dropped), layer, needed))
 
     def sweep(self, undo: bytes) -> None:
-        """What a process that is gone has left: undos that no resync has, and drills, which end with it."""
+        """What a process that is gone has left: undos that no resync has, drills, which end with it, and what
+        is broken; but for a rescue, of which an operator has to learn that."""
         for each in list(self.layers):
-            if (each.kind is LayerKind.UNDO and each.id != undo) or each.kind is LayerKind.DRILL:
+            broken = each.id in self.broken and each.kind is not LayerKind.RESCUE
+            if each.id != undo and (each.kind in (LayerKind.UNDO, LayerKind.DRILL) or broken):
                 self.drop(each.id)
 
 
@@ -338,62 +358,3 @@ def _runs_of(regions: RegionMap) -> Iterable[Run]:
             stop = len(bits) if stop < 0 else stop
             yield volume, first, stop
             first = bits.find(1, stop)
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A unit of a stream: what it overwrites, its bytes, what to do in its turn; whether it is no frame."""
-
-    ranges: Sequence[Range]
-    size: int
-    go_on: Callable[[], None]
-    message: bool = False
-
-
-class Guard:
-    """Units of one stream, in order, each until what it overwrites is saved. `blocked` says whether the next
-    one may not go on for a reason of the stream's own: it is asked with True for one that is no frame."""
-
-    def __init__(self, preserve: Preserving, blocked: Callable[[bool], bool]) -> None:
-        self._preserve = preserve
-        self._blocked = blocked
-        self._units: deque[Waiting] = deque()
-        self._advancing = False
-        self.size = 0
-        """Bytes of the units that wait."""
-
-    @property
-    def waiting(self) -> bool:
-        """Whether units wait."""
-        return bool(self._units)
-
-    @property
-    def full(self) -> bool:
-        """Whether no more may be taken."""
-        return self.size >= MOST_WAITING
-
-    def take(self, unit: Waiting) -> None:
-        """One more unit."""
-        self._preserve.spare(unit.ranges)
-        self._units.append(unit)
-        self.size += unit.size
-        self.advance()
-
-    def advance(self) -> None:
-        """Lets go on whatever may."""
-        if self._advancing:
-            return
-        self._advancing = True
-        while self._units:
-            unit = self._units[0]
-            if self._blocked(unit.message) or not self._preserve.spare(unit.ranges):
-                break
-            self._units.popleft()
-            self.size -= unit.size
-            unit.go_on()
-        self._advancing = False
-
-    def clear(self) -> None:
-        """The stream has ended."""
-        self._units.clear()
-        self.size = 0

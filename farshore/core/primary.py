@@ -11,7 +11,7 @@ import errno as errnos
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from farshore.core import cutting, endings, growing
+from farshore.core import cutting, endings, fences, growing
 from farshore.core.actions import Action
 from farshore.core.activity import ActivityLog
 from farshore.core.broken_layers import marked
@@ -26,7 +26,7 @@ from farshore.core.mending import Mending
 from farshore.core.moment import MOMENT
 from farshore.core.opening import Opening
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
-from farshore.core.preserve import PreserveImage
+from farshore.core.preserve import Lacks, PreserveImage
 from farshore.core.queueing import QueueImage
 from farshore.core.rescue import Rescue
 from farshore.core.scoreboard import BoardImage
@@ -34,7 +34,7 @@ from farshore.core.shared import Shared
 from farshore.core.shutdown import Shutdown
 from farshore.core.standstill import Standstill
 from farshore.core.write_path import Batch, Destinations, WritePath
-from farshore.model.header import Header
+from farshore.model.header import Header, Successor
 from farshore.model.layers import Run
 from farshore.model.options import LinkSpec, Timing, Writes
 from farshore.model.positions import History
@@ -100,7 +100,7 @@ class Primary(Links):
         self.resizing = growing.Resizing(self)
         self.started_at = self._opened_after = 0.0
         """When this run began to meet its peers, wall seconds, and by the monotonic clock."""
-        self._opening = Opening.of(setup)
+        self.patience = Opening.of(setup)
 
     # -- start ------------------------------------------------------------------------------
 
@@ -115,7 +115,9 @@ class Primary(Links):
         self.path.generation, self.path.sequence = newest.generation, newest.last
         self.path.written = self.path.durable = newest.last
         ceiling = newest.last + self.setup.reserve
-        begun = replace(header, history=history.extended_to(ceiling), ceiling=ceiling, clean=False, fault="")
+        begun = replace(
+            header, history=history.extended_to(ceiling), ceiling=ceiling, clean=False, fault=None
+        )
         self.keeper.header = replace(begun, boot=self.setup.boot)
         for spec in self.setup.links:
             self._restore_link(spec, clean)
@@ -178,7 +180,7 @@ class Primary(Links):
         self._opened_after, self.started_at = self.outbox.now, self.outbox.wall
         self.outbox.note("generation", generation=self.path.generation.hex(), sequence=self.path.sequence)
         if self.keeper.header.fenced:
-            self._fence(self.keeper.header.fenced, True)
+            self._fence(self.keeper.header.fenced, True, self.keeper.header.successor)
         for feeder in self.feeders.values():
             feeder.session.connect()
         self._consider_opening()
@@ -188,7 +190,7 @@ class Primary(Links):
         if self.opened or not self.path.ceiling:
             return
         waited = self.outbox.now - self._opened_after
-        if self.fenced or not self._opening.may_open(self.feeders.values(), waited):
+        if self.fenced or not self.patience.may_open(self.feeders.values(), waited):
             return
         self.opened = True
         self.path.held = False
@@ -291,9 +293,9 @@ class Primary(Links):
         """The header was replaced."""
         return self._settle(ticket, errno)
 
-    def preserved(self, ticket: int, errno: int) -> list[Action]:
+    def preserved(self, ticket: int, errno: int, lacks: Lacks | None = None) -> list[Action]:
         """Something was done in the preserve store."""
-        return self._settle(ticket, errno)
+        return self._settle(ticket, errno, *((lacks,) if lacks else ()))
 
     def layer_dropped(self, ticket: int, errno: int, saved: tuple[Run, ...]) -> list[Action]:
         """A layer was given up."""
@@ -323,9 +325,9 @@ class Primary(Links):
 
     # -- inputs: operator -------------------------------------------------------------------
 
-    def cut(self, name: str, number: int, *, snapshot: bool = False) -> list[Action]:
+    def cut(self, name: str, number: int) -> list[Action]:
         """A cut behind everything that has a sequence now. Raises FarshoreError (see `cutting`)."""
-        cutting.cut(self.path, name, number, snapshot=snapshot)
+        cutting.cut(self.path, name, number)
         return self.outbox.take()
 
     def add_link(self, spec: LinkSpec) -> list[Action]:
@@ -383,12 +385,12 @@ class Primary(Links):
         if self._shutdown is not None:
             self._shutdown.complete = True
 
-    def _fence(self, why: str, for_good: bool) -> None:
+    def _fence(self, why: str, for_good: bool, told: Successor | None = None) -> None:
         """Rule D6: a newer copy exists. For good: no restart forgets it, and nobody is fed any more."""
         self.fenced = why
         self.path.fail(errnos.EPERM)
         self.outbox.note("fenced", why=why)
         if for_good:
-            self.keeper.put(replace(self.keeper.header, fenced=self.keeper.header.fenced or why))
+            self.keeper.put(fences.raised(self.keeper.header, why, told))
             for feeder in self.feeders.values():
                 endings.part(feeder, why)

@@ -363,7 +363,7 @@ class Relay(Links):
                 feeder.stop(LinkEvent.LOST, "the engine stopped")
 
 
-def _stands_by(_why: str, _for_good: bool) -> None:
+def _stands_by(_why: str, _for_good: bool, _told: object) -> None:
     """A secondary has no writes that it could refuse."""
 
 

@@ -2,8 +2,9 @@
 
 It goes piece by piece. While the preserve store has layers, what a piece overwrites is saved before it is
 written, as in a session; a layer that began at the mark or before it so keeps what it was to keep, however
-often the same frames are replayed. A cut that asks for a snapshot stops the replay until it is taken, or
-missed.
+often the same frames are replayed. Where that store cannot be used, the header durably says first which
+layers are broken by that; a start that has nothing to write breaks none. A cut that asks for a snapshot stops
+the replay until it is taken, or missed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from farshore.core.actions import ApplyFrames, ReadJournal, Relayable
+from farshore.core.broken_layers import overwriting
 from farshore.core.preserve import Range, ranges_of
 from farshore.model.messages import FrameHead
 from farshore.model.positions import Position
@@ -44,6 +46,14 @@ class Replay:
             return
         whole = next((n for n, (head, _) in enumerate(frames) if head.snapshot), len(frames))
         frames = frames[:whole]  # the cut is met again, as the first one
+        header = self._copy.keeper.header
+        says = overwriting(self._copy, header)
+        if says == header:
+            self._save(frames)
+        else:
+            self._copy.keeper.put(says, lambda: self._save(frames))
+
+    def _save(self, frames: Sequence[tuple[FrameHead, Relayable]]) -> None:
         ranges: list[Range] = []
         if self._copy.preserve.collecting:
             for _, frame in frames:

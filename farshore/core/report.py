@@ -7,9 +7,9 @@ the shell, which adds them.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from farshore.core import findings, holding
+from farshore.core import findings, holding, refused
 from farshore.core.fault_texts import doubts_volumes, fault_id
 from farshore.core.feeder import Feeder
 from farshore.core.health import LinkFacts, of_group
@@ -20,26 +20,35 @@ from farshore.core.moments import moment
 from farshore.core.primary import Primary
 from farshore.core.secondary import Secondary
 from farshore.core.turning import in_doubt, obstacle
+from farshore.core.undoing import reach, whole
+from farshore.model.header import Fault
 from farshore.model.options import Health, LinkState, Role, Writes
 from farshore.model.positions import Position
 from farshore.model.units import format_size
+
+GROUP: Final = "GROUP"
+"""In a next step that was written where nobody knows the group's name."""
 
 
 def of_primary(primary: Primary, group: str) -> dict[str, Any]:
     """The entry of one group whose primary is here, without names and paths of volumes."""
     feeders = list(primary.feeders.values())
-    fault = "" if primary.fenced else primary.keeper.header.fault
-    trouble = fault or ("" if primary.fenced else primary.rescue.trouble)
+    fault = None if primary.fenced else primary.keeper.header.fault
+    trouble = "" if primary.fenced else fault.text if fault is not None else primary.rescue.trouble
     verdict = of_group(
-        group, trouble, primary.fenced, [_facts(primary, each) for each in feeders if not each.spec.resting]
+        group,
+        trouble,
+        primary.fenced,
+        [_facts(primary, each, group) for each in feeders if not each.spec.resting],
     )
+    waits, ending = holding.until_answered(primary, group)
     return {
         "role": Role.PRIMARY.value,
         "health": verdict.health.value,
         "writes": primary.writable.value,
         "since": moment(max([each.since for each in feeders], default=primary.started_at)),
-        "why": verdict.why,
-        "next": verdict.next_step,
+        "why": "; ".join(each for each in (verdict.why, waits) if each),
+        "next": "; ".join(each for each in (verdict.next_step, ending) if each),
         "generation": primary.generation.hex(),
         "sequence": primary.sequence,
         "fault": trouble or None,
@@ -49,11 +58,11 @@ def of_primary(primary: Primary, group: str) -> dict[str, Any]:
         "held_by": holding.held_by(primary),
         "turn": primary.keeper.header.turn.hex() or None,
         "fenced": primary.fenced or None,
-        "links": [of_feeder(primary, each) for each in feeders],
+        "links": [of_feeder(primary, each, group) for each in feeders],
     }
 
 
-def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
+def _facts(primary: Primary, feeder: Feeder, group: str) -> LinkFacts:
     options, lag = feeder.spec.options, of_link(primary.timeline, primary.outbox, feeder)
     return LinkFacts(
         feeder.spec.name,
@@ -63,7 +72,7 @@ def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
         lag.seconds if lag is not None else None,
         options.rpo,
         options.autosync,
-        feeder.next_step,
+        feeder.next_step.replace(GROUP, group),
         feeder.record.paused_for,
         feeder.filling.headway.rates if feeder.filling is not None else None,
         feeder.board.found_bytes(),
@@ -71,7 +80,7 @@ def _facts(primary: Primary, feeder: Feeder) -> LinkFacts:
     )
 
 
-def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
+def of_feeder(links: Links, feeder: Feeder, group: str = GROUP) -> dict[str, Any]:
     """One link."""
     filling, record, acked = feeder.filling, feeder.record, feeder.acked
     unacknowledged = links.ledger.bytes_after(acked.durable) if feeder.following else 0
@@ -88,7 +97,8 @@ def of_feeder(links: Links, feeder: Feeder) -> dict[str, Any]:
         "state": feeder.state.value,
         "reason": feeder.standing.reason.value,
         "why": feeder.why,
-        "next": feeder.next_step,
+        "next": feeder.next_step.replace(GROUP, group),
+        "refused": refused.report(feeder.session.refused),
         "since": moment(feeder.since),
         "direction": "forward",
         "progress": filling.cursor.progress if filling is not None else None,
@@ -169,7 +179,7 @@ def peer_usable(links: Links, feeder: Feeder) -> tuple[bool | None, str | None, 
         as_of = moment(links.timeline.written_before(feeder.undo_at))
         return True, as_of, "it keeps what the resync overwrites, and can go back to before it"
     if record.open_resync is not None:
-        return False, None, "a resync has overwritten part of it and no undo is known to be kept"
+        return False, None, "a resync has overwritten part of it and no whole undo is known to be kept"
     if feeder.board.base is None:
         return False, None, "the first copy has not been completed"
     if feeder.session.faulted:
@@ -217,8 +227,9 @@ def _promotion(secondary: Secondary) -> dict[str, Any]:
     header = secondary.keeper.header
     resync = header.resync
     doubtful = secondary.standing.doubtful if resync is None else in_doubt(header)
-    against = obstacle(replace(header, fault=secondary.fault), doubtful)
-    usable = secondary.consistent or (bool(header.undo) and not doubtful)
+    fault = Fault(secondary.fault, None) if secondary.fault else None
+    against = obstacle(replace(header, fault=fault), doubtful, reach(secondary))
+    usable = secondary.consistent or (resync is not None and whole(secondary) and not doubtful)
     return {
         "turn": header.turn.hex() or None,
         "promotable": against is None,
@@ -253,10 +264,11 @@ def _undo(secondary: Secondary) -> dict[str, object] | None:
         "name": layer.name or None,
         "position": place(layer.mark),
         "time": moment(layer.time),
+        "whole": whole(secondary),
     }
 
 
-def of_secondary(secondary: Secondary, feeder_name: str, group: str = "GROUP") -> dict[str, Any]:
+def of_secondary(secondary: Secondary, feeder_name: str, group: str = GROUP) -> dict[str, Any]:
     """The entry of one group of which a secondary is here."""
     connected = secondary.session is not None and secondary.session.ready
     resyncing = secondary.keeper.header.resync is not None
@@ -290,5 +302,5 @@ def of_secondary(secondary: Secondary, feeder_name: str, group: str = "GROUP") -
         # By the primary's clock; by the second figure it differs from ours.
         "newest_write_at": moment(secondary.newest_write / 1e9 if secondary.newest_write else None),
         **_clocks(secondary.session.liveness if secondary.session is not None else None),
-        "links": [of_feeder(secondary.relay, each) for each in secondary.relay.feeders.values()],
+        "links": [of_feeder(secondary.relay, each, group) for each in secondary.relay.feeders.values()],
     }

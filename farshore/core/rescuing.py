@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 NO_ROOM = "the preserve store has no room to keep what only this copy has, and would lose by the resync"
 NO_STORE = "this copy cannot keep what only it has, and would lose by the resync"
-UNREADABLE = "a volume cannot be read where the resync would overwrite what only this copy has"
 
 
 def begun_before(copy: Follower, rescue: str) -> Layer | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from farshore.core import undoing
 from farshore.core.actions import TrimJournal
+from farshore.core.broken_layers import overwriting
 from farshore.core.turning import with_history
 from farshore.model import messages as m
 from farshore.model.header import OpenResync
@@ -33,7 +34,7 @@ def begin(stream: Stream, copy: Follower, message: m.ResyncBegin) -> None:
         resync = OpenResync(message.resync, message.kind, position)
         seen = max(header.highest_seen, position.sequence)
         marked = replace(header, history=copy.history(), resync=resync, undo=undo, highest_seen=seen)
-        copy.keeper.put(replace(marked, journaling=False), done)
+        copy.keeper.put(overwriting(copy, replace(marked, journaling=False)), done)
 
     def prepare(done: Callable[[], None]) -> None:
         def protect() -> None:
@@ -44,6 +45,7 @@ def begin(stream: Stream, copy: Follower, message: m.ResyncBegin) -> None:
     def marked() -> None:
         copy.outbox.emit(TrimJournal(Position(position.generation, 0)))  # nothing leads on over a resync (H)
         copy.standing.move_to(position, 0)
+        copy.snapping.sizes.level()
         stream.begins()
 
     stream.hold_until(prepare, marked)

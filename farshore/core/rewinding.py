@@ -18,7 +18,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from farshore.core.actions import TrimJournal
-from farshore.core.history import at_or_after
 from farshore.errors import FarshoreError
 from farshore.model.header import Header, OpenResync
 from farshore.model.layers import Layer, LayerKind
@@ -81,21 +80,6 @@ def surplus(kept: Sequence[Kept], start: int, marks: Iterable[int], limit: int) 
 # -- where it leads ---------------------------------------------------------------------------------
 
 
-def base_for(layers: Iterable[Layer], history: History, start: Position | None, goal: Position) -> Layer:
-    """The newest layer from which frames behind `start` lead to `goal`. Raises FarshoreError."""
-    found: Layer | None = None
-    for layer in layers:
-        mark = layer.mark
-        if layer.kind not in MOMENTS or mark is None or not history.holds(mark):
-            continue
-        leads = start is not None and start.sequence <= mark.sequence and at_or_after(history, goal, mark)
-        if leads or mark == goal:
-            found = layer
-    if found is None or not history.holds(goal):
-        raise out_of_reach("no snapshot from which the journal still has every frame lies before it")
-    return found
-
-
 def history_at(history: History, position: Position) -> History:
     """The history of a copy that stands at `position`: a part of ours, or of one that ours has parted from.
     Where a generation began that ours does not have nobody knows: what came before it is forgotten."""
@@ -105,6 +89,9 @@ def history_at(history: History, position: Position) -> History:
             return History((*history.stretches[:index], Stretch(position.generation, position.sequence)))
         floor = stretch.last
     return History((Stretch(position.generation, position.sequence),))
+
+
+LACKING: Final = "a part of that snapshot could not be read when it was to be kept"
 
 
 def out_of_reach(why: str) -> FarshoreError:

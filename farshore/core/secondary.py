@@ -12,16 +12,16 @@ from functools import partial
 
 from farshore.core import fed_until, greeting, growing, leaving, objections, snapping, starting, undoing
 from farshore.core.actions import Action, Close, Relayable, Send
-from farshore.core.broken_layers import marked
+from farshore.core.broken_layers import found
 from farshore.core.durability import Durability
 from farshore.core.fault_record import FaultRecord
-from farshore.core.fault_texts import RECORDS, named
+from farshore.core.fault_texts import RECORDS, fault_of
 from farshore.core.fed_until import FedUntil
 from farshore.core.journaling import Journaling
 from farshore.core.liveness import Liveness
 from farshore.core.lookups import Lookups
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
-from farshore.core.preserve import Preserving
+from farshore.core.preserve import Lacks, Preserving
 from farshore.core.relaying import Relay
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.core.stream import Stream
@@ -36,7 +36,7 @@ class Secondary:
     """See the module. Every public method is an input and returns the actions that it causes."""
 
     def __init__(self, setup: SecondarySetup) -> None:
-        self.setup = setup = replace(setup, header=marked(setup.header, setup.preserve))
+        self.setup = setup = replace(setup, header=found(setup.header, setup.preserve))
         self.geometry = setup.geometry
         self.outbox = Outbox()
         self.keeper = HeaderKeeper(self.outbox, setup.header, self.fail)
@@ -54,7 +54,7 @@ class Secondary:
         self.replaying = False
         """The volumes do not hold yet what the journal has."""
         self.fault = ""
-        self._fault_record = FaultRecord(self)
+        self.fault_record = FaultRecord(self)
         self.since = 0.0
         """When a feeder came or went last, wall seconds."""
         self.newest_write = 0
@@ -149,7 +149,7 @@ class Secondary:
             self.outbox.emit(Close(channel, code, text))
             return self.outbox.take()
         self.end_session("", "the same feeder connected again")
-        growing.follow(self, dict(hello.volumes))
+        growing.follow(self, dict(hello.volumes), hello.history.head)
         header, settled = self.keeper.header, self.keeper.idle
         nonce = int.from_bytes(self.setup.new_id()[:8], "little") >> 1
         liveness = Liveness(self.setup.timing, self.outbox.now)
@@ -286,9 +286,9 @@ class Secondary:
         """Digests were compared."""
         return self._settle(ticket, differing, errno)
 
-    def preserved(self, ticket: int, errno: int) -> list[Action]:
+    def preserved(self, ticket: int, errno: int, lacks: Lacks | None = None) -> list[Action]:
         """Something was done in the preserve store, or from it."""
-        return self._settle(ticket, errno)
+        return self._settle(ticket, errno, *((lacks,) if lacks else ()))
 
     def layer_dropped(self, ticket: int, errno: int, saved: tuple[Run, ...]) -> list[Action]:
         """A layer was given up."""
@@ -346,7 +346,7 @@ class Secondary:
         self.preserve.tick()
         self.relay.tick()
         self.snapping.go_on()
-        self._fault_record.tick()
+        self.fault_record.tick()
         standing = self.standing
         due = standing.overdue or now - standing.since >= timing.durable_every
         if standing.unsynced and standing.sync.idle and due:
@@ -356,17 +356,17 @@ class Secondary:
     def fail(self, errno: int, what: str = RECORDS) -> None:
         """Rule C3: a disk failed; this copy takes nothing more and says so."""
         if self.fault:
+            self.fault_record.missed()
             return
-        self.fault = named(what, errno)
+        self.fault_record.fault = fault = fault_of(what, errno)
+        self.fault = fault.text
         self.outbox.note("faulted", why=self.fault, sequence=self.applied)
         self.end_session("io-error", self.fault)
         self.relay.fail(self.fault)
         self.snapping.fail()
-        self._fault_record.write()
-        if self.stopping:
-            self.stopped = True
+        self.fault_record.write()
 
     def repair(self) -> list[Action]:
         """What ails this copy is to end, with its next start (see `fault_record`)."""
-        self._fault_record.repair()
+        self.fault_record.repair()
         return self.outbox.take()

@@ -10,6 +10,7 @@ from typing import Protocol
 from farshore.core.ledger import Ledger
 from farshore.core.outbox import HeaderKeeper, Outbox
 from farshore.core.write_path import Gate
+from farshore.model.header import Successor
 from farshore.model.messages import ReadReply
 from farshore.model.options import Timing
 from farshore.model.positions import History, Position
@@ -70,7 +71,7 @@ class Shared:
     """Our history, exactly to the newest sequence."""
     progressed: Callable[[], None]
     """A peer acknowledged something, or a link stopped."""
-    fence: Callable[[str, bool], None]
+    fence: Callable[[str, bool, Successor | None], None]
     """Rule D6: a newer copy exists; refuse writes from now on, where the second says so for good: also after
     a restart, until a turn."""
     persist: Callable[[bytes, Callable[[], None]], None]

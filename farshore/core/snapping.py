@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from farshore.core.journaling import NOWHERE
 from farshore.core.preserve import FULL
-from farshore.core.snapshot_refusals import BROKEN, no_room, refusal, refused
+from farshore.core.snapshot_refusals import BROKEN, Missed, missed_ones, no_room, refusal, refused
+from farshore.core.stream_sizes import StreamSizes
 from farshore.errors import FarshoreError
 from farshore.model.layers import Layer, LayerKind
 from farshore.model.messages import FrameHead
@@ -32,17 +33,6 @@ if TYPE_CHECKING:
 
 Then: TypeAlias = Callable[[Layer | FarshoreError], None]
 """Is told of the layer that has begun, durably, or why there is none."""
-_REMEMBERED = 32
-"""Snapshots of which a copy knows that it has missed them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """A snapshot that this copy has not taken, and why."""
-
-    name: str
-    position: Position
-    why: FarshoreError
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,6 +44,8 @@ class _Stop:
     kind: LayerKind = field(compare=False)
     name: str = field(compare=False)
     then: Then = field(compare=False)
+    sizes: tuple[tuple[int, int], ...] = field(compare=False)
+    """Of the volumes there."""
     cut: bool = field(default=False, compare=False)
     """Its mark is the cut behind `halt`."""
 
@@ -72,7 +64,8 @@ class Snapping:
         """Layers that have begun since the start began."""
         self.holding = False
         """Nothing may be applied directly."""
-        self.missed: deque[Missed] = deque(maxlen=_REMEMBERED)
+        self.sizes = StreamSizes(copy.geometry)
+        self.missed = missed_ones()
 
     # -- where the copy stands --------------------------------------------------------------
 
@@ -93,7 +86,8 @@ class Snapping:
                 then(against)
             elif copy.started and (copy.session is None or not copy.session.busy):
                 self._wishes.popleft()
-                self._stop_at(_Stop(position.sequence, position, kind, name, then))
+                sizes = self.sizes.at(position.sequence)
+                self._stop_at(_Stop(position.sequence, position, kind, name, then, sizes))
             else:
                 break
         if self._now is None and self._stops and copy.journal.halted:
@@ -121,7 +115,7 @@ class Snapping:
     def comes(self, head: FrameHead) -> None:
         """A cut was handed to the journal."""
         if head.snapshot:
-            insort(self._stops, _at(head, _nobody))
+            insort(self._stops, self._at(head, _nobody))
             self._copy.journal.halt = self._stops[0].halt
 
     def forgotten(self, applied: int) -> None:
@@ -131,7 +125,7 @@ class Snapping:
 
     def at_cut(self, head: FrameHead, done: Callable[[], None]) -> None:
         """A cut that is about to be applied directly: `done` once it may be."""
-        stop = _at(head, lambda _: done())
+        stop = self._at(head, lambda _: done())
         against = self._against(stop)
         if against is None and not self._known(stop):
             self._stop_at(stop)
@@ -140,7 +134,7 @@ class Snapping:
 
     def at_replay(self, head: FrameHead, then: Callable[[], None]) -> None:
         """A start has written everything before this cut, and nothing behind it, to the volumes."""
-        stop, standing = _at(head, lambda _: then()), self._copy.standing
+        stop, standing = self._at(head, lambda _: then()), self._copy.standing
         self._now = stop
         before = Position(head.generation, stop.halt)
         standing.sync_volumes(lambda: standing.record(before, lambda: self._begin(stop)))
@@ -150,6 +144,11 @@ class Snapping:
         for layer in self._replayed:
             self._copy.outbox.note("layer-gave-way", layer="snapshot", why="the journal was damaged")
             self._copy.preserve.drop(layer)
+
+    def _at(self, head: FrameHead, then: Then) -> _Stop:
+        mark = Position(head.generation, head.last)
+        sizes = self.sizes.at(head.last)
+        return _Stop(head.last - 1, mark, LayerKind.SNAPSHOT, head.snapshot, then, sizes, cut=True)
 
     # -- the layer --------------------------------------------------------------------------
 
@@ -171,8 +170,7 @@ class Snapping:
         if against is not None:
             self._pass(stop, against)
             return
-        sizes = tuple(sorted(copy.geometry.sizes.items()))
-        layer = Layer(copy.new_id(), stop.kind, sizes, stop.name, stop.mark, copy.outbox.wall)
+        layer = Layer(copy.new_id(), stop.kind, stop.sizes, stop.name, stop.mark, copy.outbox.wall)
 
         def begun(errno: int) -> None:
             if self._now is not stop:
@@ -228,11 +226,6 @@ def take(copy: Secondary, kind: LayerKind, name: str, then: Then) -> None:
     return. What it is told in place of a layer has the code `wrong-state`, `exists` or `store-full`.
     """
     copy.snapping.wish(kind, name, then)
-
-
-def _at(head: FrameHead, then: Then) -> _Stop:
-    mark = Position(head.generation, head.last)
-    return _Stop(head.last - 1, mark, LayerKind.SNAPSHOT, head.snapshot, then, cut=True)
 
 
 def _stopping(copy: Secondary) -> FarshoreError | None:

@@ -14,21 +14,23 @@ from farshore.core import turning, undoing
 from farshore.core.durability import reaching
 from farshore.core.journaling import FULL
 from farshore.core.replaying import Replay
+from farshore.core.undoing import FOREVER
 from farshore.model.header import Header
 from farshore.model.positions import Position
 
 if TYPE_CHECKING:
     from farshore.core.secondary import Secondary
 
-FOREVER = (1 << 63) - 1
-"""No sequence comes so far: a doubt that only a resync ends."""
-
 
 def start(copy: Secondary) -> None:
     """The first input of a secondary. It ends, some actions later, with `has_started`."""
+    if copy.preserve.unusable:
+        copy.outbox.note("preserve-unusable", why=copy.preserve.unusable)
     setup = copy.setup
     header, elsewhere = _adopted(copy, setup.header)
-    if header.undo and copy.preserve.layer(header.undo) is None:
+    # What cannot be reached now may be again; but a copy that turns has gone without it, as a plan accepts.
+    awaited = copy.preserve.unusable and not setup.roll_back
+    if header.undo and not awaited and copy.preserve.layer(header.undo) is None:
         copy.outbox.note("undo-lost", why="the preserve store does not have it")
         header = replace(header, undo=b"")
     copy.keeper.header = header
@@ -63,7 +65,7 @@ def start(copy: Secondary) -> None:
     lost = bool(header.fault) or not header.clean
 
     def restored() -> None:
-        fresh = replace(copy.keeper.header, clean=False, boot=setup.boot, fault="", loose_until=loose)
+        fresh = replace(copy.keeper.header, clean=False, boot=setup.boot, fault=None, loose_until=loose)
         copy.keeper.put(replace(fresh, doubtful_until=doubtful), copy.has_started)
 
     def restore() -> None:
@@ -139,7 +141,7 @@ def _replayed(copy: Secondary, damage: str, distrusted: bool) -> None:
     def restored() -> None:
         header = copy.keeper.header
         history = reaching(header.history, standing.position)
-        fresh = replace(header, history=history, clean=False, boot=copy.setup.boot, fault="")
+        fresh = replace(header, history=history, clean=False, boot=copy.setup.boot, fault=None)
         copy.keeper.put(replace(fresh, doubtful_until=doubtful, journaling=kept), copy.has_started)
 
     copy.relay.restore(distrusted, restored)

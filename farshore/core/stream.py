@@ -15,12 +15,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from farshore.core import cutting, growing, resynced
+from farshore.core import cutting, growing, resynced, undoing
 from farshore.core.actions import ApplyFill, ApplyFrame, Relayable, Send
+from farshore.core.broken_layers import overwriting
 from farshore.core.comparing import Comparing
+from farshore.core.guard import Guard, Waiting
 from farshore.core.journaling import FULL
 from farshore.core.liveness import Liveness
-from farshore.core.preserve import Guard, Waiting, ranges_of
+from farshore.core.preserve import ranges_of
 from farshore.core.turning import with_history
 from farshore.model import messages as m
 from farshore.model.positions import Position
@@ -153,8 +155,14 @@ class Stream:
         elif growing.unsettled(copy, head, frame):
             put = copy.keeper.put
             self.hold_until(lambda done: put(copy.keeper.header, done), lambda: self._in_order(head, frame))
-        elif journal.active:
-            journal.take(head, frame)
+        else:
+            growing.passes(copy, head, frame)
+            self._next(head, frame)
+
+    def _next(self, head: m.FrameHead, frame: Relayable) -> None:
+        copy = self._copy
+        if copy.journal.active:
+            copy.journal.take(head, frame)
         elif head.snapshot:
             self.hold_until(partial(copy.snapping.at_cut, head), lambda: self._apply(head, frame))
         else:
@@ -273,7 +281,7 @@ class Stream:
 
         def begin(done: Callable[[], None]) -> None:
             def adopt() -> None:
-                fresh = with_history(copy.keeper.header, message.history)
+                fresh = overwriting(copy, with_history(copy.keeper.header, message.history))
                 copy.keeper.put(replace(fresh, journaling=self.journal_wanted), record)
 
             def record() -> None:
@@ -322,7 +330,7 @@ class Stream:
         self.ready = self.ack_due = True
         self.liveness.hasten()  # how old this copy is, is asked at once
         self._copy.since = self._copy.outbox.wall
-        self.send(m.Ready(self.nonce, bool(self._copy.keeper.header.undo)))
+        self.send(m.Ready(self.nonce, undoing.whole(self._copy)))
 
     def _skip(self, position: Position) -> None:
         standing = self._copy.standing

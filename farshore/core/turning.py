@@ -22,7 +22,7 @@ from farshore.core.scoreboard import BoardImage, Scoreboard
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL, UNPROTECTED, TurnIntent
 from farshore.model.header import Header, LinkRecord, Upstream
-from farshore.model.messages import Hello, Residue
+from farshore.model.messages import Residue
 from farshore.model.options import LinkSpec, Role
 from farshore.model.positions import History, Position
 
@@ -54,6 +54,15 @@ def due(header: Header, role: Role, turn: TurnIntent | None) -> Turn | None:
 # -- promotion ----------------------------------------------------------------------------------
 
 
+class Undo(StrEnum):
+    """How far an open resync can be taken back."""
+
+    ALL = "all"
+    PART = "part"
+    """But for regions that could not be read when they were to be kept: these show what the resync wrote."""
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Obstacle:
     """Why a copy cannot be promoted as it is, and the risk that a plan may accept, if any."""
@@ -62,15 +71,20 @@ class Obstacle:
     risk: str = ""
 
 
-def obstacle(header: Header, doubtful: bool) -> Obstacle | None:
+def obstacle(header: Header, doubtful: bool, undo: Undo) -> Obstacle | None:
     """What stands against a promotion of this secondary; `doubtful` as rule B3 has it, of the image that
-    would be promoted. An open resync that has an undo is taken back first (rule E3)."""
+    would be promoted. An open resync is taken back first (rule E3), as far as `undo` reaches."""
     if header.fault:
-        return Obstacle(f"it has stopped after a disk error ({header.fault})")
+        return Obstacle(f"it has stopped after a disk error ({header.fault.text})")
     if header.history.blank:
         return Obstacle("it has never held a whole copy")
-    if header.resync is not None and not header.undo:
-        return Obstacle("a resync has overwritten part of it, and no undo of that is kept", UNPROTECTED)
+    if header.resync is not None and undo is Undo.NONE:
+        return Obstacle("a resync has overwritten part of it, and no undo of that can be read", UNPROTECTED)
+    if header.resync is not None and undo is Undo.PART:
+        return Obstacle(
+            "regions that its disk did not show are missing in the undo: they hold what the resync wrote",
+            DOUBTFUL,
+        )
     if doubtful:
         return Obstacle("its machine lost power: it may hold the newest writes in part", DOUBTFUL)
     return None
@@ -82,9 +96,9 @@ def in_doubt(header: Header) -> bool:
     return head is not None and head.sequence < header.doubtful_until
 
 
-def check_promotable(header: Header, turn: TurnIntent) -> None:
+def check_promotable(header: Header, turn: TurnIntent, undo: Undo) -> None:
     """Raises FarshoreError `not-promotable`."""
-    found = obstacle(header, in_doubt(header))
+    found = obstacle(header, in_doubt(header), undo)
     if found is None or found.risk in turn.accepts:
         return
     raise FarshoreError(
@@ -110,7 +124,8 @@ def promoted(header: Header, turn: TurnIntent, links: Iterable[tuple[LinkSpec, b
 
     Raises FarshoreError `not-promotable`.
     """
-    check_promotable(header, turn)
+    # An undo has been taken back by now; what a rewind has left is the state that is wanted.
+    check_promotable(header, turn, Undo.ALL if header.undo else Undo.NONE)
     head = header.history.head
     assert head is not None
     # Of an image that is no prefix, or shows part of a frame beyond its position, nobody can say that what is
@@ -141,10 +156,16 @@ def promoted(header: Header, turn: TurnIntent, links: Iterable[tuple[LinkSpec, b
             journaling=False,
             loose_until=0,
             fenced="",
+            successor=None,
             turn=turn.id,
         ),
         boards,
     )
+
+
+def reinstated(header: Header, turn: TurnIntent) -> Header:
+    """A fenced primary that a plan has chosen as the primary after all (rule D6)."""
+    return replace(header, fenced="", successor=None, turn=turn.id)
 
 
 # -- demotion -----------------------------------------------------------------------------------
@@ -201,8 +222,9 @@ def demoted(header: Header, demotion: Demotion) -> Header:
         highest_seen=head.sequence if head is not None else 0,
         journaling=False,
         loose_until=0,
-        fault="",
+        fault=None,
         fenced="",
+        successor=None,
         turn=demotion.turn,
     )
 
@@ -237,16 +259,3 @@ def pointed(header: Header, upstream: Upstream) -> Header:
     kept = header if header.resync is None else _without_residue(header)
     doubtful = max(header.doubtful_until, header.loose_until)
     return replace(kept, upstream=upstream, doubtful_until=doubtful)
-
-
-# -- afterwards ---------------------------------------------------------------------------------
-
-
-def answer_to_former(header: Header, hello: Hello) -> tuple[str, str]:
-    """Code and text for whoever greets a primary as its feeder (rule D6)."""
-    upstream = header.upstream
-    if hello.group != header.group or upstream is None or upstream.link != hello.link:
-        return "wrong-feeder", "this copy is the primary, and never followed that link"
-    if upstream.copy not in (None, hello.copy):
-        return "wrong-feeder", "this copy is the primary, and followed another copy"
-    return "promoted", "the copy at the peer has become the primary of the group"

@@ -8,15 +8,16 @@ was never whole since, has nothing to go back to.
 
 from __future__ import annotations
 
-import errno as errnos
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from farshore.core import rescuing
 from farshore.core.actions import RollBack
-from farshore.core.preserve import FULL, GIVES_WAY
+from farshore.core.broken_layers import marked
+from farshore.core.preserve import FULL, PreserveImage
+from farshore.core.turning import Undo
 from farshore.model import messages as m
 from farshore.model.layers import Layer, LayerKind
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from farshore.core.follower import Follower
     from farshore.core.secondary import Secondary
 
-UNREADABLE = "a volume cannot be read where it is about to be overwritten"
+FOREVER = (1 << 63) - 1
+"""No sequence comes so far: a doubt that only a resync ends."""
 NO_ROOM = "the preserve store has no room for what the resync would overwrite"
+NO_STORE = "its preserve store cannot be used, so that nothing of what the resync overwrites can be kept"
 
 
 def protect(
@@ -34,6 +37,9 @@ def protect(
     """See to it that the resync can be taken back; `then` is told by which layer, or b"" where it cannot.
     Without room the session ends, unless the operator has accepted that. `over`: nobody wants it any more."""
     header = copy.keeper.header
+    if copy.preserve.unusable:
+        _do_without(copy, message, over, then)
+        return
     if header.resync is not None:
         rescuing.keep_open(copy, message, over, then)
         return
@@ -71,11 +77,31 @@ def protect(
     copy.preserve.begin(layer, message.marked, begun)
 
 
+def _do_without(
+    copy: Follower, message: m.ResyncBegin, over: Callable[[], bool], then: Callable[[bytes], None]
+) -> None:
+    """The store cannot be used: what the resync overwrites is kept nowhere, and an undo that may be there is
+    given up, durably, before anything more is overwritten. That is for an operator to accept, but for a copy
+    of which nothing could be taken back; a rescue that was promised nobody does without."""
+    header, preserve = copy.keeper.header, copy.preserve
+    why = f"{NO_STORE} ({preserve.unusable})"
+    if header.history.blank or (header.resync is not None and not header.undo):
+        then(b"")
+    elif message.rescue:
+        copy.end_session("store-full", f"{rescuing.NO_STORE} ({preserve.unusable})")
+    elif not message.unprotected:
+        copy.end_session("store-full", why)
+    else:
+        copy.outbox.note("resync-unprotected", why=why)
+        bare = marked(replace(header, undo=b""), PreserveImage(unusable=preserve.unusable))
+        copy.keeper.put(bare, lambda: None if over() else then(b""))
+
+
 def attend(copy: Secondary) -> None:
     """What happens to a copy whose store cannot keep what has to be kept, or could not once."""
     copy.preserve.broken.update(copy.setup.header.broken_layers)
     copy.preserve.full = partial(_full, copy)
-    copy.preserve.unreadable = partial(_unreadable, copy)
+    copy.preserve.lacking = partial(_lacking, copy)
 
 
 def _full(copy: Secondary) -> None:
@@ -84,28 +110,36 @@ def _full(copy: Secondary) -> None:
     terms = copy.session.terms if copy.session is not None else None
     layer = copy.preserve.layer(copy.keeper.header.undo)
     if terms is not None and terms.unprotected and layer is not None and _may_go(terms, layer):
-        _give_up(copy, layer, NO_ROOM)
+        _give_up(copy, layer)
         return
     copy.end_session("store-full", NO_ROOM)
     if copy.journal.active or copy.replaying:
         copy.out_of_room()
 
 
-def _unreadable(copy: Secondary) -> None:
-    """What is about to be overwritten cannot be read. A snapshot or drill gives way. Without an undo nothing
-    could be gone back to, so none is kept."""
-    newest = copy.preserve.layers[-1]
-    terms = copy.session.terms if copy.session is not None else None
-    layer = copy.preserve.layer(copy.keeper.header.undo)
-    if newest.kind in GIVES_WAY:
-        copy.outbox.note("layer-gave-way", name=newest.name, layer=newest.kind.value, why=UNREADABLE)
-        copy.preserve.drop(newest.id)
-    elif layer is None:
-        copy.fail(errnos.EIO, "a volume cannot be read")
-    elif _may_go(terms, layer):
-        _give_up(copy, layer, UNREADABLE)
-    else:
-        copy.end_session("store-full", rescuing.UNREADABLE)
+def _lacking(copy: Secondary) -> None:
+    """Some region could not be read, and is not in the layers. An undo leads back all the same, but for that:
+    whoever relies on it is told at once, and a promotion from it has to accept that."""
+    session = copy.session
+    if session is not None and session.ready and copy.keeper.header.undo:
+        session.send(m.Ready(session.nonce, whole(copy)))
+
+
+def reach(copy: Follower) -> Undo:
+    """How far the open resync can be taken back."""
+    return reached(copy.keeper.header.undo, copy.preserve.layers, copy.preserve.incomplete)
+
+
+def reached(undo: bytes, layers: Iterable[Layer], incomplete: Collection[bytes]) -> Undo:
+    """The same, of what a store has."""
+    if all(each.id != undo for each in layers):
+        return Undo.NONE
+    return Undo.PART if undo in incomplete else Undo.ALL
+
+
+def whole(copy: Follower) -> bool:
+    """Whether the open resync can be taken back to exactly what was before it."""
+    return reach(copy) is Undo.ALL
 
 
 def _may_go(terms: m.ResyncBegin | None, layer: Layer) -> bool:
@@ -113,11 +147,11 @@ def _may_go(terms: m.ResyncBegin | None, layer: Layer) -> bool:
     return layer.kind is LayerKind.UNDO or (terms is not None and not terms.rescue)
 
 
-def _give_up(copy: Secondary, layer: Layer, why: str) -> None:
+def _give_up(copy: Secondary, layer: Layer) -> None:
     """Nothing is kept, and the resync goes on once its feeder has heard that, with its next greeting."""
     header = copy.keeper.header
-    copy.outbox.note("undo-lost", why=why, layer=layer.id.hex())
-    copy.end_session("", why)
+    copy.outbox.note("undo-lost", why=NO_ROOM, layer=layer.id.hex())
+    copy.end_session("", NO_ROOM)
     copy.keeper.put(replace(header, undo=b""), lambda: copy.preserve.drop(layer.id))
 
 
@@ -142,19 +176,22 @@ def roll_back(copy: Secondary) -> None:
     copy.standing.move_to(head, head.sequence)
     broken = replace(resync, id=copy.new_id())
 
-    def marked() -> None:
+    def proof_gone() -> None:
         copy.outbox.emit(RollBack(copy.outbox.ticket(restored), undo, head))
 
     def restored(errno: int) -> None:
         if errno:
             copy.fail(errno)
             return
-        copy.outbox.note("rolled-back", sequence=head.sequence)
-        fresh = replace(copy.keeper.header, resync=None, undo=b"", fault="", boot=setup.boot)
+        exact = whole(copy)
+        copy.outbox.note("rolled-back", sequence=head.sequence, exact=exact)
+        fresh = replace(copy.keeper.header, resync=None, undo=b"", fault=None, boot=setup.boot)
+        if not exact:  # what the disk had refused shows what the resync has written there
+            fresh = replace(fresh, doubtful_until=FOREVER)
         copy.keeper.put(fresh, done)
 
     def done() -> None:
         copy.preserve.drop(undo)
         copy.has_started()
 
-    copy.keeper.put(replace(header, resync=broken, clean=False), lambda: copy.relay.restore(True, marked))
+    copy.keeper.put(replace(header, resync=broken, clean=False), lambda: copy.relay.restore(True, proof_gone))

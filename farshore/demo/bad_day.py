@@ -21,8 +21,6 @@ from farshore.model.units import format_duration
 
 _STEP_S = 30.0
 _PIECE = 8 << 20
-_DATABASE = 32 << 20
-"""The volume's first bytes, which hold the whole database."""
 
 
 class Stage(Protocol):
@@ -103,7 +101,7 @@ def _try_out(stage: Stage, application: Shop, group: str, least: int) -> None:
     opened = NbdClient(drill["exports"][0]["uri"])
     taken = stage.root / "drill.img"
     with taken.open("wb") as file:
-        for offset in range(0, _DATABASE, _PIECE):
+        for offset in range(0, shop.DATABASE_END, _PIECE):
             file.write(opened.read(offset, _PIECE))
     opened.write(0, bytes(shop.PAGE), fua=True)
     took = time.monotonic() - began
@@ -113,8 +111,8 @@ def _try_out(stage: Stage, application: Shop, group: str, least: int) -> None:
     a.command("drill", "stop", group)
     screen.proof(
         "a drill at site A, while it follows",
-        f"{len(orders)} orders found and its database overwritten within {format_duration(took)},"
-        f" {application.sales.sold - sold} orders meanwhile",
+        f"{len(orders)} orders found (integrity_check: {integrity}), at least {least} were due; its database"
+        f" overwritten within {format_duration(took)}, {application.sales.sold - sold} orders meanwhile",
         integrity == "ok" and least <= len(orders) <= application.sales.sold,
     )
 

@@ -1,9 +1,10 @@
 """The demo's application: a shop that keeps its orders in SQLite and its papers in a tree of files.
 
 The database is a real one: each transaction is committed by SQLite, and the pages that the commit changed
-are then written to the volume through NBD and flushed. Only after the flush is acknowledged does an order
-count as sold. The tree goes to the volume as a tar archive behind the database. The volume thereby carries
-everything that is needed to read both again, from any copy of it: `read_database`, `read_tree`.
+go to the volume through NBD, first all of them into a log, then, once that is flushed, to their places. Only
+after the second flush does an order count as sold. So the volume holds whole transactions at every moment,
+and a copy of any moment can be read: where the pages of an order were under way, the log has all of them.
+The tree goes to the volume as a tar archive behind that: `read_database`, `read_tree`.
 A connection that breaks is opened again, and what was not acknowledged is written again.
 """
 
@@ -20,15 +21,24 @@ import time
 from dataclasses import dataclass, field
 from errno import ESHUTDOWN
 from pathlib import Path
+from typing import BinaryIO
 
 from farshore.demo.nbd_client import NbdClient
 
 PAGE = 4096
+LOG_AT = 28 << 20
+DATABASE_END = 32 << 20
+"""The database and its log lie before it."""
 TREE_AT = 128 << 20
 VOLUME_SIZE = 256 << 20
 _PIECE = 1 << 20
 _PATIENCE_S = 30.0
 _AGAIN_S = 0.05
+_LOG_HEAD = struct.Struct(">8s32sI")
+"""A magic, SHA-256 of all that follows it, how many pages; then their numbers, and from the next page on they
+themselves."""
+_LOG_MAGIC = b"ORDERLOG"
+_LOG_PAGES = (PAGE - _LOG_HEAD.size) // 4
 _LEAST_PAUSE_S = 0.002  # between two orders, so that the demo leaves the machine some air
 
 
@@ -123,11 +133,14 @@ class Shop:
             )
             database.execute("UPDATE stock SET sold = sold + 1 WHERE item = ?", (item,))
         began = time.monotonic()
-        self._write(self._changed_pages())
+        changed = self._changed_pages()
+        self._write([(LOG_AT, _logged(changed))])
+        self._write([(index * PAGE, page) for index, page in changed])
         self.sales.waits.append(time.monotonic() - began)
         self.sales.sold = number
 
     def _changed_pages(self) -> list[tuple[int, bytes]]:
+        """Their numbers and what is in them now. ValueError where the volume has no room for them."""
         content = self._path.read_bytes()
         changed: list[tuple[int, bytes]] = []
         for index in range(len(content) // PAGE):
@@ -138,7 +151,9 @@ class Shop:
                 continue
             else:
                 self._known[index] = page
-            changed.append((index * PAGE, page))
+            changed.append((index, page))
+        if len(content) > LOG_AT or len(changed) > _LOG_PAGES:
+            raise ValueError(f"the shop has no room for {len(changed)} pages of {len(content)} bytes")
         return changed
 
     def _write(self, pieces: list[tuple[int, bytes]]) -> None:
@@ -214,17 +229,46 @@ def read_tree(image: Path) -> dict[str, str]:
     return found
 
 
+def _logged(pages: list[tuple[int, bytes]]) -> bytes:
+    """What is in the log before any of these pages is put in its place."""
+    numbers = b"".join(struct.pack(">I", index) for index, _ in pages)
+    counted = struct.pack(">I", len(pages)) + numbers.ljust(PAGE - _LOG_HEAD.size, b"\0")
+    body = counted + b"".join(page for _, page in pages)
+    return _LOG_MAGIC + hashlib.sha256(body).digest() + body
+
+
+def _read_log(file: BinaryIO) -> dict[int, bytes]:
+    """The last order's pages; none where the log was just being written: then all are in their places."""
+    file.seek(LOG_AT)
+    head = file.read(PAGE)
+    magic, proof, count = _LOG_HEAD.unpack_from(head.ljust(PAGE, b"\0"))
+    if magic != _LOG_MAGIC or count > _LOG_PAGES:
+        return {}
+    pages = file.read(count * PAGE)
+    if hashlib.sha256(head[_LOG_HEAD.size - 4 :] + pages).digest() != proof:
+        return {}
+    numbers = struct.unpack_from(f">{count}I", head, _LOG_HEAD.size)
+    return {index: pages[at * PAGE : (at + 1) * PAGE] for at, index in enumerate(numbers)}
+
+
 def read_database(image: Path, to: Path) -> Path:
-    """Takes the database out of an image of the volume. Raises ValueError where there is none."""
+    """Takes the database out of an image of the volume, its last order as the log has it. Raises ValueError
+    where there is none."""
     with image.open("rb") as file:
-        head = file.read(100)
+        logged = _read_log(file)
+        file.seek(0)
+        head = logged.get(0, file.read(100))
         if not head.startswith(b"SQLite format 3\0"):
             raise ValueError(f"{image} does not begin with a database")
         (pages,) = struct.unpack_from(">I", head, 28)
-        if not 0 < pages * PAGE <= TREE_AT:
+        if not 0 < pages * PAGE <= LOG_AT:
             raise ValueError(f"{image}: a database of {pages} pages is none of ours")
         file.seek(0)
         to.write_bytes(file.read(pages * PAGE))
+    with to.open("r+b") as found:
+        for index, page in logged.items():
+            found.seek(index * PAGE)
+            found.write(page)
     return to
 
 

@@ -33,7 +33,7 @@ class Appearance:
 
     def __init__(self, config: DeviceConfig, directory: str) -> None:
         self.config = config
-        self.file = f"{config.mount}/{file_name(config.volume)}"
+        self.file = file_of(config)
         self._made: str | None = None
         self.way = chosen_way(config.way)
         self._directory = directory
@@ -48,6 +48,11 @@ class Appearance:
     @device.setter
     def device(self, made: str | None) -> None:
         self._made = made
+
+    def look(self) -> None:
+        """After a step that died without a word: whether there is a loop device is asked of the kernel."""
+        if self.way == "loop":
+            self._made = next(iter(loop_device.on(self.file)), None)
 
     @property
     def path(self) -> str:
@@ -139,28 +144,30 @@ class Appearance:
             time.sleep(_PATIENCE / _LOOKS)
             found = self._holders()
         if not found:
+            self._unlink()  # first: a loop device that was freed is soon somebody else's
             try:
                 if self.device is not None:
                     loop_device.free(self.device)
                     self.device = None
                 mounting.unmount(self.config.mount)
             except OSError as error:
-                if error.errno != errno.EBUSY:
-                    raise
-                found = self._holders() or ["somebody opened it just now"]
+                busy = error.errno == errno.EBUSY
+                found = (self._holders() or ["somebody opened it just now"]) if busy else []
                 self._restore()
+                if not busy:
+                    raise
         if found:
             return self._in_use(found)
-        self._unlink()
         mounting.remove_directory(self.config.mount)
         return None
 
     def _restore(self) -> None:
-        """Somebody opened the file itself when its loop device was taken off already: it gets another."""
+        """The mount stays, whoever or whatever keeps it: so does the rest, with another loop device where the
+        one that there was is gone."""
         if self.way == "loop" and self.device is None:
-            self._unlink()
             self.device = loop_device.make(self.file, read_only=self.config.read_only)
-            self._link()
+        if self.config.at is not None:
+            link_record.link(self._directory, self.config.at, self.path)
 
     def _holders(self) -> list[str]:
         return [each.words for each in holders([self.path, self.file], self.device)]
@@ -202,6 +209,11 @@ def chosen_way(way: str) -> str:
     if way == "auto":
         return "loop" if loop_device.permitted() else "file"
     return way
+
+
+def file_of(config: DeviceConfig) -> str:
+    """The path of the mounted file."""
+    return f"{config.mount}/{file_name(config.volume)}"
 
 
 def file_name(volume: str) -> str:

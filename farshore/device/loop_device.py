@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 import struct
@@ -26,7 +27,8 @@ _CONFIGURE: Final = 0x4C0A
 _GET_FREE: Final = 0x4C82
 _READ_ONLY, _AUTOCLEAR, _DIRECT_IO = 1, 4, 16
 _INFO: Final = struct.Struct("=QQQQQIIII64s64s32s16x")
-_FLAGS: Final = 8  # the field's place in it
+_FLAGS, _NAME = 8, 9  # the fields' places in it
+_LONGEST_NAME: Final = 63
 _HEAD: Final = struct.Struct("=II")
 _RESERVED: Final = bytes(64)
 _LOOP_MAJOR: Final = 7
@@ -72,8 +74,7 @@ def _free() -> str:
 def _configured(device: str, backing: int, file: str, *, read_only: bool) -> bool:
     """False where somebody else took it in the meantime."""
     flags = _DIRECT_IO | (_READ_ONLY if read_only else 0)
-    name = os.fsencode(file)[:63]
-    info = _INFO.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, name, b"", b"")
+    info = _INFO.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, _name_for(file), b"", b"")
     fd = os.open(device, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     try:
         fcntl.ioctl(fd, _CONFIGURE, _HEAD.pack(backing, 0) + info + _RESERVED)
@@ -140,8 +141,36 @@ def stands_on(device: str, file: str) -> bool:
     return backing_file(os.path.basename(device)) in (file, f"/{os.path.basename(file)}")
 
 
-def below(directory: str) -> list[str]:
-    """The loop devices that stand on files in a directory, as the kernel names those; their paths."""
-    return sorted(
-        f"/dev/{name}" for name, backing in loop_devices().items() if os.path.dirname(backing) == directory
-    )
+def on(file: str) -> list[str]:
+    """The loop devices that have this file behind it, as the kernel shows it; their paths. Opens nothing."""
+    return sorted(f"/dev/{name}" for name, backing in loop_devices().items() if backing == file)
+
+
+def once_on(file: str) -> list[str]:
+    """Those whose file went out of sight with its mount: the kernel still knows what it was called when they
+    were made. Asks them, so it is not for the process that answers for such a file."""
+    out_of_sight = on(f"/{os.path.basename(file)}")
+    return [device for device in out_of_sight if _name_of(device) == _name_for(file)]
+
+
+def _name_for(file: str) -> bytes:
+    """What the kernel is told that the file is called. It keeps no more than the first bytes, and long paths
+    of two devices may begin alike: of such a one it gets the end, and a digest of all of it."""
+    path = os.fsencode(file)
+    if len(path) <= _LONGEST_NAME:
+        return path
+    digest = hashlib.blake2b(path, digest_size=16).hexdigest().encode()
+    return digest + b":" + path[len(digest) + 1 - _LONGEST_NAME :]
+
+
+def _name_of(device: str) -> bytes | None:
+    """What the file behind it was called when it was made; None where that is not to be learned."""
+    status = bytearray(_INFO.size)
+    with contextlib.suppress(OSError):  # it was taken off just now, or its file can tell nothing
+        fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, _GET_STATUS64, status, True)
+        finally:
+            os.close(fd)
+        return bytes(_INFO.unpack(status)[_NAME]).rstrip(b"\0")
+    return None

@@ -19,7 +19,8 @@ import sys
 from typing import Final
 
 from farshore.device import link_record, loop_device, mounting
-from farshore.device.holders import holders
+from farshore.device.appearance import file_of
+from farshore.device.holders import Holder, holders
 from farshore.device.intent import read_config
 from farshore.engine.os_failures import as_farshore_error
 from farshore.errors import FarshoreError
@@ -32,6 +33,7 @@ _MEANS_HELD: Final = (
     "reads and writes there fail; the volume has all that was confirmed, and is attached anew when nothing"
     " holds the old device"
 )
+_SOMEBODY: Final = Holder("somebody opened it just now", "farshore device list says when that is over")
 
 
 def clear(config: DeviceConfig, directory: str) -> None:
@@ -40,33 +42,41 @@ def clear(config: DeviceConfig, directory: str) -> None:
     Raises FarshoreError `in-use` while somebody holds a loop device of it, and OSError (EPERM) where what was
     left is not ours to take away.
     """
-    for device in loop_device.below(config.mount):
+    file = file_of(config)
+    devices = [*loop_device.on(file), *loop_device.once_on(file)]
+    for device in devices:
+        _refuse_held(config, device)
+    if config.at is not None:  # first: a loop device that was freed is soon somebody else's
+        link_record.unlink(directory, config.at)
+    for device in devices:
         _free(config, device)
     mounting.clear_away(config.mount)
     mounting.remove_directory(config.mount)
-    if config.at is not None:
-        link_record.unlink(directory, config.at)
 
 
 def _free(config: DeviceConfig, device: str) -> None:
-    found = holders([device], device)
-    if not found:
-        try:
-            loop_device.free(device)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            found = holders([device], device)
-    if found:
-        raise FarshoreError(
-            "in-use",
-            f"{device}, of a device process of {config.group}/{config.volume} that ended, is held:"
-            f" {found[0].words}",
-            means=_MEANS_HELD,
-            next_step=found[0].next_step,
-        )
+    try:
+        loop_device.free(device)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        raise _held(config, device, next(iter(holders([device], device)), _SOMEBODY)) from error
+
+
+def _refuse_held(config: DeviceConfig, device: str) -> None:
+    for holder in holders([device], device):
+        raise _held(config, device, holder)
+
+
+def _held(config: DeviceConfig, device: str, by: Holder) -> FarshoreError:
+    return FarshoreError(
+        "in-use",
+        f"{device}, of a device process of {config.group}/{config.volume} that ended, is held: {by.words}",
+        means=_MEANS_HELD,
+        next_step=by.next_step,
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -112,6 +112,7 @@ class Device:
 
     def _completed(self, result: str | FarshoreError | None) -> None:
         if isinstance(result, FarshoreError):
+            self._appearance.look()
             self._fail(result)
             return
         self._appearance.device = result
@@ -152,6 +153,7 @@ class Device:
 
     def _removed(self, result: dict[str, Any] | FarshoreError) -> None:
         if isinstance(result, FarshoreError):
+            self._appearance.look()
             self._answer(result)
             return
         self._appearance.device = result["device"]

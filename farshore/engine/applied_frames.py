@@ -35,13 +35,14 @@ def start_of(journal: Segments) -> Position | None:
     return (past.start if past is not None else None) or journal.start
 
 
-def behind(journal: Segments, after: int) -> Iterator[Applied]:
-    """Everything from the sequence `after` on, and perhaps some before it. It is read on whatever thread,
-    beside appends; nobody takes anything away from the journal meanwhile. Reading raises OSError, or
-    FarshoreError where something is not whole any more."""
+def behind(journal: Segments, after: int, through: int | None = None) -> Iterator[Applied]:
+    """Everything from the sequence `after` on, and perhaps some before it; up to `through`, or what there is
+    now. It is read on whatever thread, beside appends; nobody takes anything away from the journal meanwhile.
+    Reading raises OSError, or FarshoreError where something is not whole any more."""
     past, end = journal.past, journal.end
     kept = past.row if past is not None else ()
-    through = end.sequence if end is not None else 0
+    if through is None:
+        through = end.sequence if end is not None else 0
     before = _past(past, [each for each in kept if each.last >= after]) if past is not None else iter(())
     return chain(before, _present(journal, journal.cursor_at(Position(b"", after - 1)), through))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -44,6 +45,7 @@ from farshore.engine.secondary_copy import SecondaryCopy
 from farshore.engine.stored_copy import StoredCopy, reads_as_blank
 from farshore.engine.views import Shown, Views
 from farshore.engine.workshop import Workshop
+from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, LinkIntent, from_json
 from farshore.model.header import Upstream
 from farshore.model.options import LinkSpec, Role, Timing
@@ -133,7 +135,6 @@ class RunningCopy:
         )
         copy = PrimaryCopy(Primary(setup), shop)
         self._known_links(copy.links)
-        copy.former.identity = self._upstream_identity(config)
         copy.served.begin(addresses_of(config, stored.volumes), certificates_of(config, stored.directory))
         return copy
 
@@ -192,6 +193,26 @@ class RunningCopy:
     def _upstream_identity(self, config: CopyConfig) -> Identity | None:
         upstream = config.upstream
         return None if upstream is None else self._identity(upstream.peer, upstream.wire)
+
+    def adopt(self, sock: socket.socket, link: bytes) -> None:
+        """Takes over a socket whose preface named that link. Raises FarshoreError `wrong-feeder` or
+        `wrong-role` where there is nobody to answer it."""
+        role, upstream = self.role, self.config.upstream
+        if isinstance(role, SecondaryCopy):
+            if upstream is not None and upstream.link == link:
+                role.adopt(sock)
+                return
+            sock.close()
+            raise FarshoreError("wrong-feeder", "the connection is for another link than this copy's")
+        if upstream is not None and upstream.link == link:
+            role.former.adopt(sock, self._upstream_identity(self.config))
+            return
+        told = self._stored.header.header.successor
+        by = next((each.spec for each in self.config.links if told and each.spec.id == told.link), None)
+        if by is None:
+            sock.close()
+            raise FarshoreError("wrong-role", "this copy is a primary, and nobody feeds it by that link")
+        role.successor.adopt(sock, self._identity(by.peer, by.options.wire))
 
     def _identity(self, peer: str, wire: str) -> Identity:
         pem = f"{self._stored.directory}/peers/{peer}.pem"
@@ -262,9 +283,7 @@ class RunningCopy:
             asked_for = needs_tls or any(each.tls for each in new.exports if each not in old.exports)
             self._reload_exports(new, asked_for)
             changed.append("exports")
-        if isinstance(self.role, PrimaryCopy):
-            self.role.former.identity = self._upstream_identity(new)
-        elif old.upstream != new.upstream:
+        if isinstance(self.role, SecondaryCopy) and old.upstream != new.upstream:
             self._reload_upstream(self.role, new)
             changed.append("upstream")
         if old.preserve != new.preserve:

@@ -20,6 +20,7 @@ from farshore.engine.overlay import Overlay, Room
 from farshore.engine.pool import Pool
 from farshore.model.layers import Layer
 from farshore.model.messages import Buffer
+from farshore.model.positions import Position
 from farshore.model.volumes import TRIM, WRITE, Operation
 
 LANE: Final = "drill"
@@ -28,7 +29,7 @@ Writes: TypeAlias = tuple[Sequence[Operation], Sequence[Buffer | None], set[int]
 """Operations, their payloads, and which of them have FUA."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
     """What a drill began with."""
 
@@ -36,6 +37,10 @@ class Basis:
     layer: Layer
     own_layer: bool
     """It was taken for this drill, and goes with it."""
+    position: Position | None
+    """Where the data stands: at the layer's mark, or behind it where frames were laid over the layer."""
+    at: float | None = None
+    """The time that was wished for, seconds since the epoch; None where it was none."""
     unix: str
     """The socket where its volumes are opened."""
     as_of: float | None
@@ -51,6 +56,10 @@ class Drill:
         self.basis = basis
         self.overlays: Mapping[int, Overlay] = overlays
         self.room = room
+        self.offered = False
+        """Whether clients can open it by now."""
+        self.over = ""
+        """Why it has ended; empty while it goes on."""
         self.first_write: float | None = None
         """When the first write of a client was acknowledged, seconds since the epoch."""
         self.written = 0
@@ -88,16 +97,17 @@ class Drill:
 
     # -- the operator -----------------------------------------------------------------------
 
-    def document(self, why: str) -> dict[str, Any]:
-        """For a status document; `why` it has ended, empty while it goes on."""
-        basis = self.basis
-        mark = basis.layer.mark
+    def document(self) -> dict[str, Any]:
+        """For a status document."""
+        basis, why = self.basis, self.over
+        mark = basis.position
         return {
             "id": basis.id.hex(),
-            "state": "ended" if why else "running",
+            "state": "ended" if why else "running" if self.offered else "beginning",
             "why": why,
             "layer": basis.layer.id.hex(),
             "snapshot": None if basis.own_layer else basis.layer.name,
+            "at": moment(basis.at),
             "generation": None if mark is None else mark.generation.hex(),
             "sequence": None if mark is None else mark.sequence,
             "data_as_of": moment(basis.as_of),

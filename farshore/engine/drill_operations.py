@@ -16,7 +16,11 @@ class DrillOperations:
 
     def __init__(self, copy: RunningCopy) -> None:
         self._copy = copy
-        self.table: dict[str, Callable[[Call], None]] = {"drill-start": self._start, "drill-stop": self._stop}
+        self.table: dict[str, Callable[[Call], None]] = {
+            "drill-start": self._start,
+            "drill-start-at": self._start_at,
+            "drill-stop": self._stop,
+        }
 
     def _start(self, call: Call) -> None:
         unix, limit = given(call, "unix", str, ""), given(call, "limit", int, 0)
@@ -27,6 +31,15 @@ class DrillOperations:
         if not unix or limit < 0 or len(layer) not in (0, 16):
             raise FarshoreError("usage", f"{call.op}: a socket, a layer and a limit are wanted")
         wish = DrillWish(unix, layer, limit)
+        self._copy.drills.start(self._copy.config, wish, _answer(call))
+
+    def _start_at(self, call: Call) -> None:
+        """An operation of its own: an engine that knows no times would begin it where the copy stands."""
+        unix, limit = given(call, "unix", str, ""), given(call, "limit", int, 0)
+        time = float(given(call, "time", (int, float), None))
+        if not unix or limit < 0:
+            raise FarshoreError("usage", f"{call.op}: a socket, a time and a limit are wanted")
+        wish = DrillWish(unix, limit=limit, time=time)
         self._copy.drills.start(self._copy.config, wish, _answer(call))
 
     def _stop(self, call: Call) -> None:

@@ -6,11 +6,11 @@ go is gone, durably, when that is answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from farshore.core.preserve import FULL, Preserving
-from farshore.core.snapshot_refusals import no_room, refused
+from farshore.core.snapshot_refusals import Missed, no_room, refused, refused_at_primary
 from farshore.engine.call_arguments import given
 from farshore.engine.control_server import Call
 from farshore.engine.copy import RunningCopy
@@ -71,19 +71,24 @@ def _preserving(role: PrimaryCopy | SecondaryCopy) -> Preserving:
 def _snapshots(copy: RunningCopy) -> dict[str, object]:
     """What became of the snapshots that cuts have asked for. `passed`: how far that is known."""
     role = copy.role
-    if not isinstance(role, SecondaryCopy):
-        return {"role": "primary", "passed": None, "missed": [], "refused": None}
-    core = role.core
-    against = refused(core, "", core.standing.position)
+    missed: Iterable[Missed]
+    if isinstance(role, SecondaryCopy):
+        secondary = role.core
+        against = refused(secondary, "", secondary.standing.position)
+        passed = secondary.journal.written if secondary.journal.active else secondary.applied
+        missed = secondary.snapping.missed
+    else:
+        keeping = role.core.keeping
+        against, missed, cut = refused_at_primary(keeping.preserve, ""), keeping.missed, keeping.moment.cut
+        passed = role.core.sequence if cut is None else cut.sequence - 1
     if against is None and role.preserve.store.full:
         against = no_room()
-    passed = core.journal.written if core.journal.active else core.applied
     return {
-        "role": "secondary",
-        "passed": {"generation": core.generation.hex(), "sequence": passed},
+        "role": copy.config.role.value,
+        "passed": _place(Position(role.core.generation, passed)),
         "missed": [
             {"name": each.name, **_place(each.position), "code": each.why.code.name, "why": each.why.what}
-            for each in core.snapping.missed
+            for each in missed
         ],
         "refused": None if against is None else {"code": against.code.name, "why": against.what},
     }

@@ -262,42 +262,52 @@ class _Bios:
             self._sock.send(alert)
 
 
-def refusal(code: str) -> FarshoreError:
+class NodeRefusal(FarshoreError):
+    """The peer's node would not hand the link on, as it says, unproved."""
+
+
+def refusal(code: str) -> NodeRefusal:
     """What a peer's node means by refusing a link, with what to do about it."""
     known = CODES.get(code, CODES["internal"])
     if code == "not-found":
-        return FarshoreError(
+        return NodeRefusal(
             code,
             "the peer's node says, unproved, that it holds no copy that follows this link",
             next_step="farshore status at the peer; only if its copy is gone for good,"
             " farshore link delete and farshore link create make it anew",
         )
     if code == "state-damaged":
-        return FarshoreError(
+        return NodeRefusal(
             code,
             "the peer's node says, unproved, that it cannot read what it keeps of a copy (state-damaged)",
             next_step="farshore status at the peer says which file; restore it there, delete nothing here",
         )
     if code == "unknown-peer":
-        return FarshoreError(
+        return NodeRefusal(
             code,
             "the peer's node has ended the pairing with this one",
             next_step="farshore node invite at the peer, farshore node join here",
         )
     if code == "wrong-feeder":
-        return FarshoreError(
+        return NodeRefusal(
             code,
             "the peer's node says, unproved, that its copy was pointed at another feeder",
             next_step="farshore topology shows which; farshore link reroute, at a node above both, points it"
             " back",
         )
+    if code == "wrong-role":
+        return NodeRefusal(
+            code,
+            "the peer's node says, unproved, that its copy is a primary, and has not heard of this one yet",
+            next_step="farshore split-brain show, if this lasts",
+        )
     if code in ("unreachable", "timeout"):
-        return FarshoreError(
+        return NodeRefusal(
             code,
             "the engine of the peer's copy does not answer",
             next_step="farshore status at the peer, if this lasts",
         )
-    return FarshoreError(
+    return NodeRefusal(
         known.name,
         f"the engine of the peer's copy cannot be used ({code}: {known.title[0].lower()}{known.title[1:]})",
         next_step="farshore status and farshore events at the peer say what keeps it",

@@ -34,7 +34,7 @@ class Events(Protocol):
     """What the core is told of a link."""
 
     def connected(self, link: bytes) -> None: ...
-    def disconnected(self, link: bytes, why: str, next_step: str = "") -> None: ...
+    def disconnected(self, link: bytes, why: str, next_step: str = "", code: str = "") -> None: ...
     def received(self, link: bytes, message: Message) -> None: ...
     def heard(self, link: bytes) -> None: ...
     def backlog(self, link: bytes, size: int) -> None: ...
@@ -233,8 +233,10 @@ class LinkRunner:
             packing.inner = self._paced
 
     def _failed(self, why: str, next_step: str) -> None:
-        self._opening = None
-        self._events.disconnected(self.route.link, why, next_step)
+        opening, self._opening = self._opening, None
+        self._events.disconnected(
+            self.route.link, why, next_step, opening.refused if opening is not None else ""
+        )
 
     # -- the connection's handler -----------------------------------------------------------
 

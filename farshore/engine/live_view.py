@@ -28,7 +28,7 @@ class LiveView:
     fast_zero = False
 
     def __init__(
-        self, shown: Callable[[], bytes | None], store: PreserveStore, number: int, volume: Volume
+        self, shown: Callable[[], bytes | None], store: PreserveStore | None, number: int, volume: Volume
     ) -> None:
         self._shown = shown
         self._store = store
@@ -79,4 +79,5 @@ class LiveView:
     def _source(self, shown: bytes) -> Volume | LayerView:
         if shown == LIVE:
             return self._volume
+        assert self._store is not None  # without one no layer is ever shown
         return LayerView(self._store, shown, self._number, self._volume)

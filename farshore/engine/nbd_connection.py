@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final
 
 from farshore.core.write_path import Batch
+from farshore.engine import lingering
 from farshore.engine.arena import LARGEST_WINDOW, WINDOW
 from farshore.engine.frame_buffer import FrameBuffer
 from farshore.engine.nbd_exports import Exported
@@ -62,6 +63,7 @@ class Connection:
         "_sock",
         "_tail",
         "_timer",
+        "_typical",
         "_usual",
         "_window",
         "client",
@@ -110,6 +112,7 @@ class Connection:
         self._large: FrameBuffer | None = None
         self._partial: Partial
         self._filled = 0
+        self._typical = 0  # bytes that come at once, in the mean of late
         self._leaving = False
         self._usual = False  # nothing but requests to wait for, as far as is known
         self._events = READABLE
@@ -160,6 +163,9 @@ class Connection:
         if not size:
             self.close()
             return
+        if size < self._typical >> 1:
+            size += lingering.rest(self._sock, arena.view[at + size : at + self._window])
+        self._typical += (size - self._typical) >> 3
         if tail:
             arena.view[start:at] = tail
         self._parse(start, at + size)
@@ -324,16 +330,8 @@ class Connection:
         service = self._service
         service.submit()
         self.pending += REQUEST_HEADER + partial.length
-        request = (
-            partial.command,
-            partial.flags,
-            partial.cookie,
-            partial.offset,
-            partial.length,
-            view[frame.payload_offset(1) :],
-            nbd.NBD_SUCCESS,
-        )
-        self._take([request])
+        head = partial.command, partial.flags, partial.cookie, partial.offset, partial.length
+        self._take([(*head, view[frame.payload_offset(1) :], nbd.NBD_SUCCESS)])
         service.submit()
         if self.pending > OUTSTANDING:
             service.answers.touch(self)

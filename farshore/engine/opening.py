@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from farshore.engine.channel import Channel
-from farshore.engine.line import Steps
+from farshore.engine.line import NodeRefusal, Steps
 from farshore.engine.reactor import Reactor
 from farshore.errors import FarshoreError
 
@@ -40,6 +40,8 @@ class Opening:
         self._events = 0
         self._timer = reactor.after(limit, self._too_late)
         self._ended = False
+        self.refused = ""
+        """Why the peer or its node would not have us: a code of the catalogue, or nothing."""
 
     def start(self) -> None:
         """Takes the first step; call it once, after which the sockets are this object's."""
@@ -65,6 +67,7 @@ class Opening:
             self._on_open(stop.value)
         except (OSError, FarshoreError) as error:
             self._end()
+            self.refused = refused(error)
             self._on_failure(reason(error), remedy(error))
         else:
             self._wait_on(sock, events)
@@ -120,3 +123,10 @@ def remedy(error: OSError | FarshoreError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError) or ("ALERT" in alert and "CA" in alert):
         return PAIR_AGAIN
     return ""
+
+
+def refused(error: OSError | FarshoreError) -> str:
+    """The code of a refusal by the peer or its node; empty for an error that is none."""
+    if isinstance(error, NodeRefusal):
+        return error.code.name
+    return "unknown-peer" if remedy(error) == PAIR_AGAIN else ""

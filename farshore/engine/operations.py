@@ -30,6 +30,7 @@ from farshore.engine.verify_operations import VerifyOperations
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model import names
 from farshore.model.options import ResyncKind
+from farshore.model.positions import Position
 from farshore.wire import control, preface
 
 LONGEST_WAIT: Final = 30.0
@@ -159,11 +160,17 @@ class Operations:
         name, number = given(call, "name", str, ""), given(call, "number", int, 0)
         if not 0 <= number <= cutting.MOST:
             raise FarshoreError("usage", f"cut: number cannot be {number}")
-        snapshot = given(call, "snapshot", bool, False)
-        if snapshot:
-            names.check("snapshot", name)
-        position = self._primary().cut(name, number, snapshot)
-        call.reply({"generation": position.generation.hex(), "sequence": position.sequence})
+
+        def told(result: Position | FarshoreError) -> None:
+            if isinstance(result, FarshoreError):
+                call.fail(result)
+            else:
+                call.reply({"generation": result.generation.hex(), "sequence": result.sequence})
+
+        if given(call, "snapshot", bool, False):
+            self._primary().snapshot(names.check("snapshot", name), number, told)
+        else:
+            told(self._primary().cut(name, number))
 
     def _drain(self, call: Call) -> None:
         """The writes stay held, whoever asked and whatever becomes of him, until `resume` or a stop."""
@@ -193,17 +200,15 @@ class Operations:
         try:
             if len(call.descriptors) != 1:
                 raise FarshoreError("usage", "adopt needs exactly one socket")
-            copy, config = self._copy.role, self._copy.config
             shown = _preface(given(call, "preface", str, ""))
-            known = config.upstream is not None and shown.link == config.upstream.link
-            if not known or shown.group != config.group or given(call, "link", str, "") != shown.link.hex():
+            link = given(call, "link", str, "")
+            if shown.group != self._copy.config.group or link != shown.link.hex():
                 raise FarshoreError("wrong-feeder", "the connection is for another link than this copy's")
         except FarshoreError:
             for descriptor in call.descriptors:
                 descriptor.close()
             raise
-        door = copy if isinstance(copy, SecondaryCopy) else copy.former
-        door.adopt(call.descriptors[0])
+        self._copy.adopt(call.descriptors[0], shown.link)
         call.reply({})
 
     def _peer_back(self, call: Call) -> None:

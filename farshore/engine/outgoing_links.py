@@ -128,10 +128,10 @@ class OutgoingLinks:
         """The link's connection is up."""
         self._carrier.do(self.core.connected(link))
 
-    def disconnected(self, link: bytes, why: str, next_step: str = "") -> None:
+    def disconnected(self, link: bytes, why: str, next_step: str = "", code: str = "") -> None:
         """It is gone, or could not be had."""
         self._shop.tidy()
-        self._carrier.do(self.core.disconnected(link, why, next_step))
+        self._carrier.do(self.core.disconnected(link, why, next_step, code))
 
     def received(self, link: bytes, message: Message) -> None:
         """A message of the peer."""

@@ -72,15 +72,18 @@ class Overlay:
 
     fast_zero = True
 
-    def __init__(self, base: Source, room: Room) -> None:
-        """Raises OSError."""
-        self.size = base.size
+    def __init__(self, base: Source, room: Room, size: int | None = None) -> None:
+        """`size` where it is not the base's, which reads as zeroes behind its own. Raises OSError."""
+        self.size = size = base.size if size is None else size
         self._base = base
         self._room = room
-        fd = room.file(base.size)
-        self._own = Volume(fd, "the drill's overlay", base.size)
-        self._written = bitarray(-(-base.size // BLOCK), endian="little")
+        fd = room.file(size)
+        self._own = Volume(fd, "the drill's overlay", size)
+        self._written = bitarray(-(-size // BLOCK), endian="little")
+        """Blocks that are read from our own file."""
         self._written.setall(0)
+        self._taken = self._written.copy()
+        """Those of them that take room there: not what was given back, and takes it anew when written."""
         weakref.finalize(self, _end, room, self._own, fd).atexit = False
 
     @property
@@ -141,11 +144,14 @@ class Overlay:
 
     def zero(self, offset: int, length: int, *, may_unmap: bool) -> None:
         """The range reads as zeroes afterwards; with `may_unmap` it takes no room."""
-        if not may_unmap:
+        given_back = may_unmap and self._own.fast_zero
+        if not given_back:
             self._admit(offset, length)
         self._fill_edges(offset, length)
         self._own.zero(offset, length, may_unmap)
         self._note(offset, length)
+        if given_back:
+            self._taken[-(-offset // BLOCK) : max(-(-offset // BLOCK), (offset + length) // BLOCK)] = 0
 
     def sync(self) -> None:
         """All writes that returned are on the disk when this returns, for as long as the drill lasts."""
@@ -153,7 +159,7 @@ class Overlay:
 
     def _admit(self, offset: int, length: int) -> None:
         first, stop = offset // BLOCK, -(-(offset + length) // BLOCK)
-        fresh = self._written.count(0, first, stop)
+        fresh = self._taken.count(0, first, stop)
         if fresh:
             self._room.admit(fresh * BLOCK)
 
@@ -165,10 +171,11 @@ class Overlay:
             if not self._written[block] and (offset > begin or end < stop):
                 self._admit(begin, stop - begin)
                 self._own.write(self._base.read(begin, stop - begin), begin)
-                self._written[block] = 1
+                self._note(begin, stop - begin)
 
     def _note(self, offset: int, length: int) -> None:
-        self._written[offset // BLOCK : -(-(offset + length) // BLOCK)] = 1
+        touched = slice(offset // BLOCK, -(-(offset + length) // BLOCK))
+        self._written[touched] = self._taken[touched] = 1
 
 
 def _end(room: Room, own: Volume, fd: int) -> None:

@@ -74,6 +74,8 @@ class Pool:
                 report = partial(self._finished, key, done, error)
             finally:
                 self._reactor.post(report)
+                # A thread may wait for hours: what it still named would be kept for so long, with its files.
+                del item, key, job, done, report
 
     def _finished(self, key: Hashable, done: Callable[[Any], None], result: Any) -> None:
         self.unfinished -= 1

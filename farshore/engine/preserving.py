@@ -18,6 +18,7 @@ from farshore.core.preserve import UNREADABLE, PreserveImage, Preserving
 from farshore.engine.carrier import Carrier
 from farshore.engine.pool import Pool, errno_of
 from farshore.engine.stored_copy import StoredCopy
+from farshore.engine.unread import told
 from farshore.errors import FarshoreError
 from farshore.model.layers import Layer, Run
 from farshore.store.preserve import PreserveStore, Put
@@ -33,7 +34,8 @@ def image_of(stored: StoredCopy) -> PreserveImage:
     store = stored.preserve
     if store is None:
         return PreserveImage(unusable=stored.preserve_unusable)
-    return PreserveImage(store.layers, tuple(store.saved()))
+    incomplete = frozenset(each.id for each in store.layers if store.lacking_bytes(each.id))
+    return PreserveImage(store.layers, tuple(store.saved()), incomplete=incomplete)
 
 
 class PreserveRoom:
@@ -61,9 +63,7 @@ class PreserveRoom:
             a.BeginLayer: lambda action: self._submit(
                 partial(self.store.begin, action.layer, action.reserve), action.ticket, done
             ),
-            a.SaveRegions: lambda action: self._submit(
-                partial(self.store.save, action.runs, self._read_to_save), action.ticket, done
-            ),
+            a.SaveRegions: lambda action: self._save(action, done),
             a.RollBack: lambda action: self._submit(partial(self._roll_back, action), action.ticket, done),
             a.DropLayer: lambda action: self._drop(action, gone),
             RetitleLayer: lambda action: self._submit(
@@ -73,18 +73,20 @@ class PreserveRoom:
 
     def report(self, preserving: Preserving, undo: bytes) -> dict[str, object]:
         """What the store keeps, oldest first, and what that takes; `undo` is what takes a resync back. Null
-        where a primary has to do without its store."""
+        where the copy has to do without its store; `unusable` says why."""
         store = self._stored.preserve
         layers = [
             {
                 **document_of(each, 0 if store is None else store.bytes_of(each.id)),
                 "broken": each.id in preserving.broken,
+                "unreadable_bytes": 0 if store is None else store.lacking_bytes(each.id),
                 "open": each.id == undo,
             }
             for each in preserving.layers
         ]
         used, most = (None, None) if store is None else (store.used, store.limit)
-        return {"used_bytes": used, "limit_bytes": most, "layers": layers}
+        why = self._stored.preserve_unusable or None
+        return {"used_bytes": used, "limit_bytes": most, "layers": layers, "unusable": why}
 
     def _submit(self, job: Callable[[], None], ticket: int, report: Callable[..., None]) -> None:
         self._pool.submit(_LANE, partial(_told, job), lambda result: report(ticket, errno_of(result)))
@@ -97,12 +99,21 @@ class PreserveRoom:
         """What a volume holds now. Blocks."""
         return self._stored.volumes[volume].read(offset, length)
 
-    def _read_to_save(self, volume: int, offset: int, length: int) -> bytes:
-        """The same; its errors are told from those of the store's own files."""
-        try:
-            return self.read(volume, offset, length)
-        except OSError as error:
-            raise OSError(UNREADABLE, f"volume {volume} at {offset}: {error.strerror}") from error
+    def _save(self, action: a.SaveRegions, report: Callable[..., None]) -> None:
+        """What is kept is durable also where this ends as `UNREADABLE` says."""
+        store, stored = self.store, self._stored
+
+        def save() -> tuple[int, dict[str, object]]:
+            refused = store.save(action.runs, self.read)
+            if not refused:
+                return 0, {}
+            lacking = store.lacking(store.layers[-1].id)
+            return UNREADABLE * refused, told(action.runs, lacking, stored.geometry, stored.names)
+
+        def done(result: tuple[int, dict[str, object]] | OSError) -> None:
+            report(action.ticket, *((errno_of(result),) if isinstance(result, OSError) else result))
+
+        self._pool.submit(_LANE, partial(_told, save), done)
 
     def _roll_back(self, action: a.RollBack) -> None:
         """Nobody is met meanwhile: the volumes are not used by anybody else."""

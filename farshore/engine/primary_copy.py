@@ -8,18 +8,18 @@ sent what they have coming, with one call each. All order is the core's.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from farshore.core import actions as a
-from farshore.core import report
+from farshore.core import fences, report
 from farshore.core.primary import Primary
 from farshore.core.write_path import Batch
+from farshore.engine.answering import Answering
 from farshore.engine.carrier import Carrier
 from farshore.engine.digests import Digests
 from farshore.engine.durable_records import DurableRecords
-from farshore.engine.former_feeder import FormerFeeder
 from farshore.engine.frame_buffer import frame_buffer_of
 from farshore.engine.growing import growing
 from farshore.engine.link_queues import LinkQueues
@@ -32,6 +32,7 @@ from farshore.engine.pool import errno_of
 from farshore.engine.preserving import PreserveRoom
 from farshore.engine.served_volumes import ServedVolumes
 from farshore.engine.workshop import Workshop
+from farshore.errors import FarshoreError
 from farshore.model.messages import Buffer
 from farshore.model.positions import Position
 from farshore.wire import frame, session
@@ -50,7 +51,12 @@ class PrimaryCopy:
         self.digests = Digests(shop.reactor, stored.volumes, shop.read_pool)
         self.links = OutgoingLinks(core, shop, carrier, records, self.digests)
         self._runners = self.links.runners
-        self.former = FormerFeeder(shop, lambda: core.keeper.header)
+        self.former = Answering(
+            shop, "the former feeder", lambda hello: fences.answer_to_former(core.keeper.header, hello)
+        )
+        self.successor = Answering(
+            shop, "a promoted copy", lambda hello: fences.answer_to_successor(stored.header.header, hello)
+        )
         self.nbd = NbdServer(
             Surroundings(shop.reactor, shop.read_pool, shop.tidy, shop.journal.note, self._rescuer()),
             self._submit,
@@ -109,6 +115,7 @@ class PrimaryCopy:
         """Ends everything that is open."""
         self.nbd.close()
         self.former.close()
+        self.successor.close()
         self.links.close()
         self.queues.close()
         self.digests.close()
@@ -172,12 +179,16 @@ class PrimaryCopy:
 
     # -- the operator -----------------------------------------------------------------------
 
-    def cut(self, name: str, number: int, snapshot: bool) -> Position:
+    def cut(self, name: str, number: int) -> Position:
         """A cut behind everything that was acknowledged; its position."""
-        actions = self.core.cut(name, number, snapshot=snapshot)
+        actions = self.core.cut(name, number)
         position = Position(self.core.generation, self.core.sequence)
         self.carrier.do(actions)
         return position
+
+    def snapshot(self, name: str, number: int, told: Callable[[Position | FarshoreError], None]) -> None:
+        """As `Keeping.snapshot`."""
+        self.carrier.do(self.core.keeping.snapshot(name, number, told))
 
     def drain(self, timeout: float) -> None:
         """Holds new writes until `resume`, once every peer that is there has all of it; a note tells."""
@@ -196,6 +207,7 @@ class PrimaryCopy:
         document = report.of_primary(self.core, group)
         self.links.complete(document["links"])
         document["not_exported"] = self.served.report()
+        document["preserve"] = self.preserve.report(self.core.keeping.preserve, b"")
         return document
 
     def buffers(self) -> dict[str, int]:

@@ -26,6 +26,7 @@ from farshore.engine.control_server import ControlServer
 from farshore.engine.copy import IDENTIFIER, RunningCopy, adopt_upstream, read_config
 from farshore.engine.operations import Operations
 from farshore.engine.os_failures import as_farshore_error
+from farshore.engine.other_volumes import OtherVolumes
 from farshore.engine.reactor import Reactor
 from farshore.engine.residence import settle_in
 from farshore.engine.stored_copy import open_copy
@@ -120,6 +121,8 @@ def _prepare_process() -> None:
 def _report(directory: str, error: FarshoreError) -> int:
     locked = error.code.name == "state-locked"  # then the header is somebody else's to write
     told = error.as_dict() if locked else error.as_dict() | _durably(directory)
+    if isinstance(error, OtherVolumes):
+        told["replaced"] = error.replaced
     # Where even this cannot be written, the last line of the log says it.
     with (
         contextlib.suppress(OSError),

@@ -4,13 +4,18 @@ A time means everything up to the first frame that was made after it, counted fr
 it; frames carry the primary's clock, and those of one turn of its loop share one time. Where nothing was
 written after that time there is nothing to rewind. A snapshot means exactly its own moment. What can be said
 about what is undone comes from the same frames, and so only where the journal still has them.
+
+Frames are looked at in slices, so that whoever takes something away from the journal, and links that read
+there, wait for one of them at most. Each frame has to follow the one before, also across slices.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from farshore.core.moments import moment
 from farshore.core.rewinding import Span, out_of_reach
@@ -20,8 +25,8 @@ from farshore.model.layers import Layer
 from farshore.model.positions import Position
 from farshore.wire.frame import HEADER_BYTES, RECORD_BYTES
 
-Way = tuple[Layer, Iterator[Applied] | None]
-"""A layer, and what the journal has behind it; None where that does not begin there."""
+SLICE: Final = 32 << 20
+"""Bytes of frames, about, that are looked at without giving way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,59 +55,131 @@ class Found:
         }
 
 
-def at_layer(way: Way) -> Found:
-    """Exactly the layer's moment. Raises FarshoreError or OSError."""
-    layer, applied = way
-    assert layer.mark is not None
-    newest, undone, span = None, 0, Span(layer.mark, None)
-    for each in applied or ():
-        if each.frame is not None and span.step(each.position, each.frame.head):
-            newest, undone = each.frame.head.timestamp / 1e9, undone + _payload(each)
-        elif each.frame is None:
-            span.step(each.position, None)
-    known = applied is not None
-    return Found(
-        layer, layer.mark, layer.time, newest or (layer.time if known else None), undone if known else None
-    )
+class Look:
+    """One question. `layers`: the newest first, each with whether the journal has what lies behind it; for a
+    time only such ones. `wanted`: seconds since the epoch, None for exactly the first layer's moment."""
 
-
-def at_time(ways: Sequence[Way], wanted: float) -> Found:
-    """The last state before anything was written after `wanted`, seconds since the epoch. `ways`: the newest
-    layer first. Raises FarshoreError or OSError."""
-    for layer, applied in ways:
-        found = None if applied is None else _walk(layer, applied, wanted)
-        if found is not None:
-            return found
-    raise out_of_reach("no snapshot from which the journal still has every frame was taken before that time")
-
-
-def _walk(layer: Layer, applied: Iterator[Applied], wanted: float) -> Found | None:
-    """None where the layer is of a later time."""
-    assert layer.mark is not None
-    span, position, time = Span(layer.mark, None), layer.mark, layer.time
-    newest, undone, first = 0.0, 0, True
-    for each in applied:
-        if each.frame is None:
-            span.step(each.position, None)
-        elif span.step(each.position, each.frame.head):
-            made = each.frame.head.timestamp / 1e9
-            if first and made > wanted and layer.time > wanted:
-                return None
-            first = False
-            if made > wanted or undone:
-                newest, undone = made, undone + _payload(each)
-            else:
-                position, time = each.position, made
-    if not newest and layer.time > wanted and first:
-        return None
-    if not newest:
-        raise FarshoreError(
-            "not-rewindable",
-            f"nothing that this copy holds was written after that time; its newest write: {moment(time)}",
-            means="Nothing was changed.",
-            next_step="farshore switchover, or farshore failover, promote it as it is",
+    def __init__(self, layers: Sequence[tuple[Layer, bool]], wanted: float | None) -> None:
+        self._walks: deque[_Walk] = deque(
+            [
+                _ToLayer(layer, leads_on) if wanted is None else _ToTime(layer, wanted)
+                for layer, leads_on in layers
+            ]
         )
-    return Found(layer, position, time, newest, undone)
+
+    @property
+    def layer(self) -> Layer | None:
+        """From where on frames are looked at; None where that is of no use."""
+        return self._walks[0].layer if self._walks and self._walks[0].leads_on else None
+
+    @property
+    def reached(self) -> Position | None:
+        """How far they have been looked at, from that layer on."""
+        return self._walks[0].span.reached if self._walks else None
+
+    def go_on(self, applied: Iterator[Applied], most: int = SLICE) -> Found | None:
+        """The next slice: `applied` is what the journal has from `reached` on, and perhaps some before it.
+        None where there is more to look at. Raises FarshoreError, or OSError."""
+        if not self._walks:
+            raise out_of_reach(
+                "no snapshot from which the journal still has every frame was taken before that time"
+            )
+        walk, size = self._walks[0], 0
+        for each in applied:
+            if each.frame is not None and each.position.sequence <= walk.span.reached.sequence:
+                continue
+            if not walk.take(each):
+                self._walks.popleft()
+                return None
+            size += 0 if each.frame is None else each.frame.head.size
+            if size >= most:
+                return None
+        found = walk.found()
+        if found is None:
+            self._walks.popleft()
+        return found
+
+
+class _Walk(ABC):
+    """From one layer on."""
+
+    def __init__(self, layer: Layer, leads_on: bool) -> None:
+        assert layer.mark is not None
+        self.layer = layer
+        self.leads_on = leads_on
+        self.span = Span(layer.mark, None)
+        self.newest = 0.0
+        self.undone = 0
+
+    def take(self, each: Applied) -> bool:
+        """The next entry behind what was reached; False where the layer is none to begin from."""
+        if each.frame is None:
+            self.span.step(each.position, None)
+            return True
+        return not self.span.step(each.position, each.frame.head) or self.passes(each)
+
+    @abstractmethod
+    def passes(self, each: Applied) -> bool:
+        """A frame that follows; as `take`."""
+
+    @abstractmethod
+    def found(self) -> Found | None:
+        """There are no more; None as `take` answers False. Raises FarshoreError."""
+
+
+class _ToLayer(_Walk):
+    """Exactly its moment."""
+
+    def passes(self, each: Applied) -> bool:
+        self.newest, self.undone = _made(each), self.undone + _payload(each)
+        return True
+
+    def found(self) -> Found:
+        layer, known = self.layer, self.leads_on
+        assert layer.mark is not None
+        newest = self.newest or (layer.time if known else None)
+        return Found(layer, layer.mark, layer.time, newest, self.undone if known else None)
+
+
+class _ToTime(_Walk):
+    """The last state before anything was written after `wanted`."""
+
+    def __init__(self, layer: Layer, wanted: float) -> None:
+        super().__init__(layer, leads_on=True)
+        assert layer.mark is not None
+        self._wanted = wanted
+        self._position, self._time = layer.mark, layer.time
+        self._first = True
+
+    def passes(self, each: Applied) -> bool:
+        made = _made(each)
+        if self._first and made > self._wanted and self.layer.time > self._wanted:
+            return False  # the layer is of a later time
+        self._first = False
+        if made > self._wanted or self.undone:
+            self.newest, self.undone = made, self.undone + _payload(each)
+        else:
+            self._position, self._time = each.position, made
+        return True
+
+    def found(self) -> Found | None:
+        if not self.newest and self.layer.time > self._wanted and self._first:
+            return None
+        if not self.newest:
+            raise FarshoreError(
+                "not-rewindable",
+                f"nothing that this copy holds was written after that time; its newest write:"
+                f" {moment(self._time)}",
+                means="Nothing was changed.",
+                next_step="farshore switchover, or farshore failover, promote it as it is;"
+                " farshore drill start, without --at, tries it out as it is",
+            )
+        return Found(self.layer, self._position, self._time, self.newest, self.undone)
+
+
+def _made(applied: Applied) -> float:
+    assert applied.frame is not None
+    return applied.frame.head.timestamp / 1e9
 
 
 def _payload(applied: Applied) -> int:

@@ -101,6 +101,9 @@ class Rewind:
                 means="Nothing was changed.",
                 next_step="make room: farshore snapshot delete, farshore rescue delete",
             ) from error
+        if store.lacking(rescue.id):  # it could be taken back but for that, and nobody would compare it
+            _give_up(store, rescue.id)
+            raise out_of_reach("a part of what it holds now cannot be read, and so not be kept")
 
     def _layer(self) -> Layer:
         found = next((each for each in self._ground.preserve.layers if each.id == self._wish.layer), None)
@@ -114,6 +117,8 @@ class Rewind:
         ground, sizes = self._ground, self._ground.geometry.sizes
         if any(volume not in dict(layer.sizes) for volume in sizes):
             raise out_of_reach("the group has volumes that it did not have then")
+        if ground.preserve.lacking(layer.id):
+            raise out_of_reach(rewinding.LACKING)
         for volume, region in ground.preserve.changed_since(layer.id):
             if volume in sizes:
                 ground.preserve.read(layer.id, volume, region, ground.read)

@@ -14,13 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from farshore.core.broken_layers import broken_in
 from farshore.core.fault_texts import VOLUMES, fault_id, named, paused_for
 from farshore.core.geometry import Geometry
 from farshore.core.residue import residue_of
 from farshore.core.rewinding import marks
+from farshore.engine import other_volumes
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig
-from farshore.model.header import Header, LinkRecord, Upstream, VolumeRoom
+from farshore.model.header import Fault, FaultKind, Header, LinkRecord, Upstream, VolumeRoom
 from farshore.model.messages import Residue
 from farshore.model.options import Role
 from farshore.store import past_segments
@@ -73,8 +75,10 @@ class StoredCopy:
     residues: dict[bytes, Residue] = field(default_factory=dict)
     """Of a secondary that was primary: how it may differ from copies that it fed, by their ids."""
 
+    names: dict[int, str] = field(default_factory=dict)
+    """Of its volumes, as operators know them."""
     preserve_unusable: str = ""
-    """Why a primary has to do without its preserve store."""
+    """Why the copy has to do without its preserve store."""
 
     def board_path(self, link: bytes) -> str:
         """Where a link's scoreboard lies."""
@@ -158,11 +162,14 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
     boot = boot_id()
     fresh = not layer.exists(f"{directory}/header")
     header = _create(layer, directory, config, boot) if fresh else _open_header(layer, directory, config)
+    other_volumes.look(directory, header, volumes, config)
     standing = (
         config.role is Role.PRIMARY and header.header.fault and config.repaired != fault_id(header.header)
     )
     if not fresh and not standing and (header.header.fault or not header.header.clean):
         _settle(volumes, header, config.role)
+    if not header.header.fault:  # else what has to be synced may not have been
+        other_volumes.record(header, volumes)
     copy = StoredCopy(
         directory,
         layer,
@@ -178,6 +185,7 @@ def _open_files(directory: str, config: CopyConfig, lock: Lock, volumes: dict[in
         None,
         {},
     )
+    copy.names.update({each.id: each.name for each in config.volumes})
     _open_preserve(copy, config)
     if copy.journal is not None and copy.journal.past is not None and copy.preserve is not None:
         copy.journal.past.marks = marks(copy.preserve.layers, header.header.history)
@@ -242,14 +250,13 @@ def _open_journal(layer: FileLayer, directory: str, header: Header, config: Copy
 
 
 def _open_preserve(copy: StoredCopy, config: CopyConfig) -> None:
-    """A primary starts without it rather than not at all: its layers are broken from then on."""
+    """A copy starts without it rather than not at all: its layers break when it overwrites anything."""
     limit = _most(config, copy.geometry)
     path = f"{copy.directory}/{DIRECTORY}"
     try:
         copy.preserve = PreserveStore.open(copy.layer, path, copy.geometry, limit)
+        copy.preserve.broken = broken_in(copy.header.header, copy.preserve.layers)
     except (FarshoreError, OSError) as error:
-        if config.role is not Role.PRIMARY:
-            raise
         why = error.what if isinstance(error, FarshoreError) else error.strerror
         copy.preserve_unusable = f"{path}: {why}"
 
@@ -273,7 +280,8 @@ def _settle(volumes: dict[int, Volume], header: HeaderFile, role: Role) -> None:
         return
     broken, reason = failed[0]
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-    fault = f"{named(VOLUMES, reason.errno or errno.EIO)} ({broken.path}, at the start of {moment})"
+    text = f"{named(VOLUMES, reason.errno or errno.EIO)} ({broken.path}, at the start of {moment})"
+    fault = Fault(text, FaultKind.VOLUMES)
     paused = paused_for(header.header.links, fault)
     header.write(replace(header.header, fault=fault, clean=False, links=paused))
     if role is Role.SECONDARY:

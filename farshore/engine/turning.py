@@ -12,8 +12,11 @@ import secrets
 from dataclasses import replace
 
 from farshore.core import rewinding, turning
-from farshore.core.turning import Demotion, Turn
+from farshore.core.turning import Demotion, Turn, Undo
+from farshore.core.undoing import reached
+from farshore.engine import other_volumes
 from farshore.engine.copy import RunningCopy
+from farshore.engine.preserving import image_of
 from farshore.engine.reactor import Reactor
 from farshore.engine.rewinding import Ground, Rewind, take_back
 from farshore.engine.secondary_copy import SecondaryCopy
@@ -23,9 +26,9 @@ from farshore.model.copy_config import CopyConfig, LinkIntent, TurnIntent
 from farshore.model.header import Header, Upstream
 from farshore.model.options import LinkOptions, LinkSpec, Role
 from farshore.model.positions import Position
+from farshore.store import position_file
 from farshore.store.header import HeaderFile
 from farshore.store.platform import RealFiles
-from farshore.store.position_file import PositionFile
 from farshore.store.scoreboard_file import ScoreboardFile
 
 
@@ -55,7 +58,7 @@ def carry_out(directory: str, config: CopyConfig) -> Turn | None:
         _demote(directory, config, header, turn)
     else:
         stored = HeaderFile.open(RealFiles(), f"{directory}/header")
-        stored.write(replace(header, fenced="", turn=turn.id))
+        stored.write(turning.reinstated(header, turn))
         stored.close()
     return due
 
@@ -77,11 +80,15 @@ def _read_header(directory: str, config: CopyConfig) -> Header | None:
 def _promote(directory: str, config: CopyConfig, turn: TurnIntent) -> None:
     header = _read_header(directory, config)
     assert header is not None
-    turning.check_promotable(header, turn)
-    before = _as_secondary(config, header)
+    turning.check_promotable(header, turn, Undo.ALL if header.undo else Undo.NONE)
+    # A volume that takes the place of another one is empty to us, and no such copy is promoted: it is refused
+    # while it still is what it was, and not once it holds nothing (rule D3).
+    before = replace(_as_secondary(config, header), replaced="")
     stored = open_copy(directory, before, _Held())
     end = stored.close
     try:
+        image = image_of(stored)
+        turning.check_promotable(header, turn, reached(header.undo, image.layers, image.incomplete))
         if rewinding.open_rewind(header) is None:  # else the volumes are none of the copy's states
             copy = _settled(before, stored)
             end = copy.close
@@ -133,7 +140,13 @@ def _take_back(directory: str, config: CopyConfig) -> Header:
 
 def _ground(stored: StoredCopy) -> Ground:
     assert stored.journal is not None
-    assert stored.preserve is not None
+    if stored.preserve is None:
+        raise FarshoreError(
+            "state-damaged",
+            f"the preserve store cannot be used: {stored.preserve_unusable}",
+            means="Nothing was changed. What a rewind goes to, and is taken back from, is in that store.",
+            next_step="make it readable again; farshore status shows when the engine has started",
+        )
     return Ground(stored.header, stored.preserve, stored.journal, stored.volumes, stored.geometry)
 
 
@@ -180,6 +193,9 @@ def _demote(directory: str, config: CopyConfig, header: Header, turn: TurnIntent
     stored = open_copy(directory, before, _Held())
     try:
         header = stored.header.header
+        if other_volumes.lost(header):
+            _empty(stored, config, turn)
+            return
         if not header.clean:
             _suspect_what_was_hot(stored)
         for record in header.links:
@@ -197,10 +213,18 @@ def _demote(directory: str, config: CopyConfig, header: Header, turn: TurnIntent
                 secrets.token_bytes(16),
             ),
         )
-        _make_position(stored, demoted.history.head)
+        position_file.renew(stored.layer, stored.directory, stored.boot, demoted.history.head)
         stored.header.write(demoted)
     finally:
         stored.close()
+
+
+def _empty(stored: StoredCopy, config: CopyConfig, turn: TurnIntent) -> None:
+    """The volumes that it had written are gone: as a secondary it holds nothing (rule D3)."""
+    upstream = config.upstream
+    fed = None if upstream is None else Upstream(upstream.link, upstream.epoch)
+    position_file.renew(stored.layer, stored.directory, stored.boot)
+    stored.header.write(replace(other_volumes.emptied(stored.header.header), upstream=fed, turn=turn.id))
 
 
 def _suspect_what_was_hot(stored: StoredCopy) -> None:
@@ -216,15 +240,3 @@ def _suspect_what_was_hot(stored: StoredCopy) -> None:
         board = turning.suspected(geometry, file.read(), record, hot)
         board.every_page()
         file.write(board.base, board.peer_copy, board.pages())
-
-
-def _make_position(stored: StoredCopy, head: Position | None) -> None:
-    """Where the secondary stands; what an earlier life as secondary has left goes."""
-    path = f"{stored.directory}/position"
-    if stored.layer.exists(path):
-        stored.layer.remove(path)
-    position = PositionFile.create(stored.layer, path, stored.boot)
-    if head is not None:
-        position.write_durable(head)
-    position.close()
-    stored.layer.fsync_dir(stored.directory)

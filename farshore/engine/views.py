@@ -97,7 +97,7 @@ class Views:
         """None for what is not ours to serve, or not there."""
         stored = self._shop.stored
         spec = next((each for each in config.volumes if each.id == intent.volume), None)
-        if spec is None or stored.preserve is None or not intent.read_only:
+        if spec is None or not intent.read_only:
             return None
         volume, turn = stored.volumes[spec.id], config.turn.id if config.turn is not None else b""
         if intent.layer:
@@ -151,6 +151,14 @@ class Views:
         layers = [each for each in store.layers if each.id not in store.broken] if store is not None else []
         return next((each for each in layers if each.id.hex() == intent.layer), None)
 
+    def _gone(self, layer: str) -> str:
+        """Why that is not served."""
+        store = self._shop.stored.preserve
+        if store is None:
+            return "the preserve store cannot be used"
+        there = any(each.id.hex() == layer for each in store.layers)
+        return "the snapshot is broken" if there else "the snapshot is gone"
+
     def _serving(self) -> NbdServer:
         if self._server is None:
             shop = self._shop
@@ -194,7 +202,7 @@ class Views:
         gone = [each for each in self._served if each.layer and self._layer(each) is None]
         if gone:
             for name in sorted({each.layer for each in gone}):
-                self._shop.journal.note("export-ended", {"layer": name, "why": "the snapshot is gone"})
+                self._shop.journal.note("export-ended", {"layer": name, "why": self._gone(name)})
             self.begin(config)
         if self._shown is not None and any(not each.layer for each in self._served):
             self._tell_of_hiding(self._shown)
@@ -231,7 +239,8 @@ class Views:
             layer = self._layer(intent) if intent.layer else None
             serves, why = intent in self._served, ""
             if not serves:
-                why = "the snapshot is gone" if intent.layer else "it could not be made"
+                gone = intent.layer and layer is None
+                why = self._gone(intent.layer) if gone else "it could not be made"
             elif self._shown is not None and not intent.layer:
                 why = self._shown.why_not()
                 serves = not why

@@ -61,7 +61,7 @@ class LinkIntent:
     says that this is under way; empty while this link may feed it. Such a link logs and knocks nowhere, and
     the group's health does not hang on it."""
     peer_copy: str = ""
-    """Id of the far copy in hex, where whoever made the link knew it; counts only for a link that is new."""
+    """Id of the far copy in hex, where whoever made the link knew it; what a session has proved wins."""
     consent: Position | None = None
     """The head that the far copy's history may have and be overwritten all the same: a plan named it. Any
     other head that is not an ancestor of ours stays `diverged`."""
@@ -197,12 +197,15 @@ class CopyConfig:
     """A peer may hold a copy with other volumes than these, and is to be told (of a primary)."""
     repaired: str = ""
     """The fault that the operator takes for repaired (rule C3), as the engine named it."""
+    replaced: str = ""
+    """The other volumes that the operator accepts in the place of those that the copy had (rule D3), as the
+    engine named them when it refused to start."""
     placed_blank: bool = False
     """The node looked at all of every volume when it placed the copy, and found nothing but zeroes."""
     log_level: str = "info"
     """What the engine writes into its log: `debug`, `info`, `warning` or `error`."""
     preserve: int = 0
-    """Bytes that the preserve store may take; 0 for as much as the volumes have."""
+    """Bytes that the preserve store may take; 0 for twice as much as the volumes have."""
     history: int = 0
     """Bytes of applied frames that may be kept for a rewind; 0 for as much as the volumes have."""
 
@@ -288,6 +291,7 @@ def from_json(document: dict[str, Any]) -> CopyConfig:
             next_volume=int(document.get("next_volume", 0)),
             unsettled=bool(document.get("unsettled", False)),
             repaired=str(document.get("repaired", "")),
+            replaced=str(document.get("replaced", "")),
             placed_blank=bool(document.get("placed_blank", False)),
             log_level=str(document.get("log_level", "info")),
             preserve=int(document.get("preserve", 0)),

@@ -18,6 +18,29 @@ HEADER_FORMAT = 2
 """2 adds what changes of the role need, from `turn` on. A header of format 1 can be read as well."""
 
 
+class FaultKind(StrEnum):
+    """What a fault leaves in doubt (rule C3)."""
+
+    VOLUMES = "volumes"
+    """What was acknowledged may be missing in the volumes."""
+    RECORDS = "records"
+    """Only the copy's own records could not be written."""
+    REPLACED = "replaced"
+    """The volumes are others than those that this primary has written (rule D3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a copy is faulted, for its operator, and what that leaves in doubt; None where the header was
+    written before that was recorded, so that the text alone tells."""
+
+    text: str
+    kind: FaultKind | None
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, slots=True)
 class OpenResync:
     """A resync that has overwritten, or may have overwritten, part of this copy (rules A4, E1)."""
@@ -108,6 +131,15 @@ class LinkRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Successor:
+    """By whom a primary was told that there is another one (rule D6): the link over which it was said, and
+    the turn of that promotion."""
+
+    link: bytes
+    turn: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeRoom:
     """How large a volume is here that has grown, or is about to, and what its file or device has been made to
     hold, in bytes; what lies between the two reads as zeroes."""
@@ -115,6 +147,19 @@ class VolumeRoom:
     volume: int
     size: int
     room: int
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeIdentity:
+    """What a volume says of itself, as `store.volume_identity` names it."""
+
+    volume: int
+    text: str
+
+
+RENEWED = bytes(16)
+"""Id of the open resync of a secondary with another volume than it had, which a plan has accepted: it holds
+nothing, and is to get everything (rule D3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +187,8 @@ class Header:
     """Highest sequence that a secondary had applied when the header was last written."""
     journaling: bool = False
     """Rule B2: the volumes lack what the journal holds behind the durable position."""
-    fault: str = ""
-    """Rule C3: why this copy is faulted, empty when it is well."""
+    fault: Fault | None = None
+    """Rule C3: why this copy is faulted, None when it is well."""
     loose_until: int = 0
     """A process died while it wrote frames to the volumes itself: part of one may be there beyond the
     position, until this sequence is passed. Only the feeder that had sent it knows what of it may differ."""
@@ -151,11 +196,15 @@ class Header:
     """The id of the last turn (role change) that was carried out here, empty before the first."""
     fenced: str = ""
     """Rule D6: why this primary takes no writes any more, empty while it may; only a turn ends it."""
+    successor: Successor | None = None
+    """Of a fence: which promotion it is for. None where nobody said, or where two were told of."""
     rooms: tuple[VolumeRoom, ...] = ()
     """Of volumes that were ever to grow, by id; all others have the size that they began with."""
     broken_layers: tuple[bytes, ...] = ()
     """Layers of the preserve store that lack something which was overwritten: nobody reads them any more.
     `EVERY_LAYER` stands for all that a store has which could not be opened."""
+    identities: tuple[VolumeIdentity, ...] = ()
+    """Rule D3: what each volume is known by, by id; those of which nothing is known are not among them."""
     format: int = HEADER_FORMAT
 
     def broken(self, layer: bytes) -> bool:

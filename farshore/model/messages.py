@@ -19,7 +19,7 @@ from farshore.model.positions import History, Position
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-PROTOCOL = 1
+PROTOCOL = 2
 UNKNOWN_AGE = (1 << 64) - 1
 MAX_CHAIN = 64
 """Copies that a hello may name as upstream of its sender."""
@@ -88,6 +88,9 @@ class Refusal:
 
     code: str
     text: str
+    turn: bytes = b""
+    """Rules D5, D6: with `promoted` the turn by which the copy is the primary, with `fenced` the one of which
+    it has durably taken notice; else empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,15 @@ done; and the rewind that may be a part of one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from farshore.model.options import LinkOptions, options_from_json
+from farshore.model.options import LinkOptions, ResyncKind, Role, options_from_json
 from farshore.model.positions import Position
+
+_MOST_COPIES: Final = 16
+_MOST_EPOCHS: Final = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +29,14 @@ class RewindIntent:
     """When the plan was accepted, seconds since the epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """How the copies of a change stood when its plan was accepted: what goes on later must find them so.
-    Turns in hex, empty for none; `epoch` is of the link that fed the goal, 0 where none did."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """How a copy stood, by its intent, when a plan was made. `turn`: its last one, empty where it had none;
+    `epoch`: of the link that fed it, 0 where none did."""
 
-    goal_turn: str
-    epoch: int
-    other_turn: str
+    role: Role
+    turn: bytes = b""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,13 @@ class ChangeIntent:
     """The plan said that what this overwrites is kept nowhere; else it is kept as a rescue."""
     rewind: RewindIntent | None = None
     """To where the goal is rewound."""
-    planned: Planned | None = None
-    """Of a rewind."""
+    expects: tuple[tuple[str, Expected], ...] = ()
+    """Of a rewind: copies by their ids, as they stood when its plan was accepted. What goes on later must
+    find them so, or as this change has made them."""
+    resync: ResyncKind = ResyncKind.UPDATE
+    """Of a reverse resync: how thorough it is, whenever it goes on."""
+    asked: bool = False
+    """The link that brings its content has durably been asked for that; at the copy where it begins."""
 
 
 def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
@@ -79,15 +88,22 @@ def change_from_json(value: dict[str, Any] | None) -> ChangeIntent | None:
         drained=position_from_json(value.get("drained")),
         unprotected=value.get("unprotected") is True,
         rewind=rewind_from_json(value.get("rewind")),
-        planned=_planned(value.get("planned")),
+        expects=tuple(
+            (bytes.fromhex(copy).hex(), expected_from_json(stood))
+            for copy, stood in list(value.get("expects") or ())[:_MOST_COPIES]
+        ),
+        resync=ResyncKind(value.get("resync", ResyncKind.UPDATE.value)),
+        asked=value.get("asked") is True,
         **words,
     )
 
 
-def _planned(value: dict[str, Any] | None) -> Planned | None:
-    if value is None:
-        return None
-    return Planned(str(value["goal_turn"])[:32], int(value["epoch"]), str(value["other_turn"])[:32])
+def expected_from_json(value: Mapping[str, Any]) -> Expected:
+    """The inverse of `asdict` with ids as hex; raises KeyError, TypeError or ValueError."""
+    turn, epoch = bytes.fromhex(value["turn"]), int(value["epoch"])
+    if len(turn) not in (0, 16) or not 0 <= epoch < _MOST_EPOCHS:
+        raise ValueError("a turn has 16 bytes, and an epoch 63 bits")
+    return Expected(role=Role(value["role"]), turn=turn, epoch=epoch)
 
 
 def rewind_from_json(value: dict[str, Any] | None) -> RewindIntent | None:

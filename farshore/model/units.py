@@ -78,6 +78,19 @@ def parse_dscp(text: str) -> int:
     return found
 
 
+def means_time(text: str) -> bool:
+    """Whether a word that may be a time or a name is meant to be a time. No name has a colon; a date alone
+    may be one."""
+    return ":" in text
+
+
+def or_time(name: str, next_step: str) -> str:
+    """The next step of a refusal that knows no such name. A date alone may have been meant as a time."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", name) is None:
+        return next_step
+    return f"a time of that day is written {name}T12:00:00Z; {next_step}"
+
+
 def parse_time(text: str) -> datetime:
     """The moment of an RFC 3339 time; one without a zone is refused, because sites lie in different ones."""
     from datetime import datetime

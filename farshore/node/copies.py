@@ -99,6 +99,15 @@ class CopyStore:
                 return each
         return None
 
+    def asked_by_another(self, group: bytes, link: bytes) -> StoredCopy | None:
+        """The primary copy of a group, for whoever knocks as its feeder by a link that nobody here follows:
+        that one may have been promoted, and asks whether this copy knows (rule D5)."""
+        for each in self._copies.values():
+            own = any(intent.spec.id == link for intent in each.config.links)
+            if each.config.group == group and each.config.role is Role.PRIMARY and not own:
+                return each
+        return None
+
     def directory(self, config: CopyConfig) -> Path:
         """Where a copy's files lie."""
         return self._paths.copies / config.group_name / config.copy_name

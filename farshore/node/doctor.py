@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from farshore.errors import FarshoreError
-from farshore.node import device_states
+from farshore.model.options import Role
+from farshore.node import device_states, exports, status
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
 from farshore.node.peers import Peer
@@ -33,6 +34,9 @@ async def checks(node: Node) -> list[dict[str, Any]]:
     for each in await asyncio.gather(*(_peer(node, peer) for peer in peers)):
         found += each
     found += [_engine(node, stored.key, stored.config.group_name) for stored in node.copies.all()]
+    for stored in node.copies.all():
+        if stored.config.role is Role.PRIMARY and stored.config.exports:
+            found += not_served(stored.config.group_name, await status.entry(node, stored))
     for device in await device_states.documents(node):
         found += _device(device)
     for name, unreadable in (("copy", node.copies.unreadable), ("device", node.devices.unreadable)):
@@ -104,6 +108,19 @@ def _engine(node: Node, key: str, group: str) -> dict[str, Any]:
     if seen is not None and seen.error is not None:
         return _finding(name, "fail", seen.error.what, seen.error.next_step)
     return _finding(name, "warn", "does not answer yet", "farshore events")
+
+
+def not_served(group: str, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Addresses at which a primary's volumes should be served and are not."""
+    return [
+        _finding(
+            f"export of {group}",
+            "warn",
+            f"{address} is not served: {why}; it is tried again every two seconds",
+            f"give this host that address, or farshore export delete {group} --tcp {address}",
+        )
+        for address, why in exports.not_served(entry).items()
+    ]
 
 
 def _device(device: Mapping[str, Any]) -> list[dict[str, Any]]:

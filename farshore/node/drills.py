@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from farshore.errors import FarshoreError, ProtocolError
+from farshore.model import units
 from farshore.model.options import Role
 from farshore.node import copy_layers, groups, placement
 from farshore.node.copies import StoredCopy
@@ -21,6 +22,8 @@ from farshore.node.peers import Peer
 
 _SECONDS: Final = 60.0
 """For a layer to begin: what the journal holds has to be in the volumes by then, and on the disk."""
+_AT_A_TIME: Final = 480.0
+"""For a state between two snapshots: it is looked for in what the journal keeps, and laid in from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,43 +33,65 @@ class Wish:
     on: str | None = None
     """NODE or NODE/COPY; None for a copy here."""
     at: str | None = None
-    """The name of a snapshot; None for where the copy stands."""
+    """The name of a snapshot, or a time as `units.parse_time` reads it; None for where the copy stands."""
     limit: int = 0
     """Bytes that it may take; 0 for what is usual."""
+
+    @property
+    def time(self) -> float | None:
+        """Seconds since the epoch; None where `at` is none. Raises FarshoreError `usage`."""
+        if self.at is None or not units.means_time(self.at):
+            return None
+        try:
+            return units.parse_time(self.at).timestamp()
+        except ValueError as error:
+            raise FarshoreError("usage", f"at: {error}", means="nothing was changed") from error
+
+    @property
+    def seconds(self) -> float:
+        """That it may take to begin. Raises as `time`."""
+        return _SECONDS if self.time is None else _AT_A_TIME
 
 
 async def start(node: Node, group: str, wish: Wish) -> dict[str, Any]:
     """Begins a drill; its document. Raises FarshoreError; nothing was begun then."""
     where, copy = _where(node, group, wish.on)
     if isinstance(where, Peer):
-        return await _elsewhere(
-            node, where, group, {"do": "start", "at": wish.at, "limit": wish.limit, "copy": copy}
-        )
+        args = {"do": "start", "at": wish.at, "limit": wish.limit, "copy": copy}
+        return await _elsewhere(node, where, group, args, wish.seconds)
     return await _start(node, groups.held(node, group, copy), wish)
 
 
 async def _start(node: Node, stored: StoredCopy, wish: Wish) -> dict[str, Any]:
-    if wish.at is not None and ":" in wish.at:
-        raise FarshoreError(
-            "usage",
-            f"{wish.at!r} names no snapshot: a drill begins at one, or where the copy stands",
-            means="nothing was changed",
-            next_step="leave --at out, or name a snapshot",
-        )
-    layer = "" if wish.at is None else (await copy_layers.named(stored, wish.at)).id
     unix = str(node.paths.drill_socket(stored.config.copy))
-    args = {"layer": layer, "limit": wish.limit, "unix": unix}
-    answer = await stored.engine.ask("drill-start", args, seconds=_SECONDS)
+    args: dict[str, object] = {"limit": wish.limit, "unix": unix}
+    if wish.time is not None:
+        args["time"] = wish.time
+    else:
+        args["layer"] = "" if wish.at is None else await layer_of(stored, wish.at)
+    op = "drill-start" if wish.time is None else "drill-start-at"
+    answer = await stored.engine.ask(op, args, seconds=wish.seconds)
     group = stored.config.group_name
     node.journal.add("drill-began", f"a drill on {group} has begun", group=group)
     return _document(node, stored, answer["drill"])
+
+
+async def layer_of(stored: StoredCopy, name: str) -> str:
+    """The id of a snapshot. Raises FarshoreError, as `copy_layers.named`."""
+    try:
+        return (await copy_layers.named(stored, name)).id
+    except FarshoreError as error:
+        if error.code.name != "not-found":
+            raise
+        next_step = units.or_time(name, error.next_step)
+        raise FarshoreError("not-found", error.what, means=error.means, next_step=next_step) from error
 
 
 async def stop(node: Node, group: str, on: str | None) -> dict[str, Any]:
     """Ends a drill; what it was. Raises FarshoreError, `not-found` where there is none."""
     where, copy = _where(node, group, on)
     if isinstance(where, Peer):
-        return await _elsewhere(node, where, group, {"do": "stop", "copy": copy})
+        return await _elsewhere(node, where, group, {"do": "stop", "copy": copy}, _SECONDS)
     return await _stop(node, groups.held(node, group, copy))
 
 
@@ -122,9 +147,11 @@ async def serve(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[str, An
     return await (_start(node, stored, wish) if do == "start" else _stop(node, stored))
 
 
-async def _elsewhere(node: Node, peer: Peer, group: str, args: dict[str, Any]) -> dict[str, Any]:
+async def _elsewhere(
+    node: Node, peer: Peer, group: str, args: dict[str, Any], seconds: float
+) -> dict[str, Any]:
     number = node.copies.of_group(group)[0].config.group.hex()
-    answer = await ask(node.identity, peer, "drill", {"group": number, **args}, _SECONDS)
+    answer = await ask(node.identity, peer, "drill", {"group": number, **args}, seconds)
     return dict(answer)
 
 

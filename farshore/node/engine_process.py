@@ -92,6 +92,14 @@ def durably(directory: Path) -> tuple[str, str] | None:
     return (value["role"], value["turn"]) if {"role", "turn"} <= value.keys() else None
 
 
+def replaced(directory: Path) -> str:
+    """What names the other volumes for which the last start failed (rule D3); empty where it did not."""
+    try:
+        return (_left(directory) or {}).get("replaced", "")
+    except FarshoreError:
+        return ""
+
+
 def _left(directory: Path) -> dict[str, str] | None:
     try:
         value = json.loads((directory / "failure.json").read_bytes())

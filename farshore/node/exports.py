@@ -14,7 +14,7 @@ import ipaddress
 import logging
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, ExportIntent
 from farshore.model.export_address import uri_of
 from farshore.model.options import Role
-from farshore.node import addresses, copy_layers, engine_process, export_certificates, groups
+from farshore.node import addresses, copy_layers, engine_process, export_certificates, groups, status
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 
@@ -144,18 +144,29 @@ async def delete(node: Node, group: str, volume: str | None, wish: Wish = _WRITA
 
 
 async def all_exports(node: Node) -> list[dict[str, Any]]:
-    """Of every copy on this node; of its snapshots those that are there."""
+    """Of every copy on this node; of its snapshots those that are there. `not_served` says why an address is
+    not listened on, as far as its engine says so."""
     found: list[dict[str, Any]] = []
     for stored in node.copies.all():
         visible = _visible(stored.config)
+        refused = {}
+        if visible and stored.config.role is Role.PRIMARY:
+            refused = not_served(await status.entry(node, stored))
         layers = await copy_layers.names(stored) if any(each.layer for each in visible) else {}
         for each in visible:
-            if not each.layer:
-                found.append(_document(stored.config, each))
-            elif layers is None or each.layer in layers:
-                name = each.layer if layers is None else layers[each.layer]
-                found.append(_document(stored.config, each, name))
+            name = each.layer or None
+            if each.layer and layers is not None:
+                if each.layer not in layers:
+                    continue
+                name = layers[each.layer]
+            shown = _document(stored.config, each, name)
+            found.append({**shown, "not_served": refused.get(each.tcp or each.unix or "")})
     return found
+
+
+def not_served(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Of a copy's entry of the status document: why it does not listen, by the address, HOST:PORT or path."""
+    return {str(each["address"]): str(each["why"]) for each in entry.get("not_exported") or ()}
 
 
 def _visible(config: CopyConfig) -> list[ExportIntent]:
@@ -324,6 +335,7 @@ def _document(config: CopyConfig, export: ExportIntent, snapshot: str | None = N
         "copy": config.copy_name,
         "role": config.role.value,
         "snapshot": snapshot,
+        "not_served": None,
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from farshore.errors import FarshoreError
 from farshore.model.role_change import ChangeIntent
-from farshore.node import branches, gathering, joining, role_plans, role_steps
+from farshore.node import branches, gathering, joining, role_plans, role_steps, under_way
 from farshore.node.node import Node
 from farshore.node.plan import Plan
 from farshore.node.standings import Scene, Standing
@@ -37,8 +37,8 @@ async def failover(node: Node, wish: Wish) -> dict[str, Any]:
         if wish.accept is None:
             return answer(plan, done=False)
         command = f"farshore failover {wish.group} {scene.called(goal)}"
-        noted = goal.change if goal.change is not None and goal.change.kind == "failover" else None
-        if noted is not None and noted.plan == wish.accept and goal.primary:
+        noted = under_way.noted(scene, "failover", goal=goal, plan=wish.accept)
+        if noted is not None and noted == goal.change and goal.primary:
             change = noted  # cut off after the promotion
         else:
             plan.require()
@@ -70,14 +70,7 @@ async def revert(node: Node, wish: Wish) -> dict[str, Any]:
     """The plan, and what was done. Raises FarshoreError."""
     async with changing_roles(node, wish.group):
         scene = await gathering.scene(node, wish.group)
-        reverting = next(
-            (
-                each.change
-                for each in scene.copies
-                if each.change is not None and each.change.kind == "failover-revert"
-            ),
-            None,
-        )
+        reverting = under_way.noted(scene, "failover-revert")
         promoted = _promoted(scene) if reverting is None else scene.copy(reverting.goal)
         promoted = _promoted(scene) if promoted is None else promoted
         plan = role_plans.revert(scene, promoted, kept=not wish.unprotected)

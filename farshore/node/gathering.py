@@ -1,14 +1,15 @@
 """Asks every node how its copies of a group stand, all side by side and for a short time only.
 
 Whoever names a group's id, 128 random bits, has a copy of it. Nodes that hold none, as far as those that
-answer know, are not missed when they are silent.
+answer know, are not missed when they are silent. A node that cannot read one of its copies says so: that one
+counts as not heard, and never as gone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -52,13 +53,15 @@ async def scene(node: Node, group: str) -> Scene:
         asyncio.gather(*(standing(node, stored) for stored in own)),
         asyncio.gather(*(_heard(node, peer, number) for peer in node.peers.all())),
     )
-    copies = [*here, *[each for answer in heard if isinstance(answer, list) for each in answer]]
-    silent = [answer for answer in heard if isinstance(answer, Silent)]
+    copies = [*here, *[each for said, _ in heard for each in said]]
+    silent = [each for _, each in heard if each is not None]
+    if _unread(node, own):
+        silent.append(_damaged(node.identity.fingerprint, node.name))
     return Scene(
         group=group,
         number=number.hex(),
         here=node.identity.fingerprint,
-        copies=tuple(copies),
+        copies=standings.acquainted(copies),
         silent=tuple(each for each in silent if each.node in _named(copies)),
     )
 
@@ -71,7 +74,18 @@ async def serve(node: Node, args: Mapping[str, Any]) -> dict[str, Any]:
         raise ProtocolError(f"a malformed question for copies: {error!r}") from error
     own = [stored for stored in node.copies.all() if stored.config.group == number]
     found = await asyncio.gather(*(standing(node, stored) for stored in own))
-    return {"copies": [each.to_json() for each in found]}
+    return {"copies": [each.to_json() for each in found], "unread": _unread(node, own)}
+
+
+def _unread(node: Node, own: Collection[StoredCopy]) -> bool:
+    """Whether a copy here that cannot be read may be one of the group of these. Of which group it is only its
+    directory tells, and that only to a node that knows the group by another copy."""
+    names = {each.config.group_name for each in own}
+    return any(not names or path.parent.name in names for path in node.copies.unreadable)
+
+
+def _damaged(number: str, name: str) -> Silent:
+    return Silent(number, name, "it has a copy that it cannot read", "state-damaged")
 
 
 async def standing(node: Node, stored: StoredCopy) -> Standing:
@@ -152,18 +166,21 @@ def _link(config: CopyConfig, link: LinkIntent, seen: Mapping[str, Any]) -> Link
     )
 
 
-async def _heard(node: Node, peer: Peer, number: bytes) -> list[Standing] | Silent:
+async def _heard(node: Node, peer: Peer, number: bytes) -> tuple[list[Standing], Silent | None]:
+    """What it says of its copies, and why some are missing."""
     try:
         async with asyncio.timeout(ASK_SECONDS):
             answer = await ask(node.identity, peer, "copies-stand", {"group": number.hex()}, ASK_SECONDS)
         said = list(answer["copies"])[:_MOST]
-        return [standings.from_json(each, peer.id, peer.name) for each in said]
+        unread = _damaged(peer.id, peer.name) if answer.get("unread") else None
+        return [standings.from_json(each, peer.id, peer.name) for each in said], unread
     except TimeoutError:
-        return Silent(peer.id, peer.name, f"no answer within {ASK_SECONDS:g} s")
+        why = f"no answer within {ASK_SECONDS:g} s"
     except FarshoreError as error:
-        return Silent(peer.id, peer.name, error.what)
+        why = error.what
     except (KeyError, TypeError) as error:
-        return Silent(peer.id, peer.name, f"its answer is malformed: {error!r}")
+        why = f"its answer is malformed: {error!r}"
+    return [], Silent(peer.id, peer.name, why)
 
 
 def _named(copies: list[Standing]) -> set[str]:

@@ -15,8 +15,9 @@ from typing import Any, Final
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.layers import LayerKind
 from farshore.model.options import Role
-from farshore.node import placement, status
+from farshore.node import copy_layers, placement, status
 from farshore.node.copies import StoredCopy
+from farshore.node.copy_layers import KeptLayer
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
 
@@ -65,9 +66,9 @@ class CopyLayers:
         return f"{self.node_name}/{self.copy_name}" if self.several else self.node_name
 
     @property
-    def primary(self) -> bool:
-        """Whether it is one that keeps nothing."""
-        return self.role == Role.PRIMARY.value
+    def keeps(self) -> bool:
+        """Whether snapshots are kept there: primaries with engines of before keep none."""
+        return self.role != Role.PRIMARY.value or bool(self.silent or self.said.get("passed"))
 
     @property
     def refusal(self) -> Mapping[str, Any]:
@@ -83,20 +84,23 @@ class CopyLayers:
     def store(self) -> dict[str, Any]:
         """What its store takes, in bytes."""
         sizes = {name: self.said.get(name) for name in ("used_bytes", "limit_bytes")}
-        return {"copy": self.called, **sizes}
+        return {"copy": self.called, **sizes, "unusable": copy_layers.unusable(self.said) or None}
 
-    def of(self, kind: LayerKind) -> list[Mapping[str, Any]]:
+    def of(self, kind: LayerKind) -> list[KeptLayer]:
         """Its layers of a kind, oldest first."""
-        return [each for each in self.said.get("layers") or () if each.get("kind") == kind.value]
+        return [each for each in copy_layers.read(self.said) if each.kind is kind]
 
     def uses(self, name: str) -> bool:
         """Whether it keeps anything under this name."""
-        return any(each.get("name") == name for each in self.said.get("layers") or ())
+        return any(each.name == name for each in copy_layers.read(self.said))
 
     def passed(self, generation: str, sequence: int) -> bool:
-        """Whether it knows by now what became of a snapshot that was asked for at a position."""
+        """Whether it knows by now what became of a snapshot that was asked for at a position. A primary
+        writes on in another generation only when what it had begun before has gone."""
         place = self.said.get("passed") or {}
-        return place.get("generation") == generation and int(place.get("sequence") or 0) >= sequence
+        if place.get("generation") == generation:
+            return int(place.get("sequence") or 0) >= sequence
+        return self.role == Role.PRIMARY.value and bool(place.get("generation"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +194,10 @@ async def _of(node: Node, stored: StoredCopy, several: bool, question: Question)
 
 
 async def _drop(stored: StoredCopy, said: Mapping[str, Any], name: str) -> int:
-    found = [
-        each for each in said["layers"] if (each["kind"], each["name"]) == (LayerKind.SNAPSHOT.value, name)
-    ]
+    layers = copy_layers.read(said)
+    found = [each for each in layers if each.kind is LayerKind.SNAPSHOT and each.name == name]
     for each in found:
-        await stored.engine.ask("layer-drop", {"id": each["id"]}, seconds=DROP_SECONDS)
+        await stored.engine.ask("layer-drop", {"id": each.id}, seconds=DROP_SECONDS)
     return len(found)
 
 
@@ -219,8 +222,9 @@ async def _of_peer(node: Node, number: str, question: Question) -> list[CopyLaye
 
 
 def _from_json(value: Mapping[str, Any]) -> CopyLayers:
-    links = tuple(FedLink(**each) for each in value["links"])
-    return CopyLayers(**{**value, "links": links, "said": dict(value["said"])})
+    links, said = tuple(FedLink(**each) for each in value["links"]), dict(value["said"])
+    copy_layers.read(said)  # so that what is malformed is an answer of that node, and of no other
+    return CopyLayers(**{**value, "links": links, "said": said})
 
 
 async def serve(node: Node, args: Mapping[str, Any]) -> dict[str, Any]:

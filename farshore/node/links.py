@@ -16,7 +16,7 @@ from typing import Any
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig, LinkIntent
 from farshore.model.options import LinkOptions, LinkSpec, Role
-from farshore.node import chains, groups, intent, reroutes
+from farshore.node import chains, groups, intent, placement, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
@@ -61,11 +61,11 @@ async def make(node: Node, stored: StoredCopy, peer: Peer, wish: LinkWish) -> Li
     chain = await chains.above(node, stored)
     chains.refuse_ring(group, (chains.own(node, stored), *chain), peer)
     await stored.engine.ask("hello")  # an engine that is down could not take the link
-    placement = _placement(node, stored.config, (name, options), wish.places)
-    placement = replace(placement, above=tuple(each.node for each in chain))
-    epoch = await _place(node, peer, placement)
-    spec = LinkSpec(placement.link, name, peer.id, options, epoch)
-    link = LinkIntent(spec, peer.name, peer.address, wish.asked_by)
+    wished = _placement(node, stored.config, (name, options), wish.places)
+    wished = replace(wished, above=tuple(each.node for each in chain))
+    copy, epoch = await _place(node, peer, wished)
+    spec = LinkSpec(wished.link, name, peer.id, options, epoch)
+    link = LinkIntent(spec, peer.name, peer.address, wish.asked_by, peer_copy=copy)
     try:
         await apply(node, stored, replace(stored.config, links=(*stored.config.links, link)))
     except FarshoreError:
@@ -229,13 +229,16 @@ def _placement(
     )
 
 
-async def _place(node: Node, peer: Peer, placement: Placement) -> int:
-    """The epoch that the peer agreed to."""
-    answer = await ask(node.identity, peer, "place-copy", placement.to_json(), PLACE_SECONDS)
+async def _place(node: Node, peer: Peer, wish: Placement) -> tuple[str, int]:
+    """The id of the peer's copy in hex, and the epoch that it agreed to."""
+    answer = await ask(node.identity, peer, "place-copy", wish.to_json(), PLACE_SECONDS)
     epoch = answer.get("epoch")
     if not isinstance(epoch, int) or epoch < 1:
         raise FarshoreError("protocol", f"{peer.name} answered without an epoch")
-    return epoch
+    try:
+        return placement.identifier(answer.get("copy")).hex(), epoch
+    except ValueError as error:
+        raise FarshoreError("protocol", f"{peer.name} answered without its copy's id") from error
 
 
 async def apply(node: Node, stored: StoredCopy, fresh: CopyConfig) -> None:

@@ -19,6 +19,7 @@ from farshore.errors import FarshoreError
 from farshore.node import pairing, peer_server, tls
 from farshore.node.addresses import Address
 from farshore.node.conversation import STRANGERS_BYTES, Conversation, closing, network_error
+from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.os_errors import as_farshore_error
 from farshore.wire import preface
@@ -126,6 +127,10 @@ class Listener:
     async def _hand_over(self, connection: socket.socket, greeting: Preface, data: bytes) -> None:
         stored = self._node.copies.answering(greeting.group, greeting.link)
         if stored is None:
+            stored = self._node.copies.asked_by_another(greeting.group, greeting.link)
+            if stored is not None:
+                await self._adopted(stored, greeting, connection, data)
+                return
             if self._node.copies.unreadable:  # it may be one of these, and is not gone
                 raise FarshoreError("state-damaged", "no readable copy here follows that link")
             raise FarshoreError("not-found", "no copy here follows that link")
@@ -135,8 +140,15 @@ class Listener:
         if 0 < greeting.epoch < upstream.epoch:
             # Rule B8, which the engine keeps: but it knows the new feeder's key alone, and would blame that.
             raise FarshoreError("wrong-feeder", "that copy was pointed at another feeder since")
+        await self._adopted(stored, greeting, connection, data)
+
+    async def _adopted(
+        self, stored: StoredCopy, greeting: Preface, connection: socket.socket, data: bytes
+    ) -> None:
         seen = self._node.supervisor.seen(stored.key)
         if seen is not None and seen.error is not None:
+            if seen.error.code.name == "not-found":  # its volume, say: the copy itself is there
+                raise FarshoreError("io-error", seen.error.what)
             raise seen.error.with_traceback(None)  # else it would grow with each attempt of the peer
         await stored.engine.adopt(greeting.link, data, connection)
 

@@ -80,114 +80,6 @@ async def _describe(node: Node, peer: Peer, args: Mapping[str, Any], source: str
     return {**node.about(), "version": __version__, "time": time.time(), "copies": held}
 
 
-async def _place_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await hosting.place(node, peer, args)
-
-
-async def _shape_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await hosted_volumes.shape(node, peer, args)
-
-
-async def _grow_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await resizing.serve_grow(node, peer, args)
-
-
-async def _remove_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await hosting.remove(node, peer, args)
-
-
-async def _topology(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await topology.tell(node, args)
-
-
-async def _whose_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await pointing.whose(node, peer, args)
-
-
-async def _point_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await pointing.point(node, peer, args)
-
-
-async def _chain_changed(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await pointing.chain_changed(node, peer, args)
-
-
-async def _chain(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await chains.tell(node, peer, args)
-
-
-async def _make_hop(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await hops.serve_make(node, peer, args)
-
-
-async def _set_hop(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await hops.serve_set(node, peer, args)
-
-
-async def _delete_hop(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await hops.serve_delete(node, peer, args)
-
-
-async def _show_hops(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await hops.serve_show(node, peer, args)
-
-
-async def _take_link(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await taking.serve_take(node, peer, args)
-
-
-async def _leave_link(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await taking.serve_leave(node, peer, args)
-
-
-async def _copies_stand(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await gathering.serve(node, args)
-
-
-async def _turn_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await turns.serve_turn(node, peer, args)
-
-
-async def _feed_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await turns.serve_feed(node, peer, args)
-
-
-async def _note_change(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await turns.serve_note(node, peer, args)
-
-
-async def _preview_copy(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await split_brain.serve_preview(node, peer, args)
-
-
-async def _rescues(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await rescues.serve_list(node, args)
-
-
-async def _drop_rescue(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await rescues.serve_drop(node, peer, args)
-
-
-async def _resync_link(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await reverse.serve_resync(node, peer, args)
-
-
-async def _rewind_look(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await rewind.serve_look(node, peer, args)
-
-
-async def _drill(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await drills.serve(node, peer, args)
-
-
-async def _group_layers(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await group_layers.serve(node, args)
-
-
-async def _group_snapshots(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return await snapshots.serve(node, args)
-
-
 async def _peer_back(node: Node, peer: Peer, args: Mapping[str, Any], source: str) -> dict[str, Any]:
     announce.tell_own_engines(node, peer)
     rejoining.peer_is_back(node, peer)
@@ -203,36 +95,46 @@ async def _set_address(node: Node, peer: Peer, args: Mapping[str, Any], source: 
     return {}
 
 
+def _of_a_peer(serve: Callable[[Node, Peer, Mapping[str, Any]], Awaitable[dict[str, Any]]]) -> Operation:
+    """What needs to know who asks, and not from where."""
+    return lambda node, peer, args, source: serve(node, peer, args)
+
+
+def _of_anybody(serve: Callable[[Node, Mapping[str, Any]], Awaitable[dict[str, Any]]]) -> Operation:
+    """What any peer is told."""
+    return lambda node, peer, args, source: serve(node, args)
+
+
 OPERATIONS: Final[dict[str, Operation]] = {
     "ping": _ping,
     "describe": _describe,
-    "place-copy": _place_copy,
-    "shape-copy": _shape_copy,
-    "grow-copy": _grow_copy,
-    "remove-copy": _remove_copy,
-    "whose-copy": _whose_copy,
-    "point-copy": _point_copy,
-    "chain": _chain,
-    "chain-changed": _chain_changed,
-    "make-hop": _make_hop,
-    "set-hop": _set_hop,
-    "delete-hop": _delete_hop,
-    "show-hops": _show_hops,
-    "take-link": _take_link,
-    "leave-link": _leave_link,
-    "copies-stand": _copies_stand,
-    "turn-copy": _turn_copy,
-    "feed-copy": _feed_copy,
-    "note-change": _note_change,
-    "preview-copy": _preview_copy,
-    "resync-link": _resync_link,
-    "rescues": _rescues,
-    "drop-rescue": _drop_rescue,
-    "rewind-look": _rewind_look,
-    "drill": _drill,
-    "group-layers": _group_layers,
-    "group-snapshots": _group_snapshots,
+    "place-copy": _of_a_peer(hosting.place),
+    "shape-copy": _of_a_peer(hosted_volumes.shape),
+    "grow-copy": _of_a_peer(resizing.serve_grow),
+    "remove-copy": _of_a_peer(hosting.remove),
+    "whose-copy": _of_a_peer(pointing.whose),
+    "point-copy": _of_a_peer(pointing.point),
+    "chain": _of_a_peer(chains.tell),
+    "chain-changed": _of_a_peer(pointing.chain_changed),
+    "make-hop": _of_a_peer(hops.serve_make),
+    "set-hop": _of_a_peer(hops.serve_set),
+    "delete-hop": _of_a_peer(hops.serve_delete),
+    "show-hops": _of_a_peer(hops.serve_show),
+    "take-link": _of_a_peer(taking.serve_take),
+    "leave-link": _of_a_peer(taking.serve_leave),
+    "copies-stand": _of_anybody(gathering.serve),
+    "turn-copy": _of_a_peer(turns.serve_turn),
+    "feed-copy": _of_a_peer(turns.serve_feed),
+    "note-change": _of_a_peer(turns.serve_note),
+    "preview-copy": _of_a_peer(split_brain.serve_preview),
+    "resync-link": _of_a_peer(reverse.serve_resync),
+    "rescues": _of_anybody(rescues.serve_list),
+    "drop-rescue": _of_a_peer(rescues.serve_drop),
+    "rewind-look": _of_a_peer(rewind.serve_look),
+    "drill": _of_a_peer(drills.serve),
+    "group-layers": _of_anybody(group_layers.serve),
+    "group-snapshots": _of_anybody(snapshots.serve),
     "peer-back": _peer_back,
-    "topology": _topology,
+    "topology": _of_anybody(topology.tell),
     "set-address": _set_address,
 }

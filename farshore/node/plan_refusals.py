@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL
 from farshore.model.options import LinkState, Writes
 from farshore.model.units import format_size
@@ -47,6 +48,45 @@ def no_switchover(
     return found
 
 
+def require_heard(scene: Scene, name: str) -> None:
+    """Raises FarshoreError `unreachable` where NODE does not answer, or `state-damaged` where it cannot read
+    a copy, which may be the one that is meant: nobody is told to make that one anew."""
+    silent = next((each for each in scene.silent if each.name == name), None)
+    if silent is None:
+        return
+    step = f"farshore doctor {name}"
+    if silent.code == "state-damaged":
+        step = f"farshore doctor, at {name}, names the record: restore it there from a backup of that host"
+    raise FarshoreError(
+        silent.code,
+        f"{name} does not say how its copy of {scene.group} stands: {silent.why}",
+        means="nothing was changed on any node",
+        next_step=step,
+    )
+
+
+def require_kept(scene: Scene, name: str, copy: str) -> None:
+    """Raises FarshoreError `wrong-state` where links lead to NODE, or to its copy of that name, and the node
+    says that it has none: its state is gone. That is no mistake in what was typed."""
+    leading = [
+        (owner, link)
+        for owner in scene.copies
+        for link in owner.links
+        if link.peer_name == name and copy in ("", link.name) and not link.left_for
+    ]
+    if not leading:
+        return
+    owner, link = leading[0]
+    there, group = scene.called(owner), scene.group
+    raise FarshoreError(
+        "wrong-state",
+        f"{name} answers, and has no copy of {group} any more: link {link.name} of {there} led to it",
+        means="nothing was changed on any node; what its volumes hold there, nobody knows",
+        next_step=f"restore the state of {name}; or make the copy anew, at {there}: farshore link delete"
+        f" {group} {link.name}, then farshore link create {group} {name} --first digest",
+    )
+
+
 def no_failover(scene: Scene, goal: Standing, old: Standing | None) -> list[Refusal]:
     there, group = scene.called(goal), scene.group
     if goal.primary:
@@ -54,6 +94,11 @@ def no_failover(scene: Scene, goal: Standing, old: Standing | None) -> list[Refu
         return [Refusal("wrong-state", what, f"farshore status {group}")]
     if len(scene.primaries) > 1:
         return [no_one_primary(scene, goal)]
+    if old is not None and old.alive and old.fenced and not old.fault:
+        name = scene.called(old)
+        what = f"the copy at {name} is a primary as well, which takes no writes: {old.fenced}"
+        step = f"farshore split-brain show {group}; or, to go on without {name}: farshore node stop --engines"
+        return [Refusal("wrong-state", what, f"{step}, at {name}, then the same command")]
     if old is not None and old.alive and not old.fault:
         what = f"the primary at {scene.called(old)} runs, writes are {old.writes or Writes.FLOWING.value}"
         return [Refusal("wrong-state", what, f"farshore switchover {group} {there}")]
@@ -98,6 +143,41 @@ def no_one_primary(scene: Scene, goal: Standing) -> Refusal:
     silent = ", ".join(each.name for each in scene.silent)
     what = f"no primary of {group} is known" + (f"; silent: {silent}" if silent else "")
     return Refusal("wrong-state", what, f"farshore failover {group} {scene.called(goal)}")
+
+
+def may_be_promoted(scene: Scene, keep: Standing) -> list[Refusal]:
+    """Copies that are not heard and may be the one that was promoted, whoever asks: those that a fenced copy
+    feeds, and those that heard copies follow. A node that answers without its copy has not said what that
+    is. That a copy is lost for good is an operator's word, given by ending the link or the pairing."""
+    heard = {each.copy for each in scene.copies}
+    found = {
+        (link.peer, link.id): Refusal(
+            "unreachable",
+            f"{_unheard(scene, link.peer, link.peer_name)}, and may hold the copy that was promoted",
+            f"the same command at {scene.called(owner)} when it does; only if it is lost for good: farshore"
+            f" link delete {scene.group} {link.name}, at {scene.called(owner)}, then the same command",
+        )
+        for owner in scene.primaries
+        if owner.fenced
+        for link in owner.links
+        if link.peer_copy not in heard
+    }
+    told, nodes = {peer for peer, _ in found}, {each.node for each in scene.copies}
+    for each in scene.copies:
+        fed = None if each.primary else each.fed_by
+        if fed is not None and fed.peer in keep.paired and fed.peer not in {*told, *nodes}:
+            found[fed.peer, ""] = Refusal(
+                "unreachable",
+                f"{_unheard(scene, fed.peer, fed.peer_name)}, and {scene.called(each)} follows its copy",
+                f"the same command when it does; only if it is lost for good: farshore node forget"
+                f" {fed.peer_name}, at {scene.called(keep)}, then the same command",
+            )
+    return list(found.values())
+
+
+def _unheard(scene: Scene, node: str, name: str) -> str:
+    silent = scene.silent_node(node)
+    return f"{name} does not say how its copy stands" + (f" ({silent.why})" if silent is not None else "")
 
 
 def unpaired(one: Standing, other: Standing) -> Refusal:

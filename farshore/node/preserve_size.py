@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from farshore.errors import FarshoreError
-from farshore.model.options import Role
 from farshore.model.units import format_size
 from farshore.node import links
 from farshore.node.node import Node
@@ -19,7 +18,7 @@ LEAST = 1 << 20
 
 
 async def set_limit(node: Node, group: str, size: int) -> dict[str, Any]:
-    """Bounds each copy's store at `size` bytes, 0 for as much as its volumes have. Raises FarshoreError."""
+    """Bounds each copy's store at `size` bytes, 0 for twice what its volumes have. Raises FarshoreError."""
     if size and size < LEAST:
         raise FarshoreError(
             "usage", f"a preserve store needs {format_size(LEAST)} at least, not {size} bytes"
@@ -28,7 +27,7 @@ async def set_limit(node: Node, group: str, size: int) -> dict[str, Any]:
         copies = node.copies.of_group(group)
         for stored in copies:
             await links.apply(node, stored, replace(stored.config, preserve=size))
-        names = [each.config.copy_name for each in copies if each.config.role is Role.SECONDARY]
-    shown = format_size(size) if size else "as much as the volumes have"
+        names = [each.config.copy_name for each in copies]
+    shown = format_size(size) if size else "twice as much as the volumes have"
     node.journal.add("preserve-set", f"what copies of {group} preserve: at most {shown}", group=group)
     return {"group": group, "preserve": size, "copies": names}

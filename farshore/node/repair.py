@@ -5,7 +5,8 @@ names the fault that is taken for repaired, and a new engine starts on it, which
 them from the disk again (rule C3: nothing is believed that a failed sync had covered). A copy that is well
 rewrites what its disk could not read with what a peer has. The plan rests on the faults, so that it is good
 for these and no others; it has to be accepted where acknowledged writes may be missing in the volumes, and
-is carried out at once where nothing can be lost.
+is carried out at once where nothing can be lost. Copies that have got other volumes than they had are the
+business of `replaced_volumes`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import Any, Final
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig
 from farshore.model.options import Role
+from farshore.node import replaced_volumes
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.plan import Plan
+from farshore.node.replaced_volumes import Replaced
 
 MEND_SECONDS: Final = 600.0
 """For an engine to rewrite what it could not read."""
@@ -45,7 +48,12 @@ class Ailing:
 
 async def plan(node: Node, group: str) -> dict[str, Any]:
     """What a repair would do; changes nothing. Raises FarshoreError."""
-    shown = plan_of(group, node.name, [await _ailing(each) for each in node.copies.of_group(group)])
+    copies = node.copies.of_group(group)
+    others = replaced_volumes.found(node, copies)
+    if others:
+        shown = await replaced_volumes.plan(node, group, others)
+    else:
+        shown = plan_of(group, node.name, [await _ailing(each) for each in copies])
     return {"plan": shown.document(), "done": False}
 
 
@@ -57,7 +65,10 @@ async def repair(node: Node, group: str, accept: str | None) -> dict[str, Any]:
         for stored in copies:
             seen = node.supervisor.seen(stored.key)
             if seen is None or not seen.running:
-                await _start_anew(node, stored)
+                await _try_anew(node, stored)
+        others = replaced_volumes.found(node, copies)
+        if others:
+            return await _go_on(node, group, others, accept)
         ailing = [await _ailing(stored) for stored in copies]
         shown = plan_of(group, node.name, ailing)
         if accept is not None:
@@ -126,6 +137,32 @@ async def _repair(node: Node, stored: StoredCopy, ailing: Ailing) -> dict[str, A
             next_step="dmesg and smartctl on the disk, then farshore repair once more",
         )
     return {"copy": stored.config.copy_name, "fault": answer["fault"], **_mended({})}
+
+
+async def _go_on(node: Node, group: str, others: list[Replaced], accept: str | None) -> dict[str, Any]:
+    shown = await replaced_volumes.plan(node, group, others)
+    if accept is None:
+        return {"plan": shown.document(), "done": False}
+    shown.require()
+    shown.accepted(accept, f"farshore repair {group}")
+    done = []
+    for each in others:
+        stored = await replaced_volumes.go_on(node, each)
+        if stored.config.role is Role.PRIMARY:
+            await _repair(node, stored, await _ailing(stored))
+        done.append({"copy": stored.config.copy_name, "fault": each.what, **_mended({})})
+    text = f"group {group} goes on with other volumes than it had, as the operator wants it"
+    node.journal.add("volumes-replaced", text, group=group, plan=shown.id)
+    return {"plan": shown.document(), "done": True, "copies": done}
+
+
+async def _try_anew(node: Node, stored: StoredCopy) -> None:
+    """Like `_start_anew`; that volumes are others is no error here, since there is a plan for it."""
+    try:
+        await _start_anew(node, stored)
+    except FarshoreError as error:
+        if error.code.name != "identity-changed":
+            raise
 
 
 async def _start_anew(node: Node, stored: StoredCopy) -> None:

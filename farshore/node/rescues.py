@@ -14,8 +14,9 @@ from typing import Any, Final
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.layers import LayerKind
 from farshore.model.units import format_size
-from farshore.node import placement, turns
+from farshore.node import copy_layers, placement, turns
 from farshore.node.copies import StoredCopy
+from farshore.node.copy_layers import KeptLayer
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
 from farshore.node.peers import Peer
@@ -30,37 +31,44 @@ _WORD: Final = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescue:
-    """One rescue. Ids are hex, `node` a fingerprint."""
+    """One rescue, and which copy has it: its id is hex, `node` a fingerprint."""
 
     node: str
     node_name: str
     copy: str
     copy_name: str
-    layer: str
-    name: str
-    generation: str | None
-    sequence: int | None
-    time: str | None
-    """When the copy held this, RFC 3339."""
-    bytes: int | None
-    """What it takes in the preserve store."""
-    open: bool = False
-    """The resync that overwrites this is not done."""
+    layer: KeptLayer
+
+    @property
+    def name(self) -> str:
+        """Under which it is asked for."""
+        return self.layer.name
 
     def document(self) -> dict[str, Any]:
         """As `--json` prints it."""
+        layer = self.layer
         return {
-            "name": self.name,
+            "name": layer.name,
             "node": self.node_name,
             "copy": self.copy_name,
             "copy_id": self.copy,
-            "layer": self.layer,
-            "generation": self.generation,
-            "sequence": self.sequence,
-            "time": self.time,
-            "bytes": self.bytes,
-            "open": self.open,
+            "layer": layer.id,
+            "generation": layer.generation,
+            "sequence": layer.sequence,
+            "time": layer.time,
+            "bytes": layer.bytes,
+            "open": layer.open,
+            "broken": layer.broken,
+            "unreadable_bytes": layer.unreadable_bytes,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Who did not say what is kept there, and why not."""
+
+    node: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +87,7 @@ async def listed(node: Node, group: str) -> dict[str, Any]:
     return {
         "group": group,
         "rescues": [each.document() for each in found],
-        "silent": [{"node": name, "why": why} for name, why in silent],
+        "silent": [{"node": each.node, "why": each.why} for each in silent],
     }
 
 
@@ -89,7 +97,7 @@ async def delete(node: Node, wish: DeleteWish) -> dict[str, Any]:
     meant = [each for each in found if each.name == wish.name and _is_on(each, wish.on)]
     if not meant:
         names = ", ".join(sorted({each.name for each in found})) or "none"
-        missing = f"; {', '.join(name for name, _ in silent)} did not answer" if silent else ""
+        missing = f"; {', '.join(each.node for each in silent)} did not say" if silent else ""
         raise FarshoreError(
             "not-found",
             f"no copy of {wish.group} that answers has a rescue {wish.name!r}{missing}",
@@ -103,9 +111,9 @@ async def delete(node: Node, wish: DeleteWish) -> dict[str, Any]:
     plan.accepted(wish.accept, f"farshore rescue delete {wish.group} {wish.name}")
     number = node.copies.of_group(wish.group)[0].config.group
     for each in meant:
-        args = {"group": number.hex(), "copy": each.copy, "layer": each.layer}
+        args = {"group": number.hex(), "copy": each.copy, "layer": each.layer.id}
         if each.node == node.identity.fingerprint:
-            await _drop(node, turns.find(node, number, bytes.fromhex(each.copy)), each.layer)
+            await _drop(node, turns.find(node, number, bytes.fromhex(each.copy)), each.layer.id)
         else:
             peer = node.peers.by_id(each.node)
             if peer is None:
@@ -128,7 +136,7 @@ def plan_of(group: str, name: str, meant: list[Rescue]) -> Plan:
             f"farshore wait {group}",
         )
         for each in meant
-        if each.open
+        if each.layer.open
     ]
     return Plan(
         kind="rescue-delete",
@@ -138,14 +146,17 @@ def plan_of(group: str, name: str, meant: list[Rescue]) -> Plan:
         steps=tuple(f"the preserve store of {each.node_name} gives it up" for each in meant),
         lost=tuple(_lost(each) for each in meant),
         refusals=tuple(refusals),
-        facts={"rescues": [[each.copy, each.layer] for each in meant]},
+        facts={"rescues": [[each.copy, each.layer.id, each.layer.broken] for each in meant]},
     )
 
 
 def _lost(rescue: Rescue) -> str:
-    size = "" if rescue.bytes is None else f", {format_size(rescue.bytes)} of it overwritten since"
-    when = rescue.time or "its resync"
-    return f"what the copy at {rescue.node_name} held until {when}{size}: it is nowhere else"
+    layer, there = rescue.layer, rescue.node_name
+    when = layer.time or "its resync"
+    if layer.broken:
+        return f"nothing that can be read: the rescue at {there}, of {when}, is broken; {copy_layers.BROKEN}"
+    size = "" if layer.bytes is None else f", {format_size(layer.bytes)} of it overwritten since"
+    return f"what the copy at {there} held until {when}{size}: it is nowhere else"
 
 
 def _is_on(rescue: Rescue, on: str | None) -> bool:
@@ -165,10 +176,15 @@ async def serve_list(node: Node, args: Mapping[str, Any]) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"a malformed question for rescues: {error!r}") from error
     own = [stored for stored in node.copies.all() if stored.config.group == number]
-    said = await asyncio.gather(*(_of_copy(stored) for stored in own))
+    said = await asyncio.gather(*(stored.engine.ask("layers") for stored in own))
     copies = [
-        {"copy": stored.key, "copy_name": stored.config.copy_name, "layers": layers}
-        for stored, layers in zip(own, said, strict=True)
+        {
+            "copy": stored.key,
+            "copy_name": stored.config.copy_name,
+            "layers": [each for each in answer["layers"] if each["kind"] == LayerKind.RESCUE.value],
+            "unusable": copy_layers.unusable(answer),
+        }
+        for stored, answer in zip(own, said, strict=True)
     ]
     return {"copies": copies}
 
@@ -186,25 +202,20 @@ async def serve_drop(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[st
     return {}
 
 
-async def _of_copy(stored: StoredCopy) -> list[dict[str, Any]]:
-    answer = await stored.engine.ask("layers")
-    return [each for each in answer["layers"] if each["kind"] == LayerKind.RESCUE.value]
-
-
 async def _drop(node: Node, stored: StoredCopy, layer: str) -> None:
     """Only of a layer that is a rescue. Raises FarshoreError."""
-    kept = {each["id"]: each for each in await _of_copy(stored)}
+    kept = [each.id for each in await copy_layers.of(stored) if each.kind is LayerKind.RESCUE]
     if layer not in kept:
         raise FarshoreError("not-found", f"{node.name} has no such rescue", means="nothing was deleted there")
     await stored.engine.ask("layer-drop", {"id": layer}, seconds=_DROP_SECONDS)
 
 
-async def _all(node: Node, group: str) -> tuple[list[Rescue], list[tuple[str, str]]]:
+async def _all(node: Node, group: str) -> tuple[list[Rescue], list[Silent]]:
     """What is known, oldest first, and who did not say."""
     number = node.copies.of_group(group)[0].config.group
     args = {"group": number.hex()}
 
-    async def heard(peer: Peer | None) -> list[Rescue] | tuple[str, str]:
+    async def heard(peer: Peer | None) -> list[Rescue | Silent]:
         name = node.name if peer is None else peer.name
         try:
             if peer is None:
@@ -215,33 +226,31 @@ async def _all(node: Node, group: str) -> tuple[list[Rescue], list[tuple[str, st
             who = node.identity.fingerprint if peer is None else peer.id
             return [found for copy in list(answer["copies"])[:_MOST] for found in _read(copy, who, name)]
         except TimeoutError:
-            return name, f"no answer within {ASK_SECONDS:g} s"
+            return [Silent(name, f"no answer within {ASK_SECONDS:g} s")]
         except FarshoreError as error:
-            return name, error.what
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            return name, f"its answer is malformed: {error!r}"
+            return [Silent(name, error.what)]
+        except (KeyError, TypeError, ValueError) as error:
+            return [Silent(name, f"its answer is malformed: {error!r}")]
 
     said = await asyncio.gather(*(heard(peer) for peer in (None, *node.peers.all())))
-    rescues = [found for each in said if isinstance(each, list) for found in each]
-    silent = [each for each in said if isinstance(each, tuple)]
-    return sorted(rescues, key=lambda each: (each.time or "", each.node_name)), silent
+    rescues = [each for some in said for each in some if isinstance(each, Rescue)]
+    silent = [each for some in said for each in some if isinstance(each, Silent)]
+    return sorted(rescues, key=lambda each: (each.layer.time or "", each.node_name)), silent
 
 
-def _read(copy: Mapping[str, Any], node: str, name: str) -> list[Rescue]:
-    """Raises KeyError, TypeError or ValueError."""
+def _read(copy: Mapping[str, Any], node: str, name: str) -> list[Rescue | Silent]:
+    """Raises FarshoreError, KeyError, TypeError or ValueError."""
+    why = copy_layers.unusable(copy)
+    if why:
+        return [Silent(name, f"its preserve store cannot be used: {why}")]
     return [
         Rescue(
             node=node,
             node_name=name,
             copy=placement.identifier(copy["copy"]).hex(),
             copy_name=str(copy["copy_name"])[:_WORD],
-            layer=placement.identifier(each["id"]).hex(),
-            name=str(each["name"])[:_WORD],
-            generation=None if each["generation"] is None else str(each["generation"])[:_WORD],
-            sequence=None if each["sequence"] is None else int(each["sequence"]),
-            time=None if each["time"] is None else str(each["time"])[:_WORD],
-            bytes=None if each["bytes"] is None else int(each["bytes"]),
-            open=each.get("open") is True,
+            layer=each,
         )
-        for each in list(copy["layers"])[:_MOST]
+        for each in copy_layers.read(copy)
+        if each.kind is LayerKind.RESCUE
     ]

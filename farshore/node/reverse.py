@@ -3,11 +3,11 @@
 It is made of changes of roles that exist, so that at each instant at most one copy can be written. Order:
 (1) the primary becomes a secondary of the peer, durably; its exports are closed by that; (2) the peer is
 promoted, durably, with no export that could be written and with a link that may overwrite exactly what the
-former primary holds, which keeps that as a rescue; (3) that link's resync runs until it replicates, which
-installs the peer's history; (4) the role moves back as by a switchover, and the exports are open again; (5)
-copies that are ahead of this content follow it, each with a rescue. Cut off anywhere, the same command goes
-on. While the peer is out of reach a failover at the former primary takes all of it back: what the resync has
-overwritten there is restored first.
+former primary holds, which keeps that as a rescue; (3) that link is asked for a resync as thorough as was
+planned, durably, and replicates, which installs the peer's history; (4) the role moves back as by a
+switchover, and the exports are open again; (5) copies that are ahead of this content follow it, each with a
+rescue. Cut off anywhere, the same command goes on. While the peer is out of reach a failover at the former
+primary takes all of it back: what the resync has overwritten there is restored first.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from farshore.node import (
     role_steps,
     switchover,
     turns,
+    under_way,
 )
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
@@ -60,7 +61,7 @@ async def reverse(node: Node, wish: ReverseWish) -> dict[str, Any]:
     FarshoreError."""
     async with changing_roles(node, wish.group):
         scene = await gathering.scene(node, wish.group)
-        noted = reverse_plans.under_way(scene)
+        noted = under_way.noted(scene, reverse_plans.KIND_OF_END, reverse_plans.KIND)
         if noted is not None:
             return await _goes_on(node, scene, wish, noted)
         here, there = _ends(node, scene, wish)
@@ -76,6 +77,13 @@ async def reverse(node: Node, wish: ReverseWish) -> dict[str, Any]:
 
 async def _goes_on(node: Node, scene: Scene, wish: ReverseWish, noted: ChangeIntent) -> dict[str, Any]:
     """One that was accepted goes on under the id by which it was. Raises FarshoreError."""
+    if wish.kind not in (ResyncKind.UPDATE, noted.resync):
+        raise FarshoreError(
+            "usage",
+            f"the reverse resync of {wish.group} that is not done is of another kind: {noted.resync}",
+            means="nothing was changed on any node",
+            next_step=f"farshore resync {wish.group} --reverse --accept {noted.plan}",
+        )
     here = _known(scene, noted.goal, noted.goal_name)
     document = {**reverse_plans.going_on(scene, here, noted).document(), "id": noted.plan}
     if wish.accept is None:
@@ -94,7 +102,7 @@ async def _explained(
     node: Node, scene: Scene, change: ChangeIntent, wish: ReverseWish
 ) -> dict[str, Any] | None:
     command = f"farshore resync {wish.group} --reverse --accept {change.plan}"
-    waits: dict[str, Any] | None = await explained(_carry_out(node, scene, change, wish.kind), command)
+    waits: dict[str, Any] | None = await explained(_carry_out(node, scene, change), command)
     if waits is None:
         text = f"{change.goal_name} has the content that {change.other_name} had, and is the primary again"
         node.journal.add("reverse-done", text, group=wish.group)
@@ -108,7 +116,7 @@ def _told(plan: dict[str, Any], waits: dict[str, Any] | None) -> dict[str, Any]:
 def _begun(here: Standing, there: Standing, wish: ReverseWish) -> ChangeIntent:
     options = role_steps.options_of(here.link_to(there))
     fresh = begun(reverse_plans.KIND, here, there, wish.accept or "", options)
-    return replace(fresh, unprotected=wish.unprotected)
+    return replace(fresh, unprotected=wish.unprotected, resync=wish.kind)
 
 
 def _ends(node: Node, scene: Scene, wish: ReverseWish) -> tuple[Standing, Standing]:
@@ -134,12 +142,10 @@ def _ends(node: Node, scene: Scene, wish: ReverseWish) -> tuple[Standing, Standi
     )
 
 
-async def _carry_out(
-    node: Node, scene: Scene, change: ChangeIntent, kind: ResyncKind
-) -> dict[str, Any] | None:
+async def _carry_out(node: Node, scene: Scene, change: ChangeIntent) -> dict[str, Any] | None:
     """All that can be done now; what is waited for, None once it is done."""
     if change.kind == reverse_plans.KIND:
-        waits = await _content_moves(node, scene, change, kind)
+        waits = await _content_moves(node, scene, change)
         if waits is not None:
             return waits
         turn = link_id(change.turn, change.other)
@@ -151,9 +157,7 @@ async def _carry_out(
     return None
 
 
-async def _content_moves(
-    node: Node, scene: Scene, change: ChangeIntent, kind: ResyncKind
-) -> dict[str, Any] | None:
+async def _content_moves(node: Node, scene: Scene, change: ChangeIntent) -> dict[str, Any] | None:
     """Until the former primary has what the peer has."""
     here = _known(scene, change.goal, change.goal_name)
     there = _known(scene, change.other, change.other_name)
@@ -161,12 +165,26 @@ async def _content_moves(
         here = await _given_up(node, scene, here, there, change)
     if not there.primary:
         there = await _lent(node, scene, here, there, change)
-        if kind is not ResyncKind.UPDATE:
-            link = link_id(change.turn, here.copy).hex()
-            args = {"group": scene.number, "copy": there.copy, "link": link, "kind": kind.value}
-            peer = role_steps.peer_of(node, there)
-            await ask(node.identity, peer, "resync-link", args, role_steps.ASK_SECONDS)
-    return _catching_up(scene, here, there)
+    if change.resync is ResyncKind.UPDATE or _was_asked(there, change):
+        return _catching_up(scene, here, there)
+    # The link has begun, or even ended, an update by itself: what the operator distrusts is not in that.
+    args = {
+        "group": scene.number,
+        "copy": there.copy,
+        "link": link_id(change.turn, here.copy).hex(),
+        "kind": change.resync.value,
+    }
+    if there.node == node.identity.fingerprint:
+        await _resync_link(node, args)
+    else:
+        await ask(node.identity, role_steps.peer_of(node, there), "resync-link", args, role_steps.ASK_SECONDS)
+    await role_steps.noted(node, scene, there, replace(there.change or change, asked=True))
+    return _waits_for(scene, here, there)
+
+
+def _was_asked(there: Standing, change: ChangeIntent) -> bool:
+    noted = there.change
+    return noted is not None and noted.turn == change.turn and noted.asked
 
 
 def _known(scene: Scene, copy: str, name: str) -> Standing:
@@ -230,11 +248,15 @@ def _catching_up(scene: Scene, here: Standing, there: Standing) -> dict[str, Any
     link = there.link_to(here)
     if link is not None and link.state == LinkState.REPLICATING.value and here.promotable is not False:
         return None
-    name = scene.called(here) if link is None else link.name
     joining.require_room(scene, there, here, link)
+    return _waits_for(scene, here, there)
+
+
+def _waits_for(scene: Scene, here: Standing, there: Standing) -> dict[str, Any]:
+    link = there.link_to(here)
     return {
         "node": scene.called(there),
-        "link": name,
+        "link": scene.called(here) if link is None else link.name,
         "state": None if link is None else link.state,
     }
 
@@ -244,11 +266,20 @@ async def serve_resync(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[
     FarshoreError."""
     try:
         group, copy = placement.identifier(args["group"]), placement.identifier(args["copy"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"a malformed wish for a resync: {error!r}") from error
+    await turns.require_related(node, peer, turns.find(node, group, copy))
+    return await _resync_link(node, args)
+
+
+async def _resync_link(node: Node, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Answered once no restart of the engine forgets it. Raises FarshoreError."""
+    try:
+        group, copy = placement.identifier(args["group"]), placement.identifier(args["copy"])
         link, kind = placement.identifier(args["link"]), ResyncKind(args["kind"])
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"a malformed wish for a resync: {error!r}") from error
     stored = turns.find(node, group, copy)
-    await turns.require_related(node, peer, stored)
     names = [each.spec.name for each in stored.config.links if each.spec.id == link]
     if not names:
         raise FarshoreError("not-found", f"the copy at {node.name} has no such link", means=NOTHING)

@@ -22,16 +22,11 @@ KIND: Final = "reverse"
 """Of its plan, and of the change of roles until the content is there."""
 KIND_OF_END: Final = "reverse-end"
 """Of the change of roles by which the role moves back."""
-
-
-def under_way(scene: Scene) -> ChangeIntent | None:
-    """A reverse resync that is not done."""
-    noted = [each.change for each in scene.copies if each.change is not None]
-    for kind in (KIND_OF_END, KIND):
-        for each in noted:
-            if each.kind == kind:
-                return each
-    return None
+_HOW: Final = {
+    ResyncKind.UPDATE: "what differs is copied",
+    ResyncKind.DIGEST: "everything is compared, and what differs copied",
+    ResyncKind.FULL: "everything is copied",
+}
 
 
 def going_on(scene: Scene, here: Standing, noted: ChangeIntent) -> Plan:
@@ -39,7 +34,7 @@ def going_on(scene: Scene, here: Standing, noted: ChangeIntent) -> Plan:
     own, far = noted.goal_name, noted.other_name
     steps: tuple[str, ...] = (f"{own} is the primary again, and applications open their volumes there",)
     if noted.kind == KIND:
-        steps = (f"what {own} lacks is copied from {far}", *steps)
+        steps = (f"{_HOW[noted.resync]} from {far} to {own}", *steps)
     title = f"the replacement of the content at {own} by that of the copy at {far} goes on"
     return replace(role_plans.plan_for(scene, KIND, here, title, ()), steps=steps)
 
@@ -49,12 +44,7 @@ def reverse(
 ) -> Plan:
     """The copy at `here`, the primary, is made equal to the one at `there`, and is the primary again then."""
     own, far = scene.called(here), scene.called(there)
-    link = here.link_to(there)
-    how = {
-        ResyncKind.UPDATE: "what differs is copied",
-        ResyncKind.DIGEST: "everything is compared, and what differs copied",
-        ResyncKind.FULL: "everything is copied",
-    }[kind]
+    link, how = here.link_to(there), _HOW[kind]
     steps = [
         f"applications at {own} can write no more: the copy there becomes a secondary of {far}, durably",
         f"the copy at {far} becomes the primary, and nobody can write to it",

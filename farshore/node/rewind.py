@@ -21,10 +21,10 @@ from farshore.node import (
     failover,
     gathering,
     placement,
-    plan_refusals,
     rewind_plans,
     role_plans,
     role_steps,
+    under_way,
 )
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
@@ -57,14 +57,14 @@ async def rewind(node: Node, wish: Wish) -> dict[str, Any]:
     """The plan, and what was done. Raises FarshoreError, with the command that goes on."""
     async with changing_roles(node, wish.group):
         scene = await gathering.scene(node, wish.group)
-        noted = _noted(scene, wish.accept)
+        noted = None if wish.accept is None else under_way.noted(scene, KIND, plan=wish.accept)
         if noted is not None:
             return await _go_on(node, scene, noted, wish)
         if wish.time is None and wish.name is None:
             raise FarshoreError("usage", "a rewind leads to a time or to a snapshot", next_step="--to")
         goal = _goal(scene, wish)
         if goal.primary:
-            raise plan_refusals.no_one_primary(scene, goal).error()
+            raise rewind_plans.in_place(scene, goal).error()
         look = await _look(node, scene, goal, {"time": wish.time, "name": wish.name})
         plan = rewind_plans.rewind(scene, goal, look)
         if wish.accept is None:
@@ -75,7 +75,7 @@ async def rewind(node: Node, wish: Wish) -> dict[str, Any]:
         options = role_steps.options_of(link, goal.fed_by.wire if goal.fed_by is not None else "tls")
         change = begun(KIND, goal, scene.primary, plan.id, options)
         change = replace(
-            change, rewind=look.intent(time.time()), planned=rewind_plans.planned(goal, scene.primary)
+            change, rewind=look.intent(time.time()), expects=rewind_plans.expected(goal, scene.primary)
         )
         node.journal.add("rewind-begun", plan.title, group=wish.group, plan=plan.id)
         return await _ended(node, scene, change, wish, answer(plan, done=True))
@@ -123,15 +123,6 @@ async def serve_look(node: Node, peer: Peer, args: Mapping[str, Any]) -> dict[st
 
 
 # -- steps --------------------------------------------------------------------------------------------
-
-
-def _noted(scene: Scene, plan: str | None) -> ChangeIntent | None:
-    """A rewind that has begun by this plan."""
-    for each in scene.copies:
-        change = each.change
-        if change is not None and change.kind == KIND and plan is not None and change.plan == plan:
-            return change
-    return None
 
 
 def _goal(scene: Scene, wish: Wish) -> Standing:

@@ -14,7 +14,7 @@ from typing import Any
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.options import LinkState
 from farshore.model.positions import Position
-from farshore.model.role_change import ChangeIntent, Planned, RewindIntent, position_from_json
+from farshore.model.role_change import ChangeIntent, Expected, RewindIntent, position_from_json
 from farshore.model.units import format_duration, format_size
 from farshore.node import plan_refusals, role_losses, role_plans
 from farshore.node.plan import Plan, Refusal
@@ -41,6 +41,15 @@ class Look:
         """For a plan that is accepted now."""
         moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         return RewindIntent(self.layer, self.position, f"rewind-{moment}", now)
+
+
+def in_place(scene: Scene, goal: Standing) -> Refusal:
+    """Why a primary is not rewound: a turn of its role is what restores a state, and it keeps no frames."""
+    if scene.primary is None or scene.primary.copy != goal.copy:
+        return plan_refusals.no_one_primary(scene, goal)
+    what = f"the copy at {scene.called(goal)} is the primary, which is not rewound in place"
+    step = f"--on another NODE; or farshore switchover {scene.group} NODE first: its snapshots stay"
+    return Refusal("wrong-state", what, step)
 
 
 def look_from_json(value: Mapping[str, Any], who: str) -> Look:
@@ -86,6 +95,8 @@ def rewind(scene: Scene, goal: Standing, look: Look) -> Plan:
         " looked at when it is back (farshore split-brain show)"
         for each in scene.silent
     ]
+    if primary is None:
+        warnings += role_losses.unknown_options(scene, goal, None)
     return Plan(
         kind=KIND,
         group=scene.group,
@@ -102,25 +113,19 @@ def rewind(scene: Scene, goal: Standing, look: Look) -> Plan:
     )
 
 
-def planned(goal: Standing, other: Standing | None) -> Planned:
+def expected(goal: Standing, other: Standing | None) -> tuple[tuple[str, Expected], ...]:
     """What a plan that is accepted now rests on."""
-    epoch = 0 if goal.fed_by is None else goal.fed_by.epoch
-    return Planned(goal.due or "", epoch, "" if other is None else other.due or "")
+    return tuple((each.copy, each.stands) for each in (goal, other) if each is not None)
 
 
 def require_as_planned(scene: Scene, change: ChangeIntent) -> None:
     """Raises FarshoreError `stale-plan` where copies have changed their roles since by anything else than
     this very change: it would undo what nobody has named."""
-    goal, other, before = scene.copy(change.goal), scene.copy(change.other), change.planned
-    turn = change.turn.hex()
-    strange = [each for each in scene.primaries if each.copy not in (change.goal, change.other)]
-    if goal is not None and goal.due != turn:
-        now = planned(goal, other)
-        same = before is not None and (now.goal_turn, now.epoch) == (before.goal_turn, before.epoch)
-        strange += [] if same else [goal]
-    if other is not None and other.due != turn:
-        same = before is not None and (other.due or "") == before.other_turn
-        strange += [] if same else [other]
+    before, own = dict(change.expects), (change.goal, change.other)
+    strange = [each for each in scene.primaries if each.copy not in own]
+    for each in scene.copies:
+        if each.copy in own and each.stands.turn != change.turn and each.stands != before.get(each.copy):
+            strange.append(each)
     if strange:
         raise FarshoreError(
             "stale-plan",

@@ -31,6 +31,27 @@ def lacking(scene: Scene, goal: Standing, other: Standing) -> list[str]:
     return [text]
 
 
+def unknown_options(scene: Scene, goal: Standing, old: Standing | None) -> list[str]:
+    """The links that the goal gets as new ones, asynchronous, since nobody who answers knows what those were
+    like that they take the place of."""
+    there, fed = scene.called(goal), goal.fed_by
+    names = []
+    if fed is not None and fed.peer in goal.paired and (old is None or old.link_to(goal) is None):
+        names.append(fed.peer_name)
+    names += [
+        each.copy_name for each, follows in scene.followers(goal, old) if scene.link(follows.link) is None
+    ]
+    if not names:
+        return []
+    silent = old.node_name if old is not None else fed.peer_name if fed is not None else "the primary"
+    commands = "; ".join(f"farshore link set {scene.group} {name} mode=sync" for name in names)
+    text = f"links from {there} to {', '.join(names)} will be asynchronous, and as new ones are in all else:"
+    text += (
+        f" {silent} does not say what they were like; no write at {there} waits for them, until: {commands}"
+    )
+    return [f"{text}, at {there}"]
+
+
 @dataclass(frozen=True, slots=True)
 class Along:
     """Copies that are to follow the kept one with those that fed them; what is done and lost by that."""

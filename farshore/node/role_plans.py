@@ -12,24 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
 from farshore.model.options import LinkState
 from farshore.model.role_change import ChangeIntent
 from farshore.model.units import format_size
-from farshore.node import plan_refusals, role_losses
+from farshore.node import plan_refusals, role_losses, under_way
 from farshore.node.plan import Plan, Refusal
 from farshore.node.standings import LinkStanding, Scene, Standing
-from farshore.node.turn_wishes import link_id
-
-PLANNED: Final = ("switchover", "failback")
-"""Changes of roles that lose nothing."""
 
 
 def goal_of(scene: Scene, text: str) -> Standing:
-    """The copy that NODE or NODE/COPY means. Raises FarshoreError `not-found`, `unreachable` or `usage`."""
+    """The copy that NODE or NODE/COPY means. Raises FarshoreError `not-found`, `unreachable`,
+    `state-damaged`, `wrong-state` or `usage`."""
     name, _, copy = text.partition("/")
     found = scene.at(name, copy or None)
     if len(found) == 1:
@@ -41,14 +38,8 @@ def goal_of(scene: Scene, text: str) -> Standing:
             means="nothing was changed on any node",
             next_step=f"say which: {name}/{found[0].copy_name}",
         )
-    silent = next((each for each in scene.silent if each.name == name), None)
-    if silent is not None:
-        raise FarshoreError(
-            "unreachable",
-            f"{name} does not say how its copy of {scene.group} stands: {silent.why}",
-            means="nothing was changed on any node",
-            next_step=f"farshore doctor {name}",
-        )
+    plan_refusals.require_heard(scene, name)
+    plan_refusals.require_kept(scene, name, copy)
     known = ", ".join(scene.called(each) for each in scene.copies)
     raise FarshoreError(
         "not-found",
@@ -58,33 +49,10 @@ def goal_of(scene: Scene, text: str) -> Standing:
     )
 
 
-def under_way(scene: Scene, goal: Standing) -> ChangeIntent | None:
-    """A planned change of roles between `goal` and another copy that was cut off after that had given its
-    role up, or before all were told: it goes on, or is taken back where `goal` is the one that gave it up."""
-    noted = [each.change for each in scene.copies if each.change is not None]
-    planned = [each for each in noted if each.kind in PLANNED and goal.copy in (each.goal, each.other)]
-    if goal.primary:
-        return next((each for each in planned if each.goal == goal.copy), None)
-    if scene.primaries:
-        return None
-    given_up = [each for each in planned if _given_up(scene, each)]
-    return next((each for each in given_up if each.drained is not None), next(iter(given_up), None))
-
-
-def _given_up(scene: Scene, begun: ChangeIntent) -> bool:
-    """Whether the other copy has given its role up by this very change. A note alone proves nothing: what it
-    speaks of may never have begun, and other copies may have been the primary since."""
-    other = scene.copy(begun.other)
-    if other is None:
-        return True  # nobody knows; the plan is refused for that
-    follows = other.fed_by
-    return follows is not None and follows.link == link_id(begun.turn, other.copy).hex()
-
-
 def switchover(scene: Scene, goal: Standing) -> Plan:
     """The role moves to `goal`, with every acknowledged write."""
     there, primary = scene.called(goal), scene.primary
-    begun = under_way(scene, goal)
+    begun = under_way.planned(scene, goal)
     if begun is not None:
         return _going_on(scene, goal, begun)
     link = primary.link_to(goal) if primary is not None else None
@@ -143,6 +111,7 @@ def failover(scene: Scene, goal: Standing) -> Plan:
             f"{lost_node} does not answer: if applications still write there, the two copies diverge;"
             " stop them if you can"
         )
+    warnings += role_losses.unknown_options(scene, goal, old)
     for each in siblings:
         lost += role_losses.lacking(scene, goal, each)
         if not each.alive:
@@ -201,6 +170,8 @@ def resolve(scene: Scene, keep: Standing, *, kept: bool = True) -> Plan:
                 f"farshore split-brain show {scene.group}",
             )
         )
+    elif not losers and keep.fenced:
+        return _without_the_promoted(scene, keep)
     elif not losers:
         refusals.append(
             Refusal(
@@ -209,6 +180,8 @@ def resolve(scene: Scene, keep: Standing, *, kept: bool = True) -> Plan:
                 f"farshore status {scene.group}",
             )
         )
+    if keep.fenced:  # which of those that are heard was promoted is not known, nor whether another one was
+        refusals += plan_refusals.may_be_promoted(scene, keep)
     steps, lost, accepts = [], [], []
     for each in losers:
         more, gone, risks = _overwritten(scene, keep, each, kept)
@@ -228,6 +201,18 @@ def resolve(scene: Scene, keep: Standing, *, kept: bool = True) -> Plan:
     title = f"the copy of {scene.group} at {there} is kept, and {names} made equal to it"
     plan = role_losses.bound(plan_for(scene, "split-brain", keep, title, refusals), losers, along.copies)
     return _with(plan, steps=steps, lost=lost, accepts=accepts)
+
+
+def _without_the_promoted(scene: Scene, keep: Standing) -> Plan:
+    """A former primary takes writes again, though the copy that was promoted in its place is lost."""
+    there = scene.called(keep)
+    title = f"the copy of {scene.group} at {there} is the primary again, without the one that was promoted"
+    plan = plan_for(scene, "split-brain", keep, title, plan_refusals.may_be_promoted(scene, keep))
+    lost = [f"what was written to the copy that was promoted in place of the one at {there}"]
+    for each in scene.copies:
+        lost += role_losses.lacking(scene, keep, each) if each.copy != keep.copy else []
+    mind = "nobody can tell the promoted copy: should its site come back, let no application write there"
+    return _with(plan, steps=[f"the copy at {there} takes writes again"], lost=lost, warnings=[mind])
 
 
 def revert(scene: Scene, promoted: Standing, *, kept: bool = True) -> Plan:

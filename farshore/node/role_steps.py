@@ -15,14 +15,14 @@ from typing import Any, Final
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.options import Apply, LinkOptions, Mode, Role, options_from_json
 from farshore.model.positions import Position
-from farshore.model.role_change import ChangeIntent
+from farshore.model.role_change import ChangeIntent, Expected
 from farshore.node import gathering, pointing, standings, turn_wishes, turns
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
 from farshore.node.peers import Peer
 from farshore.node.pointing import Pointing
 from farshore.node.standings import LinkStanding, Scene, Standing
-from farshore.node.turn_wishes import Expected, FeedWish, Following, LinkTo, TurnWish
+from farshore.node.turn_wishes import FeedWish, Following, LinkTo, TurnWish
 
 DRAIN_SECONDS: Final = 30.0
 TURN_SECONDS: Final = 90.0
@@ -157,7 +157,7 @@ def siblings(scene: Scene, goal: Standing, other: Standing | None) -> list[tuple
     found = []
     for each, follows in scene.followers(goal, other):
         at_goal = follows.peer == goal.node
-        link = _known(scene.copies, follows.link)
+        link = scene.link(follows.link)
         found.append(
             (
                 each,
@@ -176,16 +176,9 @@ def siblings(scene: Scene, goal: Standing, other: Standing | None) -> list[tuple
     return found
 
 
-def _known(copies: Iterable[Standing], link: str) -> LinkStanding | None:
-    found = [each for copy in copies for each in copy.links if each.id == link]
-    return next((each for each in found if not each.left_for), next(iter(found), None))
-
-
 def expected(scene: Scene, copy: Standing) -> Expected:
     """How a copy stood when the plan was made: `scene` is the one that the plan rests on."""
-    planned = scene.copy(copy.copy) or copy
-    epoch = 0 if planned.fed_by is None else planned.fed_by.epoch
-    return Expected(role=Role(planned.role), turn=bytes.fromhex(planned.due or ""), epoch=epoch)
+    return (scene.copy(copy.copy) or copy).stands
 
 
 def promotion(

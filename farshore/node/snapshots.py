@@ -1,4 +1,5 @@
-"""Snapshots of a whole group: made at one cut of the stream, kept by each copy that it passes (section H).
+"""Snapshots of a whole group: made at one cut of the stream, kept by the primary and by each copy that the
+cut passes (section H).
 
 Asked for at any node that holds a copy, and carried out at the primary's: each node hands the wish on to the
 one that feeds its copy. The primary's makes the cut; from then on each copy is asked what became of it there:
@@ -8,7 +9,7 @@ where the copy was brought past the cut by a resync, or says why it could not; e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +20,7 @@ from farshore.model.layers import LayerKind
 from farshore.model.options import Role
 from farshore.node import placement
 from farshore.node.copies import StoredCopy
+from farshore.node.copy_layers import BROKEN, KeptLayer
 from farshore.node.group_layers import ASK_SECONDS, CopyLayers, Question, gathered
 from farshore.node.node import Node
 from farshore.node.peer_client import ask
@@ -37,9 +39,14 @@ class Cut:
     generation: str
     sequence: int
 
-    def is_of(self, kept: Mapping[str, Any]) -> bool:
-        """Whether a layer, or what a copy says of one that it missed, is of this cut."""
-        place = (kept.get("name"), kept.get("generation"), kept.get("sequence"))
+    @classmethod
+    def of(cls, layer: KeptLayer) -> Cut:
+        """Whose layer it is."""
+        return cls(layer.name, str(layer.generation), layer.sequence or 0)
+
+    def missed(self, missed: Mapping[str, Any]) -> bool:
+        """Whether what a copy says of one that it missed is of this cut."""
+        place = (missed.get("name"), missed.get("generation"), missed.get("sequence"))
         return place == (self.name, self.generation, self.sequence)
 
 
@@ -58,28 +65,47 @@ async def look(node: Node, group: str, cut: Cut) -> dict[str, Any]:
 
 
 async def listed(node: Node, group: str) -> dict[str, Any]:
-    """All snapshots, oldest first, and which copies have them. Raises FarshoreError."""
+    """All snapshots, oldest first, and which copies have them, or never will. Raises FarshoreError."""
+    return shown(group, await gathered(node, Question(_number(node, group))))
+
+
+def shown(group: str, copies: Sequence[CopyLayers]) -> dict[str, Any]:
+    """What `listed` answers. That a copy has missed a snapshot follows from how far it has come, so that it
+    is told after a restart of its engine too; the exact reason is known to the process that it happened in.
+    Of a secondary that has followed into another generation, which each start of the primary begins, it is
+    not known any more: that copy is left out."""
     found: dict[Cut, list[dict[str, Any]]] = {}
-    copies = await gathered(node, Question(_number(node, group)))
     for copy in copies:
         for each in copy.of(LayerKind.SNAPSHOT):
-            cut = Cut(str(each["name"]), str(each["generation"]), int(each["sequence"] or 0))
-            entry = {"copy": copy.called, "bytes": each["bytes"], "time": each["time"]}
-            found.setdefault(cut, []).append(entry)
+            entry = {
+                "copy": copy.called,
+                "bytes": each.bytes,
+                "time": each.time,
+                "broken": each.broken,
+                "unreadable_bytes": each.unreadable_bytes,
+            }
+            found.setdefault(Cut.of(each), []).append(entry)
     snapshots = [
         {
             "name": cut.name,
             "generation": cut.generation,
             "sequence": cut.sequence,
-            "time": min(each["time"] for each in kept),
+            "time": min((each["time"] for each in kept if each["time"] is not None), default=None),
             "copies": kept,
+            "missed": [
+                {"copy": copy.called, "why": why}
+                for copy in copies
+                if copy.keeps and not any(each["copy"] == copy.called for each in kept)
+                for state, why in [state_at(copy, cut)]
+                if state == "missed"
+            ],
         }
         for cut, kept in found.items()
     ]
     return {
         "group": group,
-        "snapshots": sorted(snapshots, key=lambda each: (each["time"], each["name"])),
-        "stores": [copy.store for copy in copies if not copy.silent and not copy.primary],
+        "snapshots": sorted(snapshots, key=lambda each: (each["time"] or "", each["name"])),
+        "stores": [copy.store for copy in copies if not copy.silent and copy.keeps],
         "silent": [{"copy": copy.called, "why": copy.silent} for copy in copies if copy.silent],
     }
 
@@ -148,22 +174,17 @@ async def _at_primary(node: Node, primary: StoredCopy, wish: Mapping[str, Any]) 
         cut = Cut(str(wish["name"]), str(wish["generation"]), int(wish["sequence"]))
         return _found(group, await gathered(node, question), cut)
     copies, name = await gathered(node, question), wish["name"]
-    _check(group, copies, name)
+    require_possible(group, copies, name)
     chosen = names.check("snapshot", str(name)) if name is not None else _from_time(copies)
     place = await primary.engine.ask("cut", {"name": chosen, "snapshot": True}, seconds=_CUT_SECONDS)
     node.journal.add("snapshot-asked", f"snapshot {chosen} of {group} asked for", group=group, name=chosen)
     return _found(group, copies, Cut(chosen, str(place["generation"]), int(place["sequence"])))
 
 
-def _check(group: str, copies: list[CopyLayers], name: str | None) -> None:
-    """Raises FarshoreError for what can be refused before anything is made."""
-    if all(copy.primary for copy in copies):
-        raise FarshoreError(
-            "wrong-state",
-            f"{group} has no copy that could keep a snapshot",
-            means="Snapshots are kept by secondaries. None was made.",
-            next_step=f"farshore link create {group} NODE",
-        )
+def require_possible(group: str, copies: list[CopyLayers], name: str | None) -> None:
+    """Raises FarshoreError for what can be refused before anything is made. A primary whose store has no room
+    misses the snapshot, and stands in nobody's way who could keep it."""
+    able = any(copy.keeps and not copy.refusal for copy in copies)
     for copy in copies:
         if name is not None and copy.uses(name):
             raise FarshoreError(
@@ -172,13 +193,22 @@ def _check(group: str, copies: list[CopyLayers], name: str | None) -> None:
                 means="No snapshot was made.",
                 next_step=f"choose another name, or farshore snapshot delete {group} {name}",
             )
-        if copy.refusal.get("code") == "store-full":
+        in_the_way = copy.role != Role.PRIMARY.value or not able
+        if copy.refusal.get("code") == "store-full" and in_the_way:
             raise FarshoreError(
                 "store-full",
                 f"the preserve store of {copy.called} has no room for a snapshot",
                 means="No snapshot was made, anywhere.",
                 next_step=f"farshore snapshot list {group}; delete some, or give the store more room",
             )
+    if not able:
+        whys = [f"{copy.called}: {copy.silent or copy.refusal.get('why')}" for copy in copies if copy.keeps]
+        raise FarshoreError(
+            "wrong-state",
+            f"{group} has no copy that could keep a snapshot now" + "".join(f"; {each}" for each in whys),
+            means="No snapshot was made.",
+            next_step=f"farshore status {group}",
+        )
 
 
 def _from_time(copies: list[CopyLayers]) -> str:
@@ -192,8 +222,8 @@ def _found(group: str, copies: list[CopyLayers], cut: Cut) -> dict[str, Any]:
     links = {link.id: link for copy in copies for link in copy.links}
     shown = []
     for copy in copies:
-        if not copy.primary:
-            state, why = _of_copy(copy, cut)
+        if copy.keeps:
+            state, why = state_at(copy, cut)
             link = links.get(copy.follows)
             if state == "pending" and link is not None and link.state not in _SENDING:
                 state = "missed"
@@ -203,13 +233,14 @@ def _found(group: str, copies: list[CopyLayers], cut: Cut) -> dict[str, Any]:
     return {"group": group, **place, "copies": shown}
 
 
-def _of_copy(copy: CopyLayers, cut: Cut) -> tuple[str, str]:
+def state_at(copy: CopyLayers, cut: Cut) -> tuple[str, str]:
     """What became of a snapshot at one copy, as far as it says itself."""
     if copy.silent:
         return "pending", copy.silent
-    if any(cut.is_of(each) for each in copy.of(LayerKind.SNAPSHOT)):
-        return "done", ""
-    missed = next((each for each in copy.missed if cut.is_of(each)), None)
+    kept = [each for each in copy.of(LayerKind.SNAPSHOT) if Cut.of(each) == cut]
+    if kept:
+        return ("missed", f"it was taken, and is broken: {BROKEN}") if kept[0].broken else ("done", "")
+    missed = next((each for each in copy.missed if cut.missed(each)), None)
     if missed is not None:
         return "missed", str(missed.get("why"))
     if copy.passed(cut.generation, cut.sequence):

@@ -16,7 +16,17 @@ from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.copy_config import PREVIEWED
 from farshore.model.options import LinkState, Role
 from farshore.model.role_change import ChangeIntent
-from farshore.node import exports, gathering, joining, placement, role_plans, role_steps, switchover, turns
+from farshore.node import (
+    exports,
+    gathering,
+    joining,
+    placement,
+    role_plans,
+    role_steps,
+    switchover,
+    turns,
+    under_way,
+)
 from farshore.node.copies import StoredCopy
 from farshore.node.failover import keep_and_join
 from farshore.node.node import Node
@@ -32,21 +42,21 @@ async def failback(node: Node, wish: Wish) -> dict[str, Any]:
     async with changing_roles(node, wish.group):
         scene = await gathering.scene(node, wish.group)
         goal = role_plans.goal_of(scene, wish.node or node.name)
-        under_way = role_plans.under_way(scene, goal)
-        if under_way is None:
+        going_on = under_way.planned(scene, goal)
+        if going_on is None:
             plan = role_plans.failback(scene, goal, kept=not wish.unprotected)
         else:
             plan = role_plans.switchover(scene, goal)
         if wish.accept is None:
             return answer(plan, done=False)
-        noted = _noted(scene, goal, "failback")
+        noted = under_way.noted(scene, "failback", goal=goal)
         command = f"farshore failback {wish.group} {scene.called(goal)}"
         plan.require()
         if noted is None or noted.plan != wish.accept:
             plan.accepted(wish.accept, command)
         again = f"{command} --accept {wish.accept}"
-        if under_way is not None:
-            await explained(switchover.carry_out(node, scene, goal, under_way, wish.drain), again)
+        if going_on is not None:
+            await explained(switchover.carry_out(node, scene, goal, going_on, wish.drain), again)
             return answer(plan, done=True)
         primary = scene.primary
         assert primary is not None  # or the plan is refused
@@ -70,7 +80,7 @@ async def resolve(node: Node, wish: Wish) -> dict[str, Any]:
         plan = role_plans.resolve(scene, keep, kept=not wish.unprotected)
         if wish.accept is None:
             return answer(plan, done=False)
-        noted = _noted(scene, keep, "split-brain")
+        noted = under_way.noted(scene, "split-brain", goal=keep)
         if noted is None or noted.plan != wish.accept:
             plan.require()
             plan.accepted(wish.accept, f"farshore split-brain resolve {wish.group} --keep {plan.goal}")
@@ -171,13 +181,6 @@ async def _catches_up(
 
 def _options(feeder: Standing | None, follower: Standing) -> Any:
     return role_steps.options_of(None if feeder is None else feeder.link_to(follower))
-
-
-def _noted(scene: Scene, goal: Standing, kind: str) -> ChangeIntent | None:
-    for each in scene.copies:
-        if each.change is not None and each.change.kind == kind and each.change.goal == goal.copy:
-            return each.change
-    return None
 
 
 def _conflict(copy: Standing) -> Mapping[str, Any] | None:

@@ -9,14 +9,14 @@ alone is known. Unknown figures are None, never 0.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Final
 
 from farshore.errors import ProtocolError
 from farshore.model.options import Role
 from farshore.model.positions import MAX_STRETCHES, History, Position, Stretch
-from farshore.model.role_change import ChangeIntent, change_from_json
+from farshore.model.role_change import ChangeIntent, Expected, change_from_json
 from farshore.node import placement
 from farshore.node.placement import VolumeShape
 from farshore.node.turn_wishes import hexed
@@ -42,7 +42,7 @@ class LinkStanding:
     left_for: str = ""
     options: Mapping[str, Any]
     peer_copy: str | None = None
-    """Id of the far copy in hex, None before they met."""
+    """Id of the far copy in hex, None where nobody has said it yet."""
     alone_since: Mapping[str, Any] | None = None
     """Rule C4: after it, writes were acknowledged that this sync link's peer may lack."""
     dirty_bytes: int | None = None
@@ -125,19 +125,22 @@ class Standing:
         return self.role == Role.PRIMARY.value
 
     @property
+    def stands(self) -> Expected:
+        """By intent, as a plan that is made now rests on it."""
+        epoch = 0 if self.fed_by is None else self.fed_by.epoch
+        return Expected(role=Role(self.role), turn=bytes.fromhex(self.due or ""), epoch=epoch)
+
+    @property
     def alive(self) -> bool:
         """Its engine answers, and is what it should be."""
         return self.acts == self.role
 
     def link_to(self, copy: Standing) -> LinkStanding | None:
-        """The link by which it feeds, or fed, that copy."""
-        fed = copy.fed_by
-        for link in self.links:
-            by_link = fed is not None and fed.link == link.id and fed.peer == self.node
-            if by_link or (link.peer == copy.node and link.peer_copy == copy.copy):
-                return link
-        strange = [each for each in self.links if each.peer == copy.node and each.peer_copy is None]
-        return strange[0] if len(strange) == 1 else None
+        """The link by which it feeds, or fed, that copy: the one with its id. Of several, the one that the
+        copy follows, or one that does not rest."""
+        known = [each for each in self.links if each.peer_copy == copy.copy]
+        followed = [each for each in known if _is_fed(copy, self, each)]
+        return next(iter((*followed, *[each for each in known if not each.left_for], *known)), None)
 
     @property
     def history(self) -> History:
@@ -161,11 +164,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A node that may hold a copy and did not say how that stands."""
+    """A node that may hold a copy and did not say how that stands. Its `code` is of the catalogue:
+    `state-damaged` where it answers, and cannot read a copy that may be one of this group."""
 
     node: str
     name: str
     why: str
+    code: str = "unreachable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +194,11 @@ class Scene:
         standing = [each for each in self.primaries if not each.fenced]
         chosen = standing if len(standing) == 1 else list(self.primaries)
         return chosen[0] if len(chosen) == 1 else None
+
+    def link(self, number: str) -> LinkStanding | None:
+        """The link with that id, as the copy that feeds by it knows it, or one that fed by it before."""
+        found = [each for copy in self.copies for each in copy.links if each.id == number]
+        return next((each for each in found if not each.left_for), next(iter(found), None))
 
     def at(self, node: str, copy: str | None = None) -> list[Standing]:
         """The copies of a node by its name, all or the one of that name."""
@@ -240,6 +250,37 @@ class Scene:
         return next((each for each in self.silent if each.node == number), None)
 
 
+def acquainted(copies: Collection[Standing]) -> tuple[Standing, ...]:
+    """With the far copy of each link that did not know it, where what all nodes say leaves one. A link that a
+    failover makes to a silent site knows only where it leads, until that site is heard."""
+    return tuple(
+        replace(owner, links=tuple(_acquainted(copies, owner, link) for link in owner.links))
+        for owner in copies
+    )
+
+
+def _acquainted(copies: Collection[Standing], owner: Standing, link: LinkStanding) -> LinkStanding:
+    if link.peer_copy is not None:
+        return link
+    met = {each.peer_copy for each in owner.links}
+    there = [
+        each for each in copies if each.node == link.peer and each.copy != owner.copy and each.copy not in met
+    ]
+    following = [each for each in there if _is_fed(each, owner, link)]
+    fed = owner.fed_by
+    # Of a promoted copy it is the one that fed it; and at a node with one copy there is no other.
+    feeding = [each for each in there if fed is not None and any(own.id == fed.link for own in each.links)]
+    strangers = [each for each in owner.links if each.peer == link.peer and each.peer_copy is None]
+    alone = there if len(strangers) == 1 else []
+    found = next((each for each in (following, feeding, alone) if each), [])
+    return replace(link, peer_copy=found[0].copy) if len(found) == 1 else link
+
+
+def _is_fed(copy: Standing, feeder: Standing, link: LinkStanding) -> bool:
+    fed = copy.fed_by
+    return fed is not None and fed.link == link.id and fed.peer == feeder.node
+
+
 def _follows(fed: Fed | None, keep: Standing) -> bool:
     links = {(each.id, each.epoch) for each in keep.links if not each.left_for}
     return fed is not None and fed.peer == keep.node and (fed.link, fed.epoch) in links
@@ -259,6 +300,7 @@ def from_json(value: Mapping[str, Any], node: str, name: str) -> Standing:
             "copy": placement.identifier(given["copy"]).hex(),
             "fed_by": None if fed is None else _fed(fed),
             "change": change_from_json(given.get("change")),
+            "due": None if given.get("due") is None else placement.identifier(given["due"]).hex(),
             "links": tuple(_link(each) for each in links),
             "volumes": placement.shapes(given["volumes"]),
             "attached": tuple(str(each)[:64] for each in list(given.get("attached") or ())[:_MOST]),
@@ -282,7 +324,6 @@ _WORDS: Final = {
     "copy_name",
     "acts",
     "turn",
-    "due",
     "generation",
     "writes",
     "fault",

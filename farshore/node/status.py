@@ -42,6 +42,7 @@ _UNKNOWN_FIGURES = (
     "compress_ratio",
     "peer_head",
     "diverged_from",
+    "refused",
 )
 
 

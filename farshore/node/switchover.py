@@ -22,7 +22,7 @@ from typing import Any
 
 from farshore.errors import FarshoreError
 from farshore.model.role_change import ChangeIntent
-from farshore.node import gathering, role_plans, role_steps
+from farshore.node import gathering, role_plans, role_steps, under_way
 from farshore.node.node import Node
 from farshore.node.plan import Plan
 from farshore.node.standings import Scene, Standing
@@ -57,12 +57,12 @@ async def switchover(node: Node, wish: Wish) -> dict[str, Any]:
         if wish.accept is None:
             return answer(plan, done=False)
         command = f"farshore switchover {wish.group} {scene.called(goal)}"
-        under_way = role_plans.under_way(scene, goal)
+        going_on = under_way.planned(scene, goal)
         plan.require()
-        if under_way is None or (under_way.goal, under_way.plan) != (goal.copy, wish.accept):
+        if going_on is None or (going_on.goal, going_on.plan) != (goal.copy, wish.accept):
             plan.accepted(wish.accept, command)
         node.journal.add("switchover-begun", plan.title, group=wish.group, plan=plan.id)
-        change = _change(scene, goal, wish.accept, under_way)
+        change = _change(scene, goal, wish.accept, going_on)
         told = await explained(
             carry_out(node, scene, goal, change, wish.drain), f"{command} --accept {plan.id}"
         )
@@ -172,16 +172,16 @@ def begun(kind: str, goal: Standing, other: Standing | None, plan: str, options:
     )
 
 
-def _change(scene: Scene, goal: Standing, plan: str, under_way: ChangeIntent | None) -> ChangeIntent:
+def _change(scene: Scene, goal: Standing, plan: str, going_on: ChangeIntent | None) -> ChangeIntent:
     """The change that goes on, the one that takes it back, or a new one."""
-    if under_way is not None and under_way.goal == goal.copy:
-        return under_way
-    if under_way is None:
+    if going_on is not None and going_on.goal == goal.copy:
+        return going_on
+    if going_on is None:
         other = scene.primary
         link = other.link_to(goal) if other is not None else None
         return begun("switchover", goal, other, plan, role_steps.options_of(link))
     # Taken back: nobody was primary since this copy was, so it holds all that was ever acknowledged.
-    back = begun("switchover", goal, scene.copy(under_way.goal), plan, under_way.options)
+    back = begun("switchover", goal, scene.copy(going_on.goal), plan, going_on.options)
     return replace(back, drained=goal.head)
 
 

@@ -152,7 +152,8 @@ async def take(node: Node, stored: StoredCopy, wish: Taking, *, asked_by: str = 
     else:
         name, options = known.spec.name, replace(wish.options, first=known.spec.options.first)
     spec = LinkSpec(wish.link, name, far.id, options, wish.epoch)
-    fresh = LinkIntent(spec, far.name, far.address, asked_by)
+    far_copy = "" if known is None else known.peer_copy
+    fresh = LinkIntent(spec, far.name, far.address, asked_by, peer_copy=far_copy)
     hops = tuple(hop for hop in config.hops if hop.link != wish.link)
     await links.apply(node, stored, replace(links.with_link(config, fresh), hops=hops))
     text = f"link {name} feeds {far.name} from now on"

@@ -17,7 +17,14 @@ from farshore.errors import ProtocolError
 from farshore.model.copy_config import RISKS
 from farshore.model.options import LinkOptions, Role, options_from_json
 from farshore.model.positions import Position
-from farshore.model.role_change import ChangeIntent, RewindIntent, change_from_json, rewind_from_json
+from farshore.model.role_change import (
+    ChangeIntent,
+    Expected,
+    RewindIntent,
+    change_from_json,
+    expected_from_json,
+    rewind_from_json,
+)
 from farshore.node import intent, names, placement
 
 
@@ -48,16 +55,6 @@ class Following:
     feeder: str
     wire: str = "tls"
     above: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """How a copy stood, by its intent, when a plan was made. `turn`: its last one, empty where it had none;
-    `epoch`: of the link that fed it, 0 where none did."""
-
-    role: Role
-    turn: bytes = b""
-    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +132,7 @@ def turn_from_json(value: Mapping[str, Any]) -> TurnWish:
             copy=placement.identifier(value["copy"]),
             turn=placement.identifier(value["turn"]),
             role=Role(value["role"]),
-            expects=_expected(value["expects"]),
+            expects=expected_from_json(value["expects"]),
             accepts=accepts,
             follows=None if follows is None else _following(follows),
             links=tuple(_link_to(each) for each in list(value["links"])),
@@ -183,14 +180,6 @@ def hexed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [hexed(each) for each in value]
     return value
-
-
-def _expected(value: Mapping[str, Any]) -> Expected:
-    turn = str(value["turn"])
-    epoch = int(value["epoch"])
-    if not 0 <= epoch <= placement.MOST_EPOCH:
-        raise ValueError("epoch")
-    return Expected(role=Role(value["role"]), turn=placement.identifier(turn) if turn else b"", epoch=epoch)
 
 
 def _following(value: Mapping[str, Any]) -> Following:

@@ -26,13 +26,12 @@ from farshore.model.copy_config import (
 )
 from farshore.model.options import LinkSpec, Role
 from farshore.model.positions import Position
-from farshore.model.role_change import ChangeIntent, change_from_json
+from farshore.model.role_change import ChangeIntent, Expected, change_from_json
 from farshore.node import chains, engine_process, gathering, links, placement, reroutes
 from farshore.node.copies import StoredCopy
 from farshore.node.node import Node
 from farshore.node.peers import Peer
 from farshore.node.turn_wishes import (
-    Expected,
     FeedWish,
     LinkTo,
     TurnWish,

@@ -12,12 +12,16 @@ from typing import Any, Final, TypeAlias
 
 from farshore.model.header import (
     HEADER_FORMAT,
+    Fault,
+    FaultKind,
     Header,
     LinkRecord,
     OpenResync,
+    Successor,
     Upstream,
     VerifyRecord,
     VerifyState,
+    VolumeIdentity,
     VolumeRoom,
 )
 from farshore.model.options import ResyncKind, Role
@@ -54,6 +58,10 @@ def _put_header(header: Header) -> _Json:
         value["rooms"] = [[each.volume, each.size, each.room] for each in header.rooms]
     if header.broken_layers:  # a header without any is what it was before a layer could break
         value["broken_layers"] = [layer.hex() for layer in header.broken_layers]
+    if header.successor is not None:  # likewise before a fence knew whose it is
+        value["successor"] = {"link": header.successor.link.hex(), "turn": header.successor.turn.hex()}
+    if header.identities:  # a header without any is what it was before they were looked at
+        value["identities"] = [[each.volume, each.text] for each in header.identities]
     return value
 
 
@@ -74,7 +82,7 @@ def _put_whole(header: Header) -> _Json:
         "doubtful_until": header.doubtful_until,
         "highest_seen": header.highest_seen,
         "journaling": header.journaling,
-        "fault": header.fault,
+        "fault": _put_fault(header.fault),
         "loose_until": header.loose_until,
         "turn": header.turn.hex(),
         "fenced": header.fenced,
@@ -192,14 +200,35 @@ def _take_header(value: _Json) -> Header:
         doubtful_until=_int(value["doubtful_until"]),
         highest_seen=_int(value["highest_seen"]),
         journaling=_bool(value["journaling"]),
-        fault=_str(value["fault"]),
+        fault=_take_fault(value["fault"]),
         loose_until=_int(value["loose_until"]),
         turn=_id(value["turn"]),
         fenced=_str(value["fenced"]),
+        successor=_take_successor(value["successor"]) if "successor" in value else None,
         rooms=tuple([VolumeRoom(*map(_int, each)) for each in value.get("rooms", [])]),
         broken_layers=_take_broken(value["broken_layers"]) if "broken_layers" in value else (),
+        identities=tuple([VolumeIdentity(_int(volume), _str(text)) for volume, text in value["identities"]])
+        if "identities" in value
+        else (),
         format=_int(value["format"]),
     )
+
+
+def _take_successor(value: _Json) -> Successor:
+    return Successor(_id(value["link"]), _id(value["turn"]))
+
+
+def _put_fault(value: Fault | None) -> _Json | str:
+    """Before faults had kinds there was but the text."""
+    if value is None or value.kind is None:
+        return "" if value is None else value.text
+    return {"kind": value.kind.value, "text": value.text}
+
+
+def _take_fault(value: _Json | str) -> Fault | None:
+    if isinstance(value, str):
+        return Fault(value, None) if value else None
+    return Fault(_str(value["text"]), FaultKind(value["kind"]))
 
 
 def _take_broken(value: list[str]) -> tuple[bytes, ...]:

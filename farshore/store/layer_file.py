@@ -8,9 +8,10 @@ have been durable and cannot be read is damage and is told as such, never guesse
 
 from __future__ import annotations
 
+import errno
 import struct
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from xxhash import xxh3_64_intdigest
@@ -21,7 +22,9 @@ from farshore.store.platform import File, FileLayer
 from farshore.store.slots import damaged, newer
 
 MAGIC: Final = b"FShrLayr"
-VERSION: Final = 1
+VERSION: Final = 2
+"""2 adds rows of regions that could not be read. A file of version 1 has none; it becomes one of ours when
+it is opened, before any can be added."""
 ENTRY_MAGIC: Final = b"FShl"
 _HEADER: Final = struct.Struct("<8sHHI16s")
 _ENTRY: Final = struct.Struct("<4sIQQ")
@@ -37,16 +40,25 @@ MOST_ROWS: Final = 1 << 16
 MOST_DATA: Final = 32 << 20
 """Bytes of content in one entry."""
 _ZERO: Final = 1
+_UNREAD: Final = 2
+UNREAD: Final = b""
+"""In place of the content of a region that the disk refused when it was to be kept."""
 
 Piece = tuple[int, int, int, Buffer | None]
-"""(volume, region, bytes, content); None for zeroes."""
+"""(volume, region, bytes, content); None for zeroes, or `UNREAD`."""
 _NOWHERE: Final = -1
+_LOST: Final = -2
 _MOST_ENTRY: Final = ENTRY_HEAD + MOST_ROWS * (_ROW.size + _CHECKSUM.size) + MOST_DATA
 
 
 def room_for(regions: int, size: int) -> int:
     """Bytes that so many regions with so much content may take in a file, in entries of any length."""
     return regions * (ENTRY_HEAD + _ROW.size + _CHECKSUM.size) + size
+
+
+def _header_of(layer: bytes) -> bytes:
+    head = _HEADER.pack(MAGIC, VERSION, 0, 0, layer)
+    return head + _CHECKSUM.pack(xxh3_64_intdigest(head))
 
 
 def _key(volume: int, region: int) -> int:
@@ -56,7 +68,7 @@ def _key(volume: int, region: int) -> int:
 class LayerFile:
     """See the module. One thread saves; any number may read meanwhile."""
 
-    __slots__ = ("__weakref__", "_file", "_id", "_path", "_places", "_synced", "end", "room")
+    __slots__ = ("__weakref__", "_file", "_id", "_path", "_places", "_synced", "end", "lost", "room")
 
     def __init__(self, file: File, path: str, layer: bytes) -> None:
         """Use `create` or `open`."""
@@ -69,6 +81,8 @@ class LayerFile:
         """Where the next entry goes."""
         self.room = FIRST
         """Bytes of the file, also what is kept free for entries to come."""
+        self.lost: frozenset[tuple[int, int]] = frozenset()
+        """(volume, region) of what could not be read when it was to be kept."""
 
     @classmethod
     def create(cls, files: FileLayer, path: str, layer: bytes, reserve: int) -> LayerFile:
@@ -76,8 +90,7 @@ class LayerFile:
         and leaves nothing behind then."""
         file = files.open(path, create=True)
         try:
-            head = _HEADER.pack(MAGIC, VERSION, 0, 0, layer)
-            file.pwrite(head + _CHECKSUM.pack(xxh3_64_intdigest(head)), 0)
+            file.pwrite(_header_of(layer), 0)
             file.reserve(FIRST + reserve)
             file.fdatasync()
         except OSError:
@@ -123,6 +136,8 @@ class LayerFile:
             raise damaged(self._path, f"what was durable from byte {self.end} to {reached} cannot be read")
         self._refuse_gap(size)
         file.truncate(self.end)  # no rest of a torn entry is ever read behind a later one
+        if version != VERSION:
+            file.pwrite(_header_of(layer), 0)
         file.fdatasync()
         self._synced = self.room = self.end
 
@@ -160,7 +175,7 @@ class LayerFile:
     def _whole(self, begin: int, rows: list[tuple[int, int, int, int]]) -> bool:
         """Whether the content of the last entry is: it may never have been synced."""
         for _, flags, length, _ in rows:
-            if not flags & _ZERO:
+            if not flags & (_ZERO | _UNREAD):
                 stored = self._file.pread(_CHECKSUM.size + length, begin)
                 if not _sound(stored, length):
                     return False
@@ -168,10 +183,16 @@ class LayerFile:
         return True
 
     def _index(self, begin: int, rows: Iterable[tuple[int, int, int, int]]) -> None:
+        lost: list[tuple[int, int]] = []
         for volume, flags, length, region in rows:
-            self._places[_key(volume, region)] = _NOWHERE if flags & _ZERO else begin
-            if not flags & _ZERO:
+            place = _NOWHERE if flags & _ZERO else _LOST if flags & _UNREAD else begin
+            self._places[_key(volume, region)] = place
+            if place == _LOST:
+                lost.append((volume, region))
+            elif place == begin:
                 begin += _CHECKSUM.size + length
+        if lost:
+            self.lost = self.lost.union(lost)
 
     def _refuse_gap(self, size: int) -> None:
         """An entry behind this place: one is synced before the next is written, so this place was durable."""
@@ -194,8 +215,9 @@ class LayerFile:
         rows: list[bytes] = []
         parts: list[Buffer] = []
         for volume, region, length, data in pieces:
-            rows.append(_ROW.pack(volume, _ZERO if data is None else 0, length, region))
-            if data is not None:
+            flags = _ZERO if data is None else 0 if data else _UNREAD
+            rows.append(_ROW.pack(volume, flags, length, region))
+            if data:
                 parts.append(_CHECKSUM.pack(xxh3_64_intdigest(data)))
                 parts.append(data)
         table, size = b"".join(rows), sum(map(len, parts))
@@ -212,7 +234,7 @@ class LayerFile:
     def size_of(self, pieces: Sequence[Piece]) -> int:
         """Bytes that these would take."""
         return ENTRY_HEAD + sum(
-            _ROW.size + (0 if data is None else _CHECKSUM.size + length) for _, _, length, data in pieces
+            _ROW.size + (_CHECKSUM.size + length if data else 0) for _, _, length, data in pieces
         )
 
     # -- reading ----------------------------------------------------------------------------
@@ -226,10 +248,14 @@ class LayerFile:
         return [(key >> 48, key & (1 << 48) - 1) for key in sorted(self._places)]
 
     def read(self, volume: int, region: int, length: int) -> bytes | None:
-        """What the region held, None for zeroes. Raises OSError, and FarshoreError `state-damaged`."""
+        """What the region held, None for zeroes. Raises OSError, also for what could not be read when it was
+        to be kept, and FarshoreError `state-damaged`."""
         place = self._places[_key(volume, region)]
         if place == _NOWHERE:
             return None
+        if place == _LOST:
+            text = f"region {region} of volume {volume} could not be read when it was to be kept"
+            raise OSError(errno.EIO, text, self._path)
         stored = self._file.pread(_CHECKSUM.size + length, place)
         if not _sound(stored, length):
             raise damaged(self._path, f"region {region} of volume {volume} cannot be read")
@@ -247,3 +273,18 @@ class LayerFile:
 def _sound(stored: bytes, length: int) -> bool:
     whole = len(stored) == _CHECKSUM.size + length
     return whole and _CHECKSUM.unpack_from(stored)[0] == xxh3_64_intdigest(stored[_CHECKSUM.size :])
+
+
+def entries_of(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    """Pieces in lists that fit into one entry each."""
+    part: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        length = piece[2] if piece[3] else 0
+        if part and (size + length > MOST_DATA or len(part) >= MOST_ROWS):
+            yield part
+            part, size = [], 0
+        part.append(piece)
+        size += length
+    if part:
+        yield part

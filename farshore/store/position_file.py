@@ -41,6 +41,18 @@ class PositionImage:
     applied: Position | None
 
 
+def renew(layer: FileLayer, directory: str, boot: str, durable: Position | None = None) -> None:
+    """Makes a copy's file durably anew, with this position if there is one; what was there goes."""
+    path = f"{directory}/position"
+    if layer.exists(path):
+        layer.remove(path)
+    file = PositionFile.create(layer, path, boot)
+    if durable is not None:
+        file.write_durable(durable)
+    file.close()
+    layer.fsync_dir(directory)
+
+
 class PositionFile:
     """The file. `write_durable` may run beside `write_applied`, in another thread."""
 

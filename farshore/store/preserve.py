@@ -19,7 +19,8 @@ from typing import Final
 from farshore.core.geometry import Geometry
 from farshore.errors import FarshoreError
 from farshore.model.layers import Layer, LayerKind, Run
-from farshore.store.layer_file import FIRST, MOST_DATA, MOST_ROWS, LayerFile, Piece, room_for
+from farshore.store.lacking import Chain, Lacking, lacking, length_in
+from farshore.store.layer_file import FIRST, UNREAD, LayerFile, Piece, entries_of, room_for
 from farshore.store.layer_list import NAME, LayerList
 from farshore.store.platform import FileLayer
 from farshore.store.slots import damaged
@@ -30,9 +31,9 @@ _READ: Final = 1 << 20
 
 
 def default_limit(size: int) -> int:
-    """Bytes that a store may take where nobody has chosen: as much as the volumes have, and what it costs to
-    keep all of that."""
-    return size + size // 64 + (1 << 20)
+    """Bytes that a store may take where nobody has chosen: twice as much as the volumes have, and what it
+    costs to keep that. A rescue, which stays, may take all they have, and the next resync needs as much."""
+    return 2 * (size + size // 64) + (1 << 20)
 
 
 Read = Callable[[int, int, int], bytes]
@@ -54,7 +55,8 @@ class PreserveStore:
         """Layers that nobody reads any more: said here before anything that they lack is overwritten."""
         self._list: LayerList
         self._layers: dict[bytes, LayerFile] = {}
-        self._chain: tuple[tuple[Layer, LayerFile], ...] = ()
+        self._lacking = Lacking(geometry.region)
+        self._chain: Chain = ()
         """What readers go by, oldest first; replaced in one piece, so that they never see half a change."""
 
     @classmethod
@@ -94,6 +96,7 @@ class PreserveStore:
 
     def _rechain(self) -> None:
         self._chain = tuple((each, self._layers[each.id]) for each in self.layers)
+        self._lacking.renew(self._chain)
 
     def close(self) -> None:
         """Ends the use of all files."""
@@ -152,8 +155,7 @@ class PreserveStore:
         return self._length_in(next(each for each in self.layers if each.id == layer), volume, region)
 
     def _length_in(self, layer: Layer, volume: int, region: int) -> int:
-        size = dict(layer.sizes).get(volume, 0)
-        return max(0, min(self._geometry.region, size - region * self._geometry.region))
+        return length_in(layer, volume, region, self._geometry.region)
 
     # -- saving -----------------------------------------------------------------------------
 
@@ -185,14 +187,30 @@ class PreserveStore:
                 errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: the preserve store's bound", self._path
             )
 
-    def save(self, runs: Sequence[Run], read: Read) -> None:
+    def save(self, runs: Sequence[Run], read: Read) -> int:
         """Keeps what these regions hold now in the newest layer, if there is one, durably; what it has
-        already stays."""
+        already stays. Of a region that `read` raises an OSError for it keeps that. 0 if the layer lacks none
+        of these, else the errno of the last such error, EIO where it was refused some before."""
         if not self.layers:
-            return
-        layer = self.layers[-1].id
-        for pieces in _entries(self._pieces(layer, runs, read)):
-            self._append(layer, pieces)
+            return 0
+        layer, refused = self.layers[-1].id, [errno.EIO]
+        before = self._layers[layer].lost
+
+        def reading(volume: int, offset: int, length: int) -> bytes:
+            try:
+                return read(volume, offset, length)
+            except OSError as error:
+                refused[0] = error.errno or errno.EIO
+                raise
+
+        try:
+            for pieces in entries_of(self._pieces(layer, runs, reading)):
+                self._append(layer, pieces)
+        finally:
+            lost = self._layers[layer].lost
+            self._lacking.lost(lost - before if lost is not before else ())
+        lacks = any(volume == v and first <= r < stop for volume, first, stop in runs for v, r in lost)
+        return refused[0] if lacks else 0
 
     def _append(self, layer: bytes, pieces: list[Piece]) -> None:
         file = self._layers[layer]
@@ -212,11 +230,19 @@ class PreserveStore:
                     continue
                 offset = wanted[0] * region
                 length = sum(self._length(layer, volume, each) for each in range(wanted[0], wanted[-1] + 1))
-                data = read(volume, offset, length) if length else b""
+                data = _read_or_none(read, volume, offset, length)
                 for each in wanted:
                     size = self._length(layer, volume, each)
-                    if size:
-                        content = data[each * region - offset : each * region - offset + size]
+                    if not size:
+                        continue
+                    at = each * region
+                    if data is not None:
+                        content: bytes | None = data[at - offset : at - offset + size]
+                    else:  # some of them can be read
+                        content = _read_or_none(read, volume, at, size)
+                    if content is None:
+                        yield volume, each, size, UNREAD
+                    else:
                         blank = content == (zeroes if size == region else zeroes[:size])
                         yield volume, each, size, None if blank else content
 
@@ -237,6 +263,15 @@ class PreserveStore:
         found = self._saved_in(layer, volume, region, length)
         return content if found is None else found
 
+    def lacking(self, layer: bytes) -> list[tuple[int, int]]:
+        """(volume, region) of what this layer cannot show, since it could not be read when it was to be kept;
+        safe as `read`."""
+        return lacking(self._chain, layer, self._geometry.region)
+
+    def lacking_bytes(self, layer: bytes) -> int:
+        """How much that is, in bytes of regions, without a look."""
+        return self._lacking.bytes_of(layer)
+
     def keeps(self, layer: bytes, volume: int, region: int) -> bool:
         """Whether a region of the layer is read from the store, not from the volume; safe as `read`."""
         return any(file.has(volume, region) for _, file in self._read_from(layer))
@@ -244,12 +279,15 @@ class PreserveStore:
     def _read_from(self, layer: bytes) -> tuple[tuple[Layer, LayerFile], ...]:
         """As `_since`, for readers: files of layers that are dropped meanwhile stay open for them."""
         chain = self._chain
-        if layer in self.broken:
-            raise OSError(errno.ESTALE, "this layer of the preserve store is broken", self._path)
+        self._refuse_broken(layer)
         for place, (each, _) in enumerate(chain):
             if each.id == layer:
                 return chain[place:]
         raise OSError(errno.ESTALE, "this layer of the preserve store is gone", self._path)
+
+    def _refuse_broken(self, layer: bytes) -> None:
+        if layer in self.broken:
+            raise OSError(errno.ESTALE, "this layer of the preserve store is broken", self._path)
 
     def _saved_in(self, layer: bytes, volume: int, region: int, length: int) -> bytes | None:
         for each, file in self._read_from(layer):
@@ -260,22 +298,29 @@ class PreserveStore:
         return None
 
     def changed_since(self, layer: bytes) -> list[tuple[int, int]]:
-        """(volume, region) of all that may differ from the layer's moment."""
+        """(volume, region) of all that may differ from the layer's moment. Raises OSError where it is broken:
+        what it lacks nobody knows."""
+        self._refuse_broken(layer)
         found: set[tuple[int, int]] = set()
         for each in self._since(layer):
             found.update(self._layers[each].kept())
         return sorted(found)
 
     def restore(self, layer: bytes, put: Put) -> None:
-        """Writes back what regions held at the layer's moment. Nothing of the store changes, so it can be
-        done again; the volumes are for the caller to sync. Layers that began later are worth nothing from
-        then on, but for doing it again. What volumes have grown by since reads as zeroes."""
+        """Writes back what regions held at the layer's moment, but for what it is `lacking`. Nothing of the
+        store changes, so it can be done again; the volumes are for the caller to sync. Layers that began
+        later are worth nothing from then on, but for doing it again. What volumes have grown by since reads
+        as zeroes. Raises OSError, before anything is written where the layer is broken."""
+        changed = self.changed_since(layer)
         moment = next(each for each in self.layers if each.id == layer)
         for volume, size in moment.sizes:
             grown = self._geometry.sizes.get(volume, 0) - size
             if grown > 0:
                 put(volume, size, grown, None)
-        for volume, region in self.changed_since(layer):
+        lacking = set(self.lacking(layer))
+        for volume, region in changed:
+            if (volume, region) in lacking:
+                continue
             length = self._length(layer, volume, region)
             for each in self._since(layer):
                 file = self._layers[each]
@@ -295,7 +340,7 @@ class PreserveStore:
             return True
         older, file = ids[place - 1], self._layers[layer]
         missing = [each for each in file.kept() if not self._layers[older].has(*each)]
-        parts = _entries(self._handed(older, layer, missing))
+        parts = entries_of(self._handed(older, layer, missing))
         part = next(parts, None)
         if part is None:
             return True
@@ -305,6 +350,10 @@ class PreserveStore:
     def _handed(self, older: bytes, layer: bytes, regions: list[tuple[int, int]]) -> Iterator[Piece]:
         for volume, region in regions:
             length = self._length(older, volume, region)
+            if (volume, region) in self._layers[layer].lost:
+                if length:
+                    yield volume, region, length, UNREAD
+                continue
             content = self._layers[layer].read(volume, region, self._length(layer, volume, region))
             if length:
                 yield (
@@ -326,6 +375,14 @@ class PreserveStore:
         self._files.fsync_dir(self._path)
 
 
+def _read_or_none(read: Read, volume: int, offset: int, length: int) -> bytes | None:
+    """None where the disk refuses any of it."""
+    try:
+        return read(volume, offset, length) if length else b""
+    except OSError:
+        return None
+
+
 def _made(files: FileLayer, path: str, names: list[str]) -> LayerList:
     """An attempt that was cut off has left nothing that matters."""
     beside = path + ".new"
@@ -339,18 +396,3 @@ def _made(files: FileLayer, path: str, names: list[str]) -> LayerList:
 
 def _name_of(layer: bytes) -> str:
     return layer.hex() + _SUFFIX
-
-
-def _entries(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
-    """Pieces in lists that fit into one entry each."""
-    part: list[Piece] = []
-    size = 0
-    for piece in pieces:
-        length = 0 if piece[3] is None else piece[2]
-        if part and (size + length > MOST_DATA or len(part) >= MOST_ROWS):
-            yield part
-            part, size = [], 0
-        part.append(piece)
-        size += length
-    if part:
-        yield part

@@ -140,6 +140,10 @@ class Fields:
     def id(self) -> bytes:
         return bytes(self._take(ID_BYTES))
 
+    def last_id(self) -> bytes:
+        """An id at the end of a message, or nothing."""
+        return self.id() if self._at < len(self._view) else b""
+
     def optional_id(self) -> bytes | None:
         return self.id() if self.flag() else None
 

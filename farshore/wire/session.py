@@ -228,7 +228,13 @@ def _take_welcome(take: Fields) -> Welcome:
 
 
 def _put_refusal(m: Refusal) -> bytes:
-    return fields.put_text(m.code, MAX_CODE) + fields.put_text(m.text, MAX_TEXT)
+    # Without a turn it is as in every protocol so far: whoever speaks another one can read why it is refused.
+    said = fields.put_text(m.code, MAX_CODE) + fields.put_text(m.text, MAX_TEXT)
+    return said + (fields.put_id(m.turn) if m.turn else b"")
+
+
+def _take_refusal(take: Fields) -> Refusal:
+    return Refusal(take.text(MAX_CODE), take.text(MAX_TEXT), take.last_id())
 
 
 def _put_resume(m: Resume) -> bytes:
@@ -360,7 +366,7 @@ def _taking(build: Callable[[Fields], Message]) -> _Take:
 _TABLE: Final[tuple[tuple[int, type[Message], _Put, _Take], ...]] = (
     (1, Hello, _put_hello, _take_hello),
     (2, Welcome, _put_welcome, _taking(_take_welcome)),
-    (3, Refusal, _put_refusal, _taking(lambda t: Refusal(t.text(MAX_CODE), t.text(MAX_TEXT)))),
+    (3, Refusal, _put_refusal, _taking(_take_refusal)),
     (4, Resume, _put_resume, _taking(lambda t: Resume(t.u64(), t.history(), t.position()))),
     (5, ResyncBegin, _put_begin, _taking(_take_begin)),
     (6, Ready, _put_ready, _taking(lambda t: Ready(t.u64(), t.flag()))),

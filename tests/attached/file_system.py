@@ -9,6 +9,7 @@ from tests.attached.torment import torment
 from tests.attached.writers import Database, Files
 from tests.cluster import Cluster
 from tests.interop.programs import run
+from tests.loops import block_device_on
 
 
 def torment_file_system(
@@ -44,12 +45,7 @@ def torment_file_system(
     taken = directory / "taken"  # what is at b, as it would be used when a is lost
     run("cp", "--sparse=always", sites.b.image("orders"), taken)
     run("fsck.ext4", "-f", "-n", taken)
-    # Not by `mount -o loop`, which asks all loop devices of this host, those that wait for an engine too.
-    loop = run("losetup", "--find", "--show", taken).strip()
-    try:
-        with mounted(loop, directory / "mounted") as root:
-            for writer in writers:
-                writer.check(root / writer.root.name)
-    finally:
-        run("losetup", "--detach", loop)
+    with block_device_on(taken) as loop, mounted(str(loop), directory / "mounted") as root:
+        for writer in writers:
+            writer.check(root / writer.root.name)
     return [writer.done for writer in writers]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.loops import block_device_on
 from tests.requires import program
 
 
@@ -53,13 +54,13 @@ def loop_mounted(image: Path) -> Iterator[str]:
     _run("mkfs.ext4", "-q", "-F", str(image))
     point = image.with_suffix(".mount")
     point.mkdir()
-    _run("mount", "-o", "loop", str(image), str(point))
-    try:
-        lines = Path("/proc/self/mounts").read_text().splitlines()
-        yield next(line.split()[0] for line in lines if line.split()[1] == str(point))
-    finally:
-        _run("umount", str(point))
-        point.rmdir()
+    with block_device_on(image) as device:
+        _run("mount", str(device), str(point))
+        try:
+            yield str(device)
+        finally:
+            _run("umount", str(point))
+            point.rmdir()
 
 
 def _run(name: str, *words: str) -> None:

@@ -1,6 +1,5 @@
 """Device processes for tests: started, asked, killed, and not left behind, also not by a test that fails."""
 
-import contextlib
 import json
 import os
 import secrets
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from farshore.device import loop_device, mounting
+from farshore.device.appearance import file_of
 from farshore.errors import FarshoreError
 from farshore.model.device_config import DeviceConfig, identity_of, to_json
-from farshore.store.mounts import loop_devices
 from farshore.wire import control
 from tests.integration.engines import GROUP, Engine
 from tests.interop.programs import run
@@ -55,7 +54,6 @@ class Attached:
         self.config = config
         self._processes = processes
         self._process: subprocess.Popen[bytes] | None = None
-        self.loops: set[str] = set()
 
     def change(self, **fields: Any) -> None:
         """Another intent, for the next start."""
@@ -88,10 +86,7 @@ class Attached:
     @property
     def path(self) -> Path:
         """What programs open."""
-        path = str(self.status()["path"])
-        if path.startswith("/dev/loop"):
-            self.loops.add(path)
-        return Path(path)
+        return Path(str(self.status()["path"]))
 
     @property
     def pid(self) -> int:
@@ -156,13 +151,11 @@ class Attached:
     def clear_away(self) -> None:
         """After a test, whatever became of it: nobody waits any more, and nothing is left."""
         if self._process is not None and self._process.poll() is None:
-            with contextlib.suppress(OSError, FarshoreError):
-                self.path  # noqa: B018 - learns of the loop device
             self._processes.kill(self._process.pid)
             self._process.wait()
-        for device in self.loops:
-            if loop_devices().get(Path(device).name, "").startswith(self.config.mount):
-                loop_device.free_when_unused(device)
+        file = file_of(self.config)
+        for device in (*loop_device.on(file), *loop_device.once_on(file)):
+            loop_device.free_when_unused(device)
         mounting.clear_away(self.config.mount)
 
 

@@ -75,12 +75,23 @@ def requires_memory_limits() -> pytest.MarkDecorator:
     return pytest.mark.skipif(not possible, reason="needs cgroups with a memory controller, and to be root")
 
 
-def requires_no_waiting_in_reclaim() -> pytest.MarkDecorator:
+def _requires_no_waiting_in_reclaim() -> pytest.MarkDecorator:
     """Skips a test where processes that get memory may wait for pages that are being written, and where they
     cannot be excepted from that: version 1 of cgroups, without CAP_SYS_RESOURCE."""
     return pytest.mark.skipif(
         not _version_2() and not _may_be_flusher(),
         reason="needs CAP_SYS_RESOURCE, or version 2 of cgroups: else the kernel itself deadlocks here",
+    )
+
+
+def in_both_forms() -> pytest.MarkDecorator:
+    """Runs a test with the application alone in the limited group, and with engine and device in it too."""
+    return pytest.mark.parametrize(
+        "everybody",
+        [
+            pytest.param(False, id="application"),
+            pytest.param(True, id="everybody", marks=_requires_no_waiting_in_reclaim()),
+        ],
     )
 
 

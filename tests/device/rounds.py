@@ -10,6 +10,7 @@ from tests.device.attaching import Attached, mounted
 from tests.device.load import Loads, digests_in
 from tests.integration.conftest import Sites
 from tests.interop.programs import run
+from tests.loops import block_device_on
 from tests.processes import Processes
 from tests.waiting import wait_until
 
@@ -92,6 +93,6 @@ class Scene:
         taken = self.room / "taken"  # what is at the peer, taken away from there and used
         taken.write_bytes(far)
         run(*self.kind.check, taken)
-        with mounted(taken, self.room / "far", "-o", "loop") as root:
+        with block_device_on(taken) as loop, mounted(loop, self.room / "far") as root:
             assert digests_in(root, list(digests)) == digests
         taken.unlink()

@@ -5,11 +5,12 @@ import mmap
 import os
 import signal
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from farshore.device import loop_device
+from farshore.device import loop_device, mounting
 from farshore.device.appearance import Appearance
 from farshore.device.chores import Chores
 from farshore.engine.reactor import Reactor
@@ -21,6 +22,7 @@ from tests.device.conftest import SIZE, MakeDevice
 from tests.integration.conftest import Sites
 from tests.integration.engines import Engine
 from tests.interop.programs import run
+from tests.processes import Processes
 from tests.requires import requires, requires_fuse, requires_root
 from tests.unit.engine.turning import turn_until
 from tests.waiting import wait_until
@@ -178,6 +180,64 @@ def test_a_device_in_use_is_not_detached_and_says_by_whom(engine: Engine, attach
     assert device.ended() == 0
 
 
+def test_a_detach_that_finds_the_mount_in_use_leaves_a_link_that_leads_to_the_device(
+    engine: Engine, attach: MakeDevice, tmp_path: Path, processes: Processes
+) -> None:
+    at = tmp_path / "orders"
+    device = attach(engine, at=str(at))
+    device.start()
+    inside = processes.start(["sleep", "infinity"], cwd=Path(device.config.mount))
+    wait_until(lambda: Path(f"/proc/{inside.pid}/cwd").readlink() == Path(device.config.mount))
+    with pytest.raises(FarshoreError) as refused:
+        device.ask("stop", lazy=False)
+    assert refused.value.code.name == "in-use"
+    assert loop_devices()[at.readlink().name].startswith(device.config.mount)
+    assert at.readlink() == device.path
+    processes.kill(inside.pid)
+    inside.wait(10)
+    assert device.detach() == 0
+    assert not at.is_symlink()
+
+
+def test_a_link_never_leads_to_a_loop_device_that_may_be_somebody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = tmp_path / "orders"
+    shown = _shown_on_a_plain_file(tmp_path, at=str(at))
+    seen: list[bool] = []
+
+    def fails(_point: str, *, lazily: bool = False) -> None:  # as no kernel does when it is told to
+        seen.append(at.is_symlink())
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    try:
+        shown.device = shown.complete()
+        with monkeypatch.context() as patched:
+            patched.setattr(mounting, "unmount", fails)
+            told = shown.remove()
+        assert (told["refused"]["code"], seen) == ("io-error", [False])
+        assert str(at.readlink()) == shown.device == told["device"]
+        assert shown.remove() == {"device": None, "refused": None}
+        assert not at.is_symlink()
+    finally:
+        shown.abandon()
+
+
+def test_a_detach_whose_step_died_leaves_the_device_as_it_was(engine: Engine, attach: MakeDevice) -> None:
+    device = attach(engine)
+    path = device.start()
+    children = Path(f"/proc/{device.pid}/task/{device.pid}/children")
+    with path.open("rb"), ThreadPoolExecutor(1) as asking:
+        asked = asking.submit(device.ask, "stop", lazy=False)  # it looks again and again whether that is over
+        (child,) = wait_until(lambda: children.read_text().split(), what="the step that detaches")
+        os.kill(int(child), signal.SIGKILL)
+        with pytest.raises(FarshoreError) as refused:
+            asked.result(20)
+    assert refused.value.code.name == "internal"
+    assert device.path == path
+    assert device.detach() == 0
+
+
 @requires("mkfs.btrfs")
 def test_a_file_system_whose_mount_shows_another_number_is_named_all_the_same(
     sites: Sites, attach: MakeDevice, tmp_path: Path
@@ -207,14 +267,62 @@ def test_a_mount_that_was_taken_off_below_the_device_is_no_obstacle(
     assert path.name not in loop_devices()
 
 
+def test_a_loop_device_of_a_killed_process_is_found_also_when_the_dead_mount_was_taken_off(
+    engine: Engine, attach: MakeDevice, tmp_path: Path
+) -> None:
+    device = attach(engine)
+    path = device.start()
+    run("mkfs.ext4", "-q", path)
+    with mounted(path, tmp_path / "mounted"):
+        device.kill()
+        run("umount", "-l", device.config.mount)
+        device.launch()
+        assert device.ended() == 1
+        refused = device.failure()
+        assert (refused.code.name, refused.next_step) == ("in-use", f"umount {tmp_path / 'mounted'}")
+    again = device.start()
+    assert device.detach() == 0
+    assert not {path.name, again.name} & loop_devices().keys()
+
+
+def _shown_on_a_plain_file(directory: Path, at: str | None = None) -> Appearance:
+    """Of a device whose mounted file is an ordinary one."""
+    place = directory / "mount"
+    place.mkdir()
+    (place / "data").write_bytes(bytes(MIB))
+    names = ("0" * 16, "orders", "data", "/nbd", "data")
+    return Appearance(DeviceConfig(*names, MIB, "", str(place), "/ctl", way="loop", at=at), str(directory))
+
+
+def test_a_loop_device_whose_maker_died_before_it_could_tell_is_known_all_the_same(tmp_path: Path) -> None:
+    shown = _shown_on_a_plain_file(tmp_path)
+    reactor = Reactor()
+    chores = Chores(reactor)
+    told: list[object] = []
+
+    def dies() -> None:
+        shown.complete()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        chores.submit(dies, told.append)
+        turn_until(reactor, lambda: len(told) == 1)
+        assert isinstance(told[0], FarshoreError)
+        assert shown.device is None
+        shown.look()
+        made = shown.device
+        assert made is not None
+        assert shown.remove() == {"device": None, "refused": None}
+        assert Path(made).name not in loop_devices()
+    finally:
+        reactor.close()
+        shown.abandon()
+
+
 def test_a_device_whose_removal_ended_half_way_speaks_of_no_loop_device_that_is_not_its_own(
     tmp_path: Path,
 ) -> None:
-    place = tmp_path / "mount"
-    place.mkdir()
-    (place / "data").write_bytes(bytes(MIB))
-    config = DeviceConfig("0" * 16, "orders", "data", "/nbd", "data", MIB, "", str(place), "/ctl", way="loop")
-    shown = Appearance(config, str(tmp_path))
+    shown = _shown_on_a_plain_file(tmp_path)
     reactor = Reactor()
     chores = Chores(reactor)
     told: list[object] = []
@@ -230,7 +338,7 @@ def test_a_device_whose_removal_ended_half_way_speaks_of_no_loop_device_that_is_
         chores.submit(half_way, told.append)
         turn_until(reactor, lambda: len(told) == 1)
         assert isinstance(told[0], FarshoreError)
-        assert (shown.device, shown.path) == (None, str(place / "data"))
+        assert (shown.device, shown.path) == (None, shown.file)
         assert shown.remove() == {"device": None, "refused": None}
     finally:
         reactor.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.device.conftest import MakeDevice
-from tests.device.limits import requires_memory_limits, requires_no_waiting_in_reclaim
+from tests.device.limits import in_both_forms, requires_memory_limits
 from tests.device.writeback import Pressure
 from tests.processes import Processes
 from tests.requires import requires, requires_fuse, requires_root
@@ -20,13 +20,7 @@ pytestmark = [requires("mkfs.ext4"), requires_fuse(), requires_root(), requires_
 
 
 @pytest.mark.timeout(170)
-@pytest.mark.parametrize(
-    "everybody",
-    [
-        pytest.param(False, id="application"),
-        pytest.param(True, id="everybody", marks=requires_no_waiting_in_reclaim()),
-    ],
-)
+@in_both_forms()
 def test_writeback_through_the_device_does_not_wait_for_itself(
     everybody: bool,
     disk_path: Path,

@@ -1,14 +1,11 @@
 """Whole nodes on a disk that fails: their own records, and `farshore repair` as an operator has it."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from farshore.demo.nbd_client import NbdError
-from farshore.errors import CODES
 from tests.cluster import Cluster, Host
 from tests.disks.failing_disk import FailingDisk, On, Rule
 from tests.disks.pairs import drop_cache
@@ -41,14 +38,6 @@ def nodes(disk: FailingDisk, disk_path: Path, processes: Processes) -> Iterator[
         made.close()
 
 
-def refused(host: Host, *words: str) -> dict[str, Any]:
-    """A command that fails; its error."""
-    run = host.farshore(*words, "--json")
-    error: dict[str, Any] = json.loads(run.stderr.splitlines()[-1])["error"]
-    assert run.returncode == CODES[error["code"]].exit_code, run.stderr
-    return error
-
-
 def test_a_record_of_the_node_that_cannot_be_written_leaves_everything_as_it_was(
     nodes: Cluster, disk: FailingDisk
 ) -> None:
@@ -56,7 +45,7 @@ def test_a_record_of_the_node_that_cannot_be_written_leaves_everything_as_it_was
     create = ("group", "create", "late", "--volume", f"data={image},size=4MiB")
     for what, (rule, code) in RECORD_FAILURES.items():
         disk.fail(rule)
-        error = refused(a, *create)
+        error = a.refused(*create)
         assert (error["code"], disk.hits() > 0) == (code, True), (what, error)
         assert not image.exists(), what
         assert a.node.status().groups == (), what
@@ -68,7 +57,7 @@ def test_a_record_of_the_node_that_cannot_be_written_leaves_everything_as_it_was
     for what in ("failed sync", "failed sync of the directory"):
         rule, code = RECORD_FAILURES[what]
         disk.fail(rule)
-        assert refused(a, "export", "late", "--tcp", address)["code"] == code, what
+        assert a.refused("export", "late", "--tcp", address)["code"] == code, what
         disk.well()
         assert a.node.group("late") == before, what
     a.kill_node()
@@ -106,21 +95,21 @@ def _a_sync_fails(a: Host, disk: FailingDisk) -> None:
             client.flush()
     shown = a.until("shop", lambda group: group.health == "failed", "shop to have failed")
     assert shown.next == "see to the disk, then farshore repair shop"
-    error = refused(a, "resync", "shop")
+    error = a.refused("resync", "shop")
     assert (error["code"], error["next"]) == ("faulted", "farshore repair shop")
     pid = a.kill_engine("shop")
     a.engine("shop", other_than=pid)
-    error = refused(a, "repair", "shop")
+    error = a.refused("repair", "shop")
     assert error["code"] == "plan-needed"
     shown = a.done("repair", "shop", "--dry-run", "--json")["plan"]
     assert "acknowledged after the last flush that succeeded" in shown["lost"][0]
     plan = shown["id"]
     assert error["next"] == f"farshore repair shop --accept {plan}"
-    assert refused(a, "repair", "shop", "--accept", "0123")["code"] == "stale-plan"
-    error = refused(a, "repair", "shop", "--accept", plan)
+    assert a.refused("repair", "shop", "--accept", "0123")["code"] == "stale-plan"
+    error = a.refused("repair", "shop", "--accept", plan)
     assert error["code"] == "faulted", "the disk is not well yet"
     disk.well()
-    assert refused(a, "repair", "shop", "--accept", plan)["code"] == "stale-plan", "it failed once more"
+    assert a.refused("repair", "shop", "--accept", plan)["code"] == "stale-plan", "it failed once more"
     plan = a.done("repair", "shop", "--dry-run", "--json")["plan"]["id"]
     a.done("repair", "shop", "--accept", plan)
     shown = a.until("shop", lambda group: group.writes == "flowing", "shop to be served again")

@@ -1,7 +1,6 @@
 """Records that cannot be read, and volumes that cannot be synced, when an engine starts."""
 
 import json
-import os
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +9,7 @@ from tests.disks.failing_disk import On, Rule
 from tests.disks.pairs import FailingPair
 from tests.disks.table import JOURNAL, QUEUED
 from tests.integration.engines import Engine
+from tests.long_form import LONG
 from tests.requires import requires
 from tests.waiting import wait_until
 
@@ -24,7 +24,6 @@ class Unreadable:
     path: str
 
 
-SOAK = bool(os.environ.get("FARSHORE_SOAK"))
 RECORDS = (
     Unreadable("a", "/a/header"),
     Unreadable("a", "/a/activity"),
@@ -39,7 +38,7 @@ def test_a_start_that_cannot_read_a_record_fails_in_order_and_the_next_one_loses
     failing: FailingPair,
 ) -> None:
     failing.start(JOURNAL)
-    for record in RECORDS if SOAK else RECORDS[::2]:
+    for record in RECORDS if LONG else RECORDS[::2]:
         engine = failing.a if record.side == "a" else failing.b
         failing.app.write(3, 40, 90)
         failing.app.flush()

@@ -15,6 +15,7 @@ from farshore.core.geometry import Geometry
 from farshore.core.journaled import JournalImage
 from farshore.core.residue import residue_of
 from farshore.core.secondary_setup import SecondarySetup
+from farshore.core.undoing import reached
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL, TurnIntent
 from farshore.model.header import Header, Upstream
@@ -203,7 +204,9 @@ _turns = count(1)
 def promoted(copy: Kept, others: tuple[Kept, ...]) -> Kept:
     """The copy as primary, with links to all others. Raises FarshoreError `not-promotable`."""
     turn = TurnIntent(next(_turns).to_bytes(16, "big"), (DOUBTFUL,))
-    turning.check_promotable(copy.header, turn)
+    turning.check_promotable(
+        copy.header, turn, reached(copy.header.undo, [each for each, _, _ in copy.store], ())
+    )
     settled = _settled(copy)
     wanted = [(spec_to(settled, each), each.header.copy) for each in others]
     new = turning.promoted(settled.header, turn, wanted)

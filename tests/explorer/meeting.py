@@ -11,8 +11,8 @@ from itertools import count
 from typing import Any
 
 from farshore.core import actions as a
+from farshore.core.fences import answer_to_former, answer_to_successor
 from farshore.core.primary import PrimarySetup
-from farshore.core.turning import answer_to_former
 from farshore.model import messages as m
 from farshore.model.header import Header
 from farshore.model.options import LinkOptions, LinkState
@@ -39,7 +39,7 @@ class Elsewhere:
 
     def __init__(self, header: Header, meeting: Meeting, link: bytes) -> None:
         self.core = self.store = self
-        self._header, self._meeting, self._link = header, meeting, link
+        self.header, self._meeting, self._link = header, meeting, link
         self.told = False
         """It has said that it was promoted."""
 
@@ -50,11 +50,13 @@ class Elsewhere:
 
     def accepted(self, channel: bytes, hello: m.Hello) -> list[a.Action]:
         """As an engine answers its former feeder."""
-        code, text = answer_to_former(self._header, hello)
-        self.told |= code == "promoted"
-        return [a.Send(channel, m.Refusal(code, text)), a.Close(channel, code, text)]
+        upstream = self.header.upstream
+        former = upstream is not None and upstream.link == hello.link
+        said = (answer_to_former if former else answer_to_successor)(self.header, hello)
+        self.told |= said.code == "promoted"
+        return [a.Send(channel, said), a.Close(channel, said.code, said.text)]
 
-    def check(self) -> None:
+    def check(self, broken: Iterable[bytes]) -> None:
         """Nothing is kept here that could be wrong."""
 
     def clock(self, now: float, wall: float) -> None:

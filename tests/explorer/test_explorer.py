@@ -1,8 +1,6 @@
 """All short lives of two and of three copies: no rule about who is newer is broken in any state that they
 reach, and from each of them every copy that can be kept brings the others back to what it holds."""
 
-import os
-
 import pytest
 
 from farshore.model.options import Apply, LinkOptions, Mode
@@ -16,8 +14,8 @@ from tests.explorer.walk import (
     pair_parted,
     three_in_step,
 )
+from tests.long_form import LONG
 
-SOAK = "FARSHORE_SOAK" in os.environ
 ASYNC = LinkOptions(mode=Mode.ASYNC, apply=Apply.JOURNAL)
 
 
@@ -27,7 +25,7 @@ STARTS = {
     "the former primary follows": pair_following,
     "in the middle of a resync": pair_interrupted,
 }
-MORE = 1 if SOAK else 0
+MORE = 1 if LONG else 0
 
 
 @pytest.mark.parametrize("start", STARTS)

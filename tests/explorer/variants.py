@@ -53,7 +53,7 @@ def _demotes_without_suspects(patch: pytest.MonkeyPatch) -> None:
 
 def _forgets_the_fence(patch: pytest.MonkeyPatch) -> None:
     """D6: whoever was told of a newer primary takes writes again."""
-    patch.setattr(Primary, "_fence", lambda self, why, for_good: None)
+    patch.setattr(Primary, "_fence", lambda self, why, for_good, told: None)
 
 
 def _keeps_what_it_was_ahead(patch: pytest.MonkeyPatch) -> None:

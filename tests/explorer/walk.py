@@ -78,7 +78,8 @@ class Walk:
         elif world.of(number).header.fenced:
             # A plan says that it is the primary after all: a turn to the role that it has.
             copy = world.of(number)
-            world = world.with_copy(replace(copy, header=replace(copy.header, fenced="")))
+            header = replace(copy.header, fenced="", successor=None)
+            world = world.with_copy(replace(copy, header=header))
         world = replace(world, truth=replace(world.truth, told=world.truth.told - {number}))
         for other in world.others(number):
             world = Follow(other.number, number).happen(world) or world

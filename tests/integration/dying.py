@@ -124,7 +124,8 @@ def _life(source: Path, scratch: Path, step: int) -> dict[str, Any]:
     directory = scratch / "copy"
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(source, directory, ignore=shutil.ignore_patterns("lock", "*.log"))
-    volumes = [replace(each, path=str(shutil.copy(each.path, scratch))) for each in config.volumes]
+    # With its attributes: it is the volume that the copy's header knows.
+    volumes = [replace(each, path=str(shutil.copy2(each.path, scratch))) for each in config.volumes]
     config = replace(config, volumes=tuple(volumes))
     _turn(config, directory, step)
     between = _header(directory)

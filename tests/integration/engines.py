@@ -233,7 +233,7 @@ class Door:
         self._passing: list[socket.socket] = []
         self._is_open = True
         self._ended = False
-        self._threads = [threading.Thread(target=self._serve)]
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
         self._threads[0].start()
 
     def _serve(self) -> None:
@@ -261,7 +261,7 @@ class Door:
         peer.settimeout(None)
         self._passing += [near, peer]
         for source, sink in ((peer, near), (near, peer)):
-            self._threads.append(threading.Thread(target=_pump, args=(source, sink)))
+            self._threads.append(threading.Thread(target=_pump, args=(source, sink), daemon=True))
             self._threads[-1].start()
 
     def _behind(self, shown: bytes) -> socket.socket:

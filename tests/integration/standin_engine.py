@@ -127,6 +127,9 @@ class StandIn:
             ]
             volumes = [{"name": each["name"], "size": self.size(each)} for each in config["volumes"]]
             known = {"health": "protected", "links": links, "volumes": volumes}
+            away = self.directory / "not-exported"
+            if away.exists():
+                known["not_exported"] = [{"address": away.read_text(), "why": "it is not at this host"}]
             return {"group": {**names, **known, **self.standing()}}
         if request.op in ("make-room", "resize"):
             return self.grow(request)
@@ -164,10 +167,18 @@ class StandIn:
         if request.op == "rewind-look":
             return LOOK
         if request.op == "resync":
-            return {"links": [link["spec"]["name"] for link in config["links"]]}
+            return self.resync(request)
         if request.op == "stop":
             self.stopping = True
         return {}
+
+    def resync(self, request: control.Request) -> dict[str, Any]:
+        """What was asked for is written down."""
+        if (self.directory / "busy").exists():
+            raise FarshoreError("wrong-state", "the engine is not up yet")
+        with (self.directory / "resyncs").open("a") as asked:
+            asked.write(f"{request.args['kind']}\n")
+        return {"links": [link["spec"]["name"] for link in self.config["links"]]}
 
     def size(self, volume: dict[str, Any]) -> int:
         """Of a volume that may have grown."""

@@ -11,12 +11,12 @@ import pytest
 from farshore.errors import ProtocolError
 from farshore.model.copy_config import CopyConfig
 from farshore.model.options import Role
-from farshore.model.role_change import ChangeIntent
+from farshore.model.role_change import ChangeIntent, Expected
 from farshore.node import groups, turns
 from farshore.node.copies import StoredCopy
 from farshore.node.intent import GroupWish, VolumeWish
 from farshore.node.node import Node
-from farshore.node.turn_wishes import Expected, Following, TurnWish
+from farshore.node.turn_wishes import Following, TurnWish
 from tests.integration.live_nodes import MIB, asked, running, until
 
 
@@ -104,6 +104,13 @@ def test_d7_a_drain_whose_answer_makes_no_sense_is_ended(tmp_path: Path) -> None
     asyncio.run(scenario())
 
 
+async def _turned(node: Node, stored: StoredCopy) -> ChangeIntent:
+    """Has the copy give its role up as a part of a switchover; the change."""
+    change = ChangeIntent("switchover", "", b"t" * 16, "12" * 16, "b", stored.key, "a", 0.0)
+    await turns.turn(node, replace(_demotion(node, stored), change=change))
+    return change
+
+
 def test_d7_that_all_was_drained_is_claimed_after_the_new_role_is_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,8 +129,7 @@ def test_d7_that_all_was_drained_is_claimed_after_the_new_role_is_durable(
                 return put(config, *more)
 
             monkeypatch.setattr(node.copies, "put", noted)
-            change = ChangeIntent("switchover", "", b"t" * 16, "12" * 16, "b", stored.key, "a", 0.0)
-            await turns.turn(node, replace(_demotion(node, stored), change=change))
+            await _turned(node, stored)
             assert written == [(Role.SECONDARY, False), (Role.SECONDARY, True)]
 
     asyncio.run(scenario())
@@ -138,8 +144,7 @@ def test_d7_nothing_is_claimed_where_another_engine_was_started_in_between(
             stored = await _made(node, tmp_path)
             pids = iter(range(100))
             monkeypatch.setattr(turns, "_pid", lambda *_: next(pids))
-            change = ChangeIntent("switchover", "", b"t" * 16, "12" * 16, "b", stored.key, "a", 0.0)
-            await turns.turn(node, replace(_demotion(node, stored), change=change))
+            change = await _turned(node, stored)
             assert node.copies.all()[0].config.change == change
 
     asyncio.run(scenario())

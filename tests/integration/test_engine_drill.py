@@ -50,7 +50,7 @@ def _follows(sites: Sites, mode: Mode) -> tuple[Engine, Engine]:
 def test_a_drill_is_written_while_the_copy_follows(sites: Sites, mode: Mode) -> None:
     a, b = _follows(sites, mode)
     wait_until(lambda: b.status()["usable_as_of"])
-    load = a.load(1.5, Load("64k", 64))
+    load = a.load(0.8, Load("64k", 64))
     uri = _start(b)
     with _opened(uri) as client:
         assert client.size == SIZE

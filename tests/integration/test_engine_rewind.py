@@ -2,12 +2,9 @@
 what was there before is a rescue, and the former primary follows from there (rules D1, E3, H)."""
 
 import contextlib
-import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,15 +26,17 @@ from farshore.store.preserve import PreserveStore
 from tests.integration.conftest import Sites
 from tests.integration.dying import UNWANTED
 from tests.integration.engines import Engine
-from tests.integration.turning import Turners, make_turners
+from tests.integration.turning import Turners, killed_at_steps, make_turners
+from tests.long_form import LONG
 from tests.waiting import wait_until
 
 MIB, KIB = 1 << 20, 1 << 10
 SIZE = 8 * MIB
 OPTIONS = LinkOptions(mode=Mode.ASYNC, apply=Apply.JOURNAL, compress="none")
 TIMES = 10
-SOAK = "FARSHORE_SOAK" in os.environ
-CHOSEN = range(TIMES) if SOAK else (1, 7)
+LONGEST = 3000.0
+"""Seconds that all lives of one turn may take in the long form."""
+CHOSEN = range(TIMES) if LONG else (1, 7)
 GAP = 0.05
 """Seconds without a write around a recorded time: frames of one turn of the loop share one time."""
 
@@ -217,25 +216,12 @@ def test_e3_a_rewind_that_is_not_wanted_any_more_is_taken_back(sites: Sites, tmp
     assert turners.b.terminate() == 0
     (turners.b.directory / UNWANTED).write_text((turners.b.directory / "copy.json").read_text())
     wish(turners, found)
-    *killed, whole = killed_at_steps(turners.b, tmp_path / "scratch", 1 if SOAK else 80)
+    *killed, whole = killed_at_steps(turners.b, tmp_path / "scratch", 1 if LONG else 80, LONGEST)
     assert (whole["role"], whole["content"]) == ("primary", [sha256(recorded.images[0][1]).hexdigest()])
     last, withdrawn = sha256(recorded.last).hexdigest(), [e for e in killed if e["role"] == "secondary"]
     assert {each["content"][0] for each in withdrawn} == {last}, "the copy is what it was"
     assert any(each["opened"] for each in withdrawn), "some had begun to overwrite"
     assert not any(each["resync"] for each in withdrawn)
-
-
-def killed_at_steps(engine: Engine, scratch: Path, stride: int) -> list[dict[str, Any]]:
-    """What `dying` tells."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.integration.dying", str(engine.directory), str(scratch), str(stride)],
-        capture_output=True,
-        text=True,
-        timeout=3000,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
-    return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 def _ask_in_vain(turners: Turners, first: float) -> None:

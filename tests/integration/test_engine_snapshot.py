@@ -94,6 +94,7 @@ def test_a_snapshot_is_what_the_primary_had_at_the_cut_whatever_is_written_later
     sites: Sites, options: LinkOptions
 ) -> None:
     a, b, _ = sites.pair({"data": SIZE}, options)
+    roomy(a)
     roomy(b)
     b.start()
     a.start()
@@ -113,6 +114,9 @@ def test_a_snapshot_is_what_the_primary_had_at_the_cut_whatever_is_written_later
     assert noon["bytes"] + later["bytes"] > SIZE
     assert b.terminate() == 0
     assert shown(b, sites.image("b", "data"), "noon") == expected
+    assert [each["name"] for each in layers(a)] == ["noon", "later"]
+    assert a.terminate() == 0
+    assert shown(a, sites.image("a", "data"), "noon") == expected
     b.start()
     b.ask("layer-drop", id=later["id"])
     assert [each["name"] for each in layers(b)] == ["noon"]
@@ -194,7 +198,8 @@ def test_a_store_that_is_full_gives_the_snapshot_up_and_replication_goes_on(site
     fill(a, 2)
     a.wait_until_clean(60)
     assert not has(b, "noon")
-    assert b.status()["preserve"] == {"used_bytes": 0, "limit_bytes": 2 * MIB, "layers": []}
+    kept = {"used_bytes": 0, "limit_bytes": 2 * MIB, "layers": [], "unusable": None}
+    assert b.status()["preserve"] == kept
     kinds = [each["kind"] for each in b.ask("events")["events"]]
     assert "layer-gave-way" in kinds
     assert a.link()["state"] == "replicating"
@@ -208,4 +213,6 @@ def _refuses(a: Engine, b: Engine) -> None:
             b.ask("layer-drop", id=wrong)
     with pytest.raises(FarshoreError, match="does not keep"):
         b.ask("layer-drop", id="00" * 16)
-    assert a.ask("layers")["layers"] == []
+    assert [each["name"] for each in a.ask("layers")["layers"]] == ["noon"]
+    with pytest.raises(FarshoreError, match="under the name"):
+        a.ask("cut", name="noon", snapshot=True)

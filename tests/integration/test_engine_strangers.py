@@ -107,6 +107,7 @@ def _hello(**changes: object) -> Hello:
         ({"epoch": 2}, "wrong-feeder"),
         ({"volumes": ((1, 4 * MIB),)}, "size-mismatch"),
         ({"peer_copy": b"?" * 16}, "identity-changed"),
+        ({"protocol": PROTOCOL - 1}, "protocol"),
     ],
 )
 def test_a_hello_is_checked_inside_the_session(

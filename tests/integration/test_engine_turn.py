@@ -8,6 +8,8 @@ import pytest
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import ExportIntent
 from farshore.model.options import Apply, LinkOptions, Mode, Role
+from farshore.store.header import HeaderFile
+from farshore.store.platform import RealFiles
 from tests.integration.conftest import Sites
 from tests.integration.engines import Engine, Load
 from tests.integration.turning import Turners, make_turners, new_turn
@@ -153,6 +155,45 @@ def test_d6_a_former_primary_that_comes_back_is_answered_and_never_writes_again(
     assert a.status()["fenced"] is not None, "also where nobody is there to say so again"
     with pytest.raises(FarshoreError):
         a.ask("cut")
+
+
+def _machine_restarts(engine: Engine) -> None:
+    """As far as the copy can see: it ran last in another boot."""
+    file = HeaderFile.open(RealFiles(), f"{engine.directory}/header")
+    file.write(replace(file.header, boot="another boot"))
+    file.close()
+
+
+def test_d5_a_promoted_copy_that_reboots_writes_once_the_fenced_one_has_answered(sites: Sites) -> None:
+    """Whose copy's id nobody could say at the failover."""
+    turners = make_turners(sites, SIZES, SYNC)
+    a, b = turners.a, turners.b
+    _started(turners)
+    a.kill()
+    assert b.terminate() == 0
+    intent = turners.as_primary(b)
+    (back,) = intent.links
+    b.write_intent(replace(intent, on_start="wait", links=(replace(back, peer_copy=""),)))
+    b.start()
+    b.qemu_io("write -P 2 0 1M", "flush")
+    for fenced in (False, True):
+        b.kill()
+        _machine_restarts(b)
+        b.start()
+        if not fenced:
+            wait_until(lambda: bool(b.link()["why"]), what=str(b.link()))
+            assert b.status()["writes"] == "held"
+            a.start()
+            wait_until(lambda: a.status()["fenced"] is not None)
+        wait_until(lambda: b.status()["writes"] == "flowing", what=str(b.status()))
+        assert "waits for a plan" in b.link()["why"]
+        b.qemu_io("write -P 3 0 1M", "flush")
+    a.kill()
+    a.start()
+    wait_until(lambda: a.status()["writes"] == "refused")
+    assert b.status()["writes"] == "flowing"
+    told = [each for each in a.ask("events")["events"] if each["kind"] == "asked-by-another"]
+    assert len(told) <= 1, "whoever asks again and again is told of once"
 
 
 def test_d6_a_primary_that_still_runs_stops_when_it_hears_of_the_other(sites: Sites) -> None:

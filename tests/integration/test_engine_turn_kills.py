@@ -1,8 +1,5 @@
 """A turn that is killed before any of its steps: one role or the other, and in the end as if it was not."""
 
-import json
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,29 +9,20 @@ import pytest
 from farshore.model.layers import LayerKind
 from farshore.model.options import Apply, LinkOptions, Mode
 from tests.integration.conftest import Sites
-from tests.integration.engines import Engine, Load
+from tests.integration.engines import Load
 from tests.integration.keeping import plant
-from tests.integration.turning import Turners, make_turners
+from tests.integration.turning import Turners, killed_at_steps, make_turners
+from tests.long_form import LONG
 from tests.requires import requires
 from tests.waiting import wait_until
 
 MIB = 1 << 20
 SIZES = {"data": 8 * MIB}
+_COARSER = 1 if LONG else 2
+"""Of the steps at which a turn is killed, one in so many more is taken."""
 LOAD = Load(longest="16k", flush_every=50)
 
 pytestmark = requires("fio")
-
-
-def _lives(engine: Engine, scratch: Path, stride: int) -> list[dict[str, Any]]:
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.integration.dying", str(engine.directory), str(scratch), str(stride)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
-    return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 def _killed_under_load(sites: Sites, apply: Apply) -> Turners:
@@ -71,7 +59,7 @@ def _told(lives: list[dict[str, Any]], before: str, after: str) -> None:
 def test_a_demotion_after_an_unclean_stop(sites: Sites, tmp_path: Path) -> None:
     turners = _killed_under_load(sites, Apply.DIRECT)
     turners.demote(turners.a)
-    lives = _lives(turners.a, tmp_path / "scratch", 4)
+    lives = killed_at_steps(turners.a, tmp_path / "scratch", 4)
     _told(lives, "primary", "secondary")
     ((retired, _, residue),) = lives[-1]["marks"].values()
     assert retired
@@ -79,13 +67,13 @@ def test_a_demotion_after_an_unclean_stop(sites: Sites, tmp_path: Path) -> None:
     assert lives[-1]["stretches"] == 3, "of its two runs, and a head that no other copy has"
 
 
-@pytest.mark.parametrize(("apply", "stride"), [(Apply.DIRECT, 8), (Apply.JOURNAL, 15)])
+@pytest.mark.parametrize(("apply", "stride"), [(Apply.DIRECT, 8 * _COARSER), (Apply.JOURNAL, 15 * _COARSER)])
 def test_a_promotion_after_the_death_of_the_process(
     sites: Sites, tmp_path: Path, apply: Apply, stride: int
 ) -> None:
     turners = _killed_under_load(sites, apply)
     turners.promote(turners.b)
-    lives = _lives(turners.b, tmp_path / "scratch", stride)
+    lives = killed_at_steps(turners.b, tmp_path / "scratch", stride)
     _told(lives, "secondary", "primary")
     ((retired, unmet, residue),) = lives[-1]["marks"].values()
     assert (retired, unmet) == (False, True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.node import commands, engine_process, export_clients, exports, groups, reconcile, status
+from farshore.node import commands, doctor, engine_process, export_clients, exports, groups, reconcile, status
 from farshore.node.copies import StoredCopy
 from farshore.node.intent import GroupWish, VolumeWish
 from farshore.node.node import Node
@@ -239,7 +239,12 @@ def test_volumes_are_exported_from_the_start_and_exports_can_be_changed(tmp_path
                 node, "orders", "data", exports.Wish("127.0.0.1:10809", read_only=True)
             )
             assert (tcp["uri"], tcp["read_only"]) == ("nbd://127.0.0.1:10809/data", True)
-            assert len(await exports.all_exports(node)) == 2
+            assert [each["not_served"] for each in await exports.all_exports(node)] == [None, None]
+            (stored.directory / "not-exported").write_text("127.0.0.1:10809")
+            away = [each["not_served"] for each in await exports.all_exports(node)]
+            assert away == [None, "it is not at this host"]
+            checks = {each["name"]: each for each in await doctor.checks(node)}
+            assert "127.0.0.1:10809 is not served" in checks["export of orders"]["text"]
             await exports.delete(node, "orders", None, exports.Wish("127.0.0.1:10809"))
             await exports.delete(node, "orders", "data")
             assert (await exports.all_exports(node)) == []

@@ -55,6 +55,10 @@ def test_a_links_socket_reaches_its_engine_and_no_byte_is_lost(tmp_path: Path) -
             writer.close()
             # the primary's own node is no follower of that link
             assert preface.decode_refusal(await answer(a, greeting)) == "not-found"
+            # who takes itself for the primary hears from the primary's engine whether it may be one
+            another = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, b"l" * 16))
+            assert await answer(a, another) == b"adopted " + another
+            assert preface.decode_refusal(await answer(b, another)) == "not-found"
 
     asyncio.run(scenario())
 
@@ -160,10 +164,12 @@ def test_an_engine_that_cannot_start_is_named_to_the_peers_that_would_feed_it(tm
             (placed,) = b.copies.all()
             seen = b.supervisor.seen(placed.key)
             assert seen is not None
-            seen.error = FarshoreError("size-mismatch", "the volume was cut")
             greeting = preface.encode(Preface(PrefaceKind.LINK, stored.config.group, link.spec.id))
-            # What a feeder sends next is on its way already, and does not push the answer out.
-            assert preface.decode_refusal(await answer(b, greeting + b"\x16" * 600)) == "size-mismatch"
+            # A copy whose volume is not there is none that is gone: that would be answered with another one.
+            for code, told in (("size-mismatch", "size-mismatch"), ("not-found", "io-error")):
+                seen.error = FarshoreError(code, "what ails the volume")
+                # What a feeder sends next is on its way already, and does not push the answer out.
+                assert preface.decode_refusal(await answer(b, greeting + b"\x16" * 600)) == told
 
     asyncio.run(scenario())
 

@@ -5,7 +5,6 @@ it follows, a link that is said to have been replaced has been, and the command 
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
@@ -18,8 +17,9 @@ from farshore.model.copy_config import LinkIntent
 from farshore.node import links, membership, reroute, status
 from farshore.node.links import LinkWish
 from tests.integration.chain_of_nodes import Nodes, busy, several
+from tests.long_form import LONG
 
-LIVES = 40 if "FARSHORE_SOAK" in os.environ else 2
+LIVES = 40 if LONG else 2
 _STEPS = 10
 _FEEDERS = "abd"
 

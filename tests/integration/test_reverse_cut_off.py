@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from farshore.errors import FarshoreError
-from farshore.model.options import Role
+from farshore.model.options import ResyncKind, Role
 from farshore.node import failover, links, reverse, split_brain, status, switchover
 from farshore.node.links import LinkWish
 from farshore.node.reverse import ReverseWish
 from farshore.node.switchover import Wish
 from tests.integration.chain_of_nodes import Nodes, refused, several
-from tests.integration.test_role_changes_cut_off import _ALL, Cutting, _CutOffError, _fed_by
+from tests.integration.test_role_changes_cut_off import Cutting, _CutOffError, _fed_by
+from tests.long_form import LONG
 
 _MOST_STEPS = 20
 
@@ -50,7 +51,7 @@ def test_a_reverse_resync_that_is_cut_off_goes_on(tmp_path: Path, monkeypatch: p
         async with several(tmp_path, "abc") as nodes:
             for other in "bc":
                 await links.create(nodes.a, "orders", LinkWish(other))
-            for number in range(0, _MOST_STEPS, 1 if _ALL else 3):
+            for number in range(0, _MOST_STEPS, 1 if LONG else 3):
                 link = next(each.spec.name for each in nodes.copy("a").links if each.peer_name == "b")
                 plan = await _plan(nodes, link=link)
                 exports = nodes.copy("a").exports
@@ -79,6 +80,55 @@ def test_a_reverse_resync_that_is_cut_off_goes_on(tmp_path: Path, monkeypatch: p
     asyncio.run(scenario())
 
 
+def _asked_for(nodes: Nodes, name: str) -> list[str]:
+    """The kinds of resync that the engine of a copy was asked for."""
+    (stored,) = nodes.opened[name].node.copies.all()
+    path = stored.directory / "resyncs"
+    return path.read_text().split() if path.exists() else []
+
+
+@pytest.mark.parametrize("at", ["a", "b"])
+def test_a_thorough_one_stays_thorough_whenever_it_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """The stand-in's link replicates all the time, as after an update that it has begun by itself."""
+
+    async def scenario() -> None:
+        async with several(tmp_path, "ab") as nodes:
+            await links.create(nodes.a, "orders", LinkWish("b"))
+            plan = await _plan(nodes, kind=ResyncKind.DIGEST)
+            (stored,) = nodes.b.copies.all()
+            (stored.directory / "busy").touch()
+            await refused("wrong-state", _asked(nodes, plan, kind=ResyncKind.DIGEST))
+            await refused("wrong-state", _asked(nodes, plan))
+            (stored.directory / "busy").unlink()
+            await refused("usage", _asked(nodes, plan, kind=ResyncKind.FULL))
+            assert _asked_for(nodes, "b") == []
+            goes_on = ReverseWish(group="orders", accept=plan)
+            with monkeypatch.context() as patches, pytest.raises(_CutOffError):
+                Cutting(patches, 0, after=False)  # it was asked, and nobody has noted that
+                await reverse.reverse(nodes.opened[at].node, goes_on)
+            told = await reverse.reverse(nodes.opened[at].node, goes_on)
+            assert not told["done"], "that the link replicates is of before it was asked"
+            assert told["plan"]["steps"][0].startswith("everything is compared")
+            assert _asked_for(nodes, "b") == ["digest"] * 2
+            await _until_done(nodes, plan)
+            assert _asked_for(nodes, "b") == ["digest"] * 2
+            assert _writable(nodes) == ["a"]
+
+    asyncio.run(scenario())
+
+
+async def _cut_off(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A reverse resync between two nodes that has ended behind its first step; its plan."""
+    await links.create(nodes.a, "orders", LinkWish("b"))
+    plan = await _plan(nodes)
+    with monkeypatch.context() as patches, pytest.raises(_CutOffError):
+        Cutting(patches, 1, after=True)
+        await _asked(nodes, plan)
+    return plan
+
+
 def _under_way(nodes: Nodes) -> bool:
     return any(nodes.copy(name).change is not None for name in nodes.opened)
 
@@ -88,11 +138,7 @@ def test_while_it_is_under_way_nobody_can_write_and_the_far_copy_is_taken_for_wh
 ) -> None:
     async def scenario() -> None:
         async with several(tmp_path, "ab") as nodes:
-            await links.create(nodes.a, "orders", LinkWish("b"))
-            plan = await _plan(nodes)
-            with monkeypatch.context() as patches, pytest.raises(_CutOffError):
-                Cutting(patches, 1, after=True)
-                await _asked(nodes, plan)
+            plan = await _cut_off(nodes, monkeypatch)
             a, b = nodes.copy("a"), nodes.copy("b")
             assert (a.role, b.role, bool(b.closed)) == (Role.SECONDARY, Role.PRIMARY, True)
             (link,) = b.links
@@ -114,11 +160,7 @@ def test_if_the_peer_is_lost_a_failover_takes_it_back(
 ) -> None:
     async def scenario() -> None:
         async with several(tmp_path, "ab") as nodes:
-            await links.create(nodes.a, "orders", LinkWish("b"))
-            plan = await _plan(nodes)
-            with monkeypatch.context() as patches, pytest.raises(_CutOffError):
-                Cutting(patches, 1, after=True)
-                await _asked(nodes, plan)
+            plan = await _cut_off(nodes, monkeypatch)
             await nodes.stop("b")
             error = await refused("unreachable", _asked(nodes, plan))
             assert "farshore failover orders" in error.next_step

@@ -4,7 +4,6 @@ Engines are stand-ins; what they do with their intents is tried elsewhere.
 """
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
@@ -25,9 +24,9 @@ from tests.integration.test_role_changes_cut_off import (
     _primaries,
     _returned,
 )
+from tests.long_form import LONG
 
 _MOST_STEPS = 14
-_ALL = "FARSHORE_SOAK" in os.environ
 
 
 async def _plan(nodes: Nodes, at: str, goal: str) -> str:
@@ -55,10 +54,10 @@ def test_a_rewind_that_is_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
         async with several(tmp_path, "abc") as nodes:
             await _group(nodes)
             here, there, steps = "a", "b", _MOST_STEPS
-            for number in range(0, _MOST_STEPS, 1 if _ALL else 2):
+            for number in range(0, _MOST_STEPS, 1 if LONG else 2):
                 if number >= steps:
                     return
-                for after in (False, True) if _ALL else (number % 4 == 0,):
+                for after in (False, True) if LONG else (number % 4 == 0,):
                     at = there if number % 3 else here
                     plan = await _plan(nodes, at, there)
                     wish = Wish("orders", there, name="noon", accept=plan)

@@ -5,7 +5,6 @@ whichever node, ends it. Engines are stand-ins; what they do with their intents 
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,10 @@ from farshore.node import (
 from farshore.node.links import LinkWish
 from farshore.node.switchover import Wish
 from tests.integration.chain_of_nodes import Nodes, everything, refused, several
+from tests.long_form import LONG
 
 STEPS = ("turned", "fed", "noted", "pointed")
 _MOST_STEPS = 14
-_ALL = "FARSHORE_SOAK" in os.environ
 """Every step, and both sides of it; else every step, and one side."""
 Command = Callable[[Any, Wish], Awaitable[dict[str, Any]]]
 
@@ -105,7 +104,7 @@ async def _fed_by(nodes: Nodes, primary: str) -> None:
         assert feeding[follows.link].spec.epoch == follows.epoch, name
 
 
-@pytest.mark.parametrize("asked", ["a", "b"] if _ALL else ["b"])
+@pytest.mark.parametrize("asked", ["a", "b"] if LONG else ["b"])
 def test_a_switchover_that_is_cut_off_goes_on(
     tmp_path: Path, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +115,7 @@ def test_a_switchover_that_is_cut_off_goes_on(
             for number in range(_MOST_STEPS):
                 if number >= steps:
                     return
-                for after in (False, True) if _ALL else (number % 2 == 0,):
+                for after in (False, True) if LONG else (number % 2 == 0,):
                     at = asked if number % 3 else here
                     plan = await _plan(nodes, at, switchover.switchover, there)
                     with monkeypatch.context() as patches:
@@ -175,7 +174,7 @@ def test_a_promotion_that_the_engine_refuses_leaves_the_copy_as_it_was(tmp_path:
             assert (now.role, now.links, now.exports) == (Role.SECONDARY, before.links, before.exports)
             assert _primaries(nodes) == []
             back = await _plan(nodes, "b", switchover.switchover, "a")
-            await switchover.switchover(nodes.b, Wish("orders", "a", back))
+            await _again(nodes, "b", switchover.switchover, Wish("orders", "a", back))  # engines are starting
             assert _primaries(nodes) == ["a"]
             follows = nodes.upstream("b")
             assert follows.peer == nodes.print_of("a")
@@ -264,7 +263,7 @@ def test_a_failover_and_its_end_that_are_cut_off_go_on(
     async def scenario() -> None:
         async with several(tmp_path, "abc") as nodes:
             await _group(nodes)
-            for number in range(0 if _ALL else 1, _MOST_STEPS * 2, 1 if _ALL else 3):
+            for number in range(0 if LONG else 1, _MOST_STEPS * 2, 1 if LONG else 3):
                 await _lost(nodes, "a")
                 plan = await _plan(nodes, "b", failover.failover, "b")
                 first = await cut(nodes, failover.failover, Wish("orders", "b", plan), number)

@@ -1,8 +1,12 @@
 """Two real engines that change roles: who is what, and the intent that a node would write for it."""
 
+import json
 import secrets
+import subprocess
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from farshore.model.copy_config import CopyConfig, ExportIntent, LinkIntent, TurnIntent, UpstreamIntent
@@ -91,3 +95,16 @@ def make_turners(sites: Sites, sizes: dict[str, int], options: LinkOptions) -> T
     """Neither is started."""
     a, b, door = sites.pair(sizes, options)
     return Turners(sites, a, b, door, sites.door(a), options)
+
+
+def killed_at_steps(engine: Engine, scratch: Path, stride: int, limit: float = 240.0) -> list[dict[str, Any]]:
+    """What `dying` tells of an engine's turn, within `limit` seconds."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.integration.dying", str(engine.directory), str(scratch), str(stride)],
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
+    return [json.loads(line) for line in ended.stdout.splitlines()]

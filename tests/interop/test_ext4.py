@@ -10,6 +10,7 @@ import pytest
 
 from tests.interop.conftest import Pair
 from tests.interop.programs import run
+from tests.loops import block_device_on
 from tests.processes import Processes
 from tests.requires import program, requires, requires_fuse, requires_root
 from tests.waiting import wait_until
@@ -39,11 +40,12 @@ def _mounted(file: Path, room: Path) -> Iterator[Path]:
     """The file system in `file`, through a loop device."""
     at = room / "mounted"
     at.mkdir(exist_ok=True)
-    run("mount", "-o", "loop", file, at)
-    try:
-        yield at
-    finally:
-        run("umount", at)
+    with block_device_on(file) as device:
+        run("mount", device, at)
+        try:
+            yield at
+        finally:
+            run("umount", at)
 
 
 def _write_tree(root: Path, seed: int) -> dict[str, bytes]:

@@ -23,7 +23,7 @@ def test_the_application_waits_for_the_near_site_only(chain: ChainSites) -> None
     chain.caught_up()
     assert median(with_hop) < FAR_MS / 1000  # whoever waits for c waits twice as long at least
     # What else the machine does only ever adds: the quickest quarter shows least of it.
-    assert with_hop[len(with_hop) // 4] < 2 * without[len(without) // 4]
+    assert with_hop[len(with_hop) // 4] < without[len(without) // 4] + FAR_MS / 1000 / 2
 
 
 @pytest.mark.timeout(300)

@@ -15,6 +15,8 @@ from tests.requires import program
 ROOT = Path(__file__).resolve().parents[2]
 NEXT = "99.1"
 """The version of a later package."""
+TIME = 1_764_000_000
+"""When this tree was last changed, as far as its packages tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def build(tree: Path, directory: Path) -> Built:
     """Both, of a tree."""
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(directory)]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1764000000"}  # for the pages' date
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(TIME)}
     ended = subprocess.run(
         command, cwd=tree, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -76,5 +78,5 @@ def _later(now: Path, room: Path) -> Path:
     for compiled in package.parent.glob("__pycache__/__init__.*"):
         compiled.unlink()
     made = room / "farshore_later.deb"
-    build_deb.pack(tree, made, fast=True)
+    build_deb.pack(tree, made, TIME, fast=True)
     return made

@@ -30,15 +30,19 @@ class Load:
         said = subprocess.run(
             self._inside("cat", self._progress), capture_output=True, text=True, timeout=60, check=False
         )
-        return int(said.stdout or 0)
+        return int((said.stdout.split() or ["0"])[0])
 
     def goes_on(self) -> None:
         """Waits until more has been written than by now."""
         before = self._rounds()
         wait_until(lambda: self._rounds() > before, _WAIT_S, what="the load to go on")
 
-    def end(self) -> None:
-        """Everything that was written was acknowledged."""
+    def end(self) -> str:
+        """Everything that was written was acknowledged. How many rounds, and the longest."""
         subprocess.run(self._inside("touch", self._stop), check=True, timeout=60)
         _, said = self._process.communicate(timeout=_WAIT_S)
         assert self._process.returncode == 0, said
+        told = subprocess.run(
+            self._inside("cat", self._progress), capture_output=True, check=True, timeout=60
+        )
+        return "{} rounds, the longest {} s".format(*told.stdout.decode().split())

@@ -92,13 +92,13 @@ def test_an_upgrade_under_load_reaches_everything_and_disturbs_nobody(host: Mach
     refused = host.tried(*_DPKG, "--remove", "farshore")
     assert refused.returncode != 0
     assert all(pid in refused.stderr for pid in before.values())
-    client.end()  # whoever has no device below him would notice what comes now
+    print("upgrade, client:", client.end())  # whoever has no device below him would notice what comes now
 
     (engine,) = [each for each in before if "engine@" in each]
     host.done("systemctl", "kill", "--signal=KILL", engine)
     wait_until(lambda: processes(host).get(engine) not in (None, "0", before[engine]), _WAIT_S)
     file.goes_on()  # a device of the earlier version, an engine of the later one
-    file.end()
+    print("upgrade and a killed engine, file:", file.end())
     host.done("umount", "/mnt/log")
     host.done("fsck.ext4", "-f", "-n", "/run/log-disk")
     host.done("farshore", "device", "detach", "orders")

@@ -1,12 +1,15 @@
 """The Debian package: installed, upgraded under load, kept while volumes are in use, removed."""
 
+import io
+import subprocess
+import tarfile
 from collections.abc import Iterator
 
 import pytest
 
 from farshore import __version__
 from scripts.build_deb import debian_version, locked
-from tests.packages.conftest import NEXT, ROOT, Debs
+from tests.packages.conftest import NEXT, ROOT, TIME, Debs
 from tests.packages.load import PROGRAM, PYTHON, WRITER, Load
 from tests.packages.room import Room, possible
 from tests.requires import requires, requires_fuse, requires_root
@@ -83,6 +86,19 @@ def test_it_brings_along_what_is_locked_and_nothing_else(installed: Room) -> Non
     found = dict(each.removesuffix(".dist-info").rsplit("-", 1) for each in said.split())
     assert found.pop("farshore") == __version__
     assert {name.lower().replace("_", "-"): version for name, version in found.items()} == locked()
+    missing = (
+        "from importlib.metadata import distributions as all\n"
+        "print([str(each) for one in all() for each in one.files if not each.locate().is_file()])"
+    )
+    assert installed.done(PYTHON, "-c", missing) == "[]\n", "what pip has recorded is there"
+
+
+def test_it_does_not_tell_when_it_was_built(debs: Debs) -> None:
+    shown = subprocess.run(
+        ["dpkg-deb", "--fsys-tarfile", debs.now], capture_output=True, timeout=60, check=True
+    )
+    with tarfile.open(fileobj=io.BytesIO(shown.stdout)) as archive:
+        assert {each.mtime for each in archive} == {TIME}
 
 
 def test_an_upgrade_disturbs_no_volume_and_a_removal_is_refused_while_one_is_served(installed: Room) -> None:
@@ -120,7 +136,7 @@ def test_an_upgrade_disturbs_no_volume_and_a_removal_is_refused_while_one_is_ser
     all_go_on()
 
     for each in loads:
-        each.end()
+        print(each.end())
     room.done("farshore", "device", "detach", "orders")
     room.done("farshore", "node", "stop", "--engines")
     room.done(*_DPKG, "--remove", "farshore")

@@ -2,11 +2,13 @@
 
     python writer.py URI|PATH PROGRESS STOP
 
-PROGRESS holds the number of rounds, STOP ends it by being there. An error of any kind is its end, and exit 1.
+PROGRESS holds the number of rounds and the seconds of the longest so far, STOP ends it by being there. An
+error of any kind is its end, and exit 1.
 """
 
 import os
 import sys
+import time
 from typing import Protocol
 
 from farshore.demo.nbd_client import NbdClient
@@ -46,17 +48,19 @@ class Attached:
 
 def main(what: str, progress: str, stop: str) -> None:
     volume: Volume = Attached(what) if what.startswith("/") else NbdClient(what)
-    rounds = 0
+    rounds, longest = 0, 0.0
     while not os.path.exists(stop):  # noqa: PTH110 - as little as can be between two rounds
         at = rounds % (volume.size // _BLOCK) * _BLOCK
         content = rounds.to_bytes(8, "little") * (_BLOCK // 8)
+        began = time.monotonic()
         volume.write(at, content)
         if rounds % 50 == 0:
             volume.flush()
             if volume.read(at, _BLOCK) != content:
                 raise SystemExit(f"round {rounds} reads back as something else")
             with open(progress, "w", encoding="ascii") as file:
-                file.write(str(rounds))
+                file.write(f"{rounds} {longest:.2f}")
+        longest = max(longest, time.monotonic() - began)
         rounds += 1
 
 

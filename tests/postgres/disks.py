@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.interop.programs import run
+from tests.loops import block_device_on
 from tests.processes import Processes
 from tests.requires import program
 from tests.waiting import wait_until
@@ -34,12 +35,13 @@ def as_file(uri: str, size: int, file: Path, processes: Processes) -> Iterator[i
 def mounted(file: Path, at: Path, *, may_be_dead: bool = False) -> Iterator[None]:
     """The file system in `file` through a loop device. `may_be_dead`: nothing has to work at the end."""
     at.mkdir(exist_ok=True)
-    run("mount", "-o", "loop,noatime", file, at)
-    try:
-        yield
-    finally:
-        words = ["umount", "-l", str(at)] if may_be_dead else ["umount", str(at)]
-        subprocess.run(words, capture_output=True, check=not may_be_dead)
+    with block_device_on(file) as device:
+        run("mount", "-o", "noatime", device, at)
+        try:
+            yield
+        finally:
+            words = ["umount", "-l", str(at)] if may_be_dead else ["umount", str(at)]
+            subprocess.run(words, capture_output=True, check=not may_be_dead)
 
 
 def loops_of(directory: Path) -> list[str]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from farshore.core.geometry import Geometry
+from farshore.demo.nbd_client import NbdClient
 from farshore.model.copy_config import CopyConfig, from_json
 from farshore.model.layers import Layer, LayerKind
 from farshore.model.units import format_time
@@ -18,6 +19,7 @@ from farshore.store.preserve import PreserveStore
 from tests.cluster import Host
 from tests.outage.writing import anywhere, writing
 from tests.roles.conftest import MakeRoles, Roles, accepted
+from tests.roles.rescued import exported
 from tests.waiting import wait_until
 
 GAP = 0.05
@@ -103,3 +105,48 @@ def test_a_mistake_is_undone_and_everybody_follows(roles: MakeRoles) -> None:
         assert rescue.mark is not None
     b.start()
     assert mistaken != before
+
+
+def _is_shown_while_the_primary_is_written(made: Roles, image: bytes) -> None:
+    a, group = made.a, made.group
+    uri = a.done("export", f"{group}@noon").strip()
+    with a.client(group) as client, writing(client, anywhere(made.size, 2)) as load:
+        load.go_on(40)
+        assert exported(uri) == image
+        drill = a.done("drill", "start", group, "--at", "noon", "--json")["drill"]
+        assert (drill["node"], drill["snapshot"]) == ("a", "noon")
+        over = NbdClient(drill["exports"][0]["uri"])
+        over.write(4096, b"d" * 4096)
+        load.go_on(40)
+        assert over.read(0, 3 * 4096) == image[:4096] + b"d" * 4096 + image[8192 : 3 * 4096]
+        over.close()
+        a.done("drill", "stop", group)
+    assert exported(uri) == image
+
+
+def test_a_snapshot_of_the_primary_is_read_drilled_on_and_gone_back_to(roles: MakeRoles) -> None:
+    made = roles(mode="sync")
+    a, b, group = made.a, made.b, made.group
+    a.done("group", "set", group, "preserve=64MiB")
+    made.write(a, 1)
+    image = a.image(group).read_bytes()
+    told = b.done("snapshot", "create", group, "noon", "--everywhere", "--json")
+    assert {each["copy"]: each["state"] for each in told["copies"]} == {"a": "done", "b": "done"}
+    _is_shown_while_the_primary_is_written(made, image)
+    made.protected(a)
+    assert "1 snapshot" in a.done("status", group)
+    refused = a.farshore("rewind", group, "--on", "a", "--to", "noon")
+    assert (refused.returncode, "not rewound in place" in refused.stderr) == (4, True), refused.stderr
+    assert f"farshore switchover {group}" in refused.stderr
+    made.switch(a, b)
+    made.write(b, 3)
+    made.protected(b)
+    accepted(a, "rewind", group, "--on", "a", "--to", "noon")
+    b.hold()
+    assert made.primaries() == ["a"]
+    assert a.image(group).read_bytes() == image
+    assert exported(a.done("export", f"{group}@noon").strip()) == image
+    gone = b.done("snapshot", "delete", group, "noon", "--json")
+    assert (sorted(gone["deleted"]), gone["left"]) == (["a", "b"], [])
+    assert b.done("snapshot", "list", group, "--json")["snapshots"] == []
+    wait_until(lambda: not any(each["serves"] for each in a.json(group)["views"]), what="the export to end")

@@ -3,6 +3,7 @@
 import pytest
 
 from farshore.errors import FarshoreError
+from tests.long_form import LONG
 from tests.outage.writing import anywhere, writing
 from tests.roles.conftest import MakeRoles, accepted, plan_of
 
@@ -10,7 +11,7 @@ ASYNC = {"mode": "async"}
 SYNC = {"mode": "sync"}
 
 
-@pytest.mark.parametrize("options", [SYNC, ASYNC], ids=["sync", "async"])
+@pytest.mark.parametrize("options", [SYNC, ASYNC] if LONG else [ASYNC])
 def test_the_role_goes_there_and_back_without_a_copied_byte(
     roles: MakeRoles, options: dict[str, str]
 ) -> None:

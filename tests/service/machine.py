@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from farshore.store.mounts import loop_devices
 from tests.command_line import ROOT
 from tests.requires import program
 from tests.waiting import wait_until
@@ -159,11 +160,16 @@ class Machine:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _let_go_of_devices(self) -> None:
-        """Else the kernel, taking the namespace apart, waits for a device process that it has just ended."""
+        """Else the kernel, taking the namespace apart, waits for a device process that it has just ended; and
+        loop devices, which have no namespace, would stay."""
         for line in Path(f"/proc/{self._first()}/mountinfo").read_text().splitlines():
             if " fuse.farshore " in line:
-                connection = line.split()[2].partition(":")[2]
+                number, point = line.split()[2], line.split()[4]
+                connection = number.partition(":")[2]
                 self.tried("sh", "-c", f"echo 1 >/sys/fs/fuse/connections/{connection}/abort")
+                for name, backing in loop_devices(str(self.live("/sys/block"))).items():
+                    if backing.startswith(f"{point}/"):
+                        self.tried("losetup", "--detach", f"/dev/{name}")
 
     def _first(self) -> int:
         """The machine's process 1, as it is numbered here; the shell that becomes systemd counts too."""

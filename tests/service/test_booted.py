@@ -219,9 +219,23 @@ def test_what_a_killed_device_leaves_is_taken_away_when_nothing_holds_it(host: M
     assert pid(host, device) not in (0, first)
     assert len(left_by_devices(host)) == 2, "its mount and its loop device, and none of the one that died"
     host.done("mount", "/run/orders", "/mnt/used")
+    host.done("systemctl", "restart", "farshore-node.service")
+    refused = host.tried("farshore", "device", "detach", "orders")
+    assert (refused.returncode, "mounted on /mnt/used" in refused.stderr) == (4, True)
     host.done("umount", "/mnt/used")
     host.done("farshore", "device", "detach", "orders")
     assert left_by_devices(host) == []
+
+
+def test_a_node_that_comes_back_detaches_what_was_killed_in_its_absence(host: Machine) -> None:
+    host.done("farshore", "device", "attach", "orders", "--at", "/run/orders")
+    host.done("systemctl", "stop", "farshore-node.service")
+    host.done("systemctl", "kill", "--signal=KILL", "--kill-whom=main", device_unit(host))
+    assert len(left_by_devices(host)) == 2
+    host.done("systemctl", "start", "farshore-node.service")
+    host.done("farshore", "device", "detach", "orders")
+    assert left_by_devices(host) == []
+    assert host.tried("test", "-L", "/run/orders").returncode == 1
 
 
 def test_at_a_shutdown_file_systems_go_first_and_a_boot_brings_everything_back(host: Machine) -> None:

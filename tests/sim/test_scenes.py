@@ -31,6 +31,7 @@ SCENES = (
     scenes.a_peer_is_killed_soon_after_its_link_got_a_journal,
     keeping_scenes.a_primary_is_killed_while_it_saves,
     keeping_scenes.a_store_is_full_at_a_primary,
+    keeping_scenes.a_primary_cannot_read_what_it_overwrites,
     keeping_scenes.a_store_cannot_be_opened_for_a_while,
     keeping_scenes.a_layer_begins_under_load,
 )

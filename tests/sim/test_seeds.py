@@ -3,16 +3,16 @@ runs 50,000). Each seed replays exactly: `python -m sim --seed N`."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 from sim.run import Outcome, run_seed
+from tests.long_form import LONG
 from tests.sim.processors import processors
 
-SEEDS = 50_000 if os.environ.get("FARSHORE_SOAK") else 1_000
+SEEDS = 50_000 if LONG else 1_000
 MINIMUM_WRITES = 200
 MINIMUM_FAULTS = 10
 EVENTS = (

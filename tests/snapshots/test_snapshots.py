@@ -13,6 +13,7 @@ from farshore.store.platform import RealFiles
 from farshore.store.preserve import PreserveStore
 from tests.cluster import Cluster, Host, clusters
 from tests.outage.writing import anywhere, writing
+from tests.roles.rescued import exported
 
 MIB = 1 << 20
 SIZE = 8 * MIB
@@ -70,11 +71,14 @@ def test_what_cannot_be_is_refused_and_nothing_has_moved(sites: Cluster) -> None
     ):
         run = a.farshore("snapshot", *words)
         assert (run.returncode, bool(run.stderr)) == (code, True), (words, run.stderr)
-    sites.group("alone", {"data": "1MiB"})
-    run = a.farshore("snapshot", "create", "alone")
-    assert (run.returncode, "farshore link create alone" in run.stderr) == (4, True)
     assert a.json("data")["sequence"] == before
-    assert snapshots(a) == {"morning": ["b", "c"]}
+    assert snapshots(a) == {"morning": ["a", "b", "c"]}
+
+
+def test_a_group_without_links_has_snapshots_of_its_own(sites: Cluster) -> None:
+    sites.group("alone", {"data": "1MiB"})
+    done = sites.a.done("snapshot", "create", "alone", "noon", "--everywhere", "--json")
+    assert states(done) == {"a": "done"}
 
 
 def test_what_a_copy_keeps_is_bounded_where_it_is(sites: Cluster) -> None:
@@ -91,9 +95,9 @@ def test_what_a_copy_keeps_is_bounded_where_it_is(sites: Cluster) -> None:
 def test_a_name_comes_from_the_time_and_a_deleted_one_is_gone_everywhere(sites: Cluster) -> None:
     name = sites.a.done("snapshot", "create", "data", "--everywhere").strip()
     assert name.startswith("20")
-    assert snapshots(sites.b)[name] == ["b", "c"]
+    assert snapshots(sites.b)[name] == ["a", "b", "c"]
     document = sites.c.done("snapshot", "delete", "data", name, "--json")
-    assert (sorted(document["deleted"]), document["left"]) == (["b", "c"], [])
+    assert (sorted(document["deleted"]), document["left"]) == (["a", "b", "c"], [])
     assert name not in snapshots(sites.a)
 
 
@@ -104,13 +108,17 @@ def test_every_copy_has_what_was_acknowledged_before_it(sites: Cluster) -> None:
         client.write(5 * MIB, os.urandom(64 << 10))
         expected = a.image("data").read_bytes()
         done = b.done("snapshot", "create", "data", "noon", "--everywhere", "--json")  # asked for anywhere
-        assert states(done) == {"b": "done", "c": "done"}
+        assert states(done) == {"a": "done", "b": "done", "c": "done"}
         with writing(client, anywhere(SIZE, 1)) as load:
             load.go_on(150)
-    for host in (b, c):
+    uri = a.done("export", "data@noon").strip()
+    assert exported(uri) == expected
+    a.done("export", "delete", "data@noon")
+    for host in (a, b, c):
         preserve = host.json("data")["preserve"]
         assert 0 < preserve["used_bytes"] <= preserve["limit_bytes"]
         assert [(each["kind"], each["name"]) for each in preserve["layers"]][-1] == ("snapshot", "noon")
+    for host in (b, c):
         sites.equal("data", host)
     images = {host: host.image("data") for host in (b, c)}
     for host, image in images.items():
@@ -127,7 +135,8 @@ def test_a_copy_that_is_away_is_said_to_be_and_the_exit_code_says_it(sites: Clus
     )
     run = a.farshore("snapshot", "create", "data", "late", "--everywhere", "--timeout", "1s", "--json")
     assert run.returncode in (4, 7)
-    assert states(json.loads(run.stdout))["b"] == "done", run.stdout
+    told = states(json.loads(run.stdout))
+    assert (told["a"], told["b"]) == ("done", "done"), run.stdout
     assert "c " in run.stderr
     assert a.farshore("snapshot", "create", "data", "later").returncode == 0
     deleted = a.farshore("snapshot", "delete", "data", "late")

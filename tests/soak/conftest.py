@@ -1,16 +1,16 @@
 """Long tests run in `make soak` only, which says so in FARSHORE_SOAK."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.cluster import Cluster, clusters
+from tests.long_form import LONG
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips what lies in here anywhere else."""
-    if os.environ.get("FARSHORE_SOAK"):
+    if LONG:
         return
     for item in items:
         if "soak" in item.path.parts:

@@ -1,6 +1,7 @@
-"""The Debian package where there is only Debian's smallest system and Python: its needs, and the demo."""
+"""The Debian package: built twice; and on Debian's smallest system, with the demo."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,22 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     subprocess.run([program("debootstrap"), *words], check=True, timeout=900, stdout=subprocess.DEVNULL)
     with Room(base) as room:
         yield room
+
+
+def test_the_same_wheel_gives_the_same_package(tmp_path_factory: pytest.TempPathFactory) -> None:
+    wheel = build(TREE, tmp_path_factory.mktemp("wheel")).wheel
+    made = []
+    for _ in range(2):
+        words = (
+            sys.executable,
+            TREE / "scripts/build_deb.py",
+            wheel,
+            tmp_path_factory.mktemp("deb"),
+            "--fast",
+        )
+        said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=600)
+        made.append(Path(said.stdout.strip()).read_bytes())
+    assert made[0] == made[1]
 
 
 def test_the_package_needs_nothing_that_it_does_not_name(bare: Room, debs: Debs) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.device.conftest import MakeDevice, attach, sites  # noqa: F401 - fixtures
-from tests.device.limits import requires_memory_limits, requires_no_waiting_in_reclaim
+from tests.device.limits import in_both_forms, requires_memory_limits
 from tests.device.rounds import FILE_SYSTEMS, Scene
 from tests.device.writeback import Pressure
 from tests.integration.conftest import Sites
@@ -44,13 +44,7 @@ def test_file_systems_outlive_many_engines(
 
 @requires_memory_limits()
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(
-    "everybody",
-    [
-        pytest.param(False, id="application"),
-        pytest.param(True, id="everybody", marks=requires_no_waiting_in_reclaim()),
-    ],
-)
+@in_both_forms()
 def test_fifty_rounds_of_writeback_through_the_device_end(
     everybody: bool,
     disk_path: Path,

@@ -12,8 +12,8 @@ from farshore.demo.nbd_client import NbdClient
 from tests.cluster import Cluster, clusters
 from tests.command_line import pair
 from tests.integration.conftest import Sites
-from tests.integration.test_engine_rewind import OPTIONS, SIZE, go_back, killed_at_steps, record, wish
-from tests.integration.turning import head_of, make_turners
+from tests.integration.test_engine_rewind import LONGEST, OPTIONS, SIZE, go_back, record, wish
+from tests.integration.turning import head_of, killed_at_steps, make_turners
 from tests.processes import Processes
 from tests.roles.conftest import MakeRoles, accepted
 from tests.roles.test_rewind import image_of, snapshot, write
@@ -46,7 +46,7 @@ def test_a_rewind_that_is_killed_before_any_step_ends_as_one_that_was_not(
     assert turners.a.terminate() == 0
     assert turners.b.terminate() == 0
     wish(turners, found)
-    *killed, whole = killed_at_steps(turners.b, tmp_path / "scratch", STRIDE)
+    *killed, whole = killed_at_steps(turners.b, tmp_path / "scratch", STRIDE, LONGEST)
     assert whole["role"] == "primary"
     assert whole["sequence"] == found["position"][1]
     assert {each["between"] for each in killed} == {"secondary", "primary"}

@@ -13,7 +13,9 @@ from tests.side_by_side import DEVICES, group_of
 from tests.waiting import wait_until
 
 _ROOT = Path(__file__).resolve().parents[2]
-_DEVICES = re.compile(r"requires_fuse\(\)|loop_mounted|\(\"losetup\"|\[\"losetup\"|\"-o\", \"loop")
+_DEVICES = re.compile(
+    r"requires_fuse\(\)|loop_mounted|block_device_on|\(\"losetup\"|\[\"losetup\"|\"-o\", \"loop"
+)
 """What a module says that makes devices."""
 
 

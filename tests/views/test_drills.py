@@ -1,6 +1,7 @@
 """Drills by the commands that operators have: begun, listed, ended; a script run on one, and its report."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.interop.programs import run
@@ -27,6 +28,14 @@ def test_a_drill_is_begun_at_either_node_listed_and_ended_and_the_copy_goes_on(v
         again = b.farshore("drill", "start", group)
         assert again.returncode == 4
         assert "farshore drill stop" in again.stderr
+        b.done("drill", "stop", group)
+        b.done("snapshot", "create", group, "noon", "--everywhere")
+        load.go_on(50)
+        moment = datetime.now(UTC).isoformat()
+        load.go_on(50)
+        begun = a.done("drill", "start", group, "--on", "b", "--at", moment, "--json")["drill"]
+        assert (begun["at"][:23], begun["snapshot"]) == (moment[:23], "noon")
+        assert begun["data_as_of"] <= begun["at"]
         b.done("drill", "stop", group)
         begun = a.done("drill", "start", group, "--on", "b", "--json")["drill"]
         assert (begun["node"], begun["state"]) == ("b", "running")
@@ -78,7 +87,11 @@ def test_what_cannot_be_drilled_is_refused_and_nothing_is_begun(views: Views, tm
         (a, ("start", group), 4),
         (b, ("start", group, "--at", "monday"), 3),
         (b, ("start", group, "--limit", "1KiB"), 4),
-        (b, ("start", group, "--at", "2026-01-01T00:00:00Z"), 2),
+        (b, ("start", group, "--at", "2026-01-01t00-00-00z"), 3),
+        (b, ("start", group, "--at", "2026-01-01T00:00:00"), 2),
+        (b, ("start", group, "--at", "2026-01-01T00:00:00Z"), 4),
+        (a, ("start", group, "--at", "2026-01-01T00:00:00Z"), 4),
+        (a, ("start", group, "--at", "2026-01-01T00:00:00Z", "--on", "b"), 4),
         (b, ("start", group, "--on", "nobody"), 3),
         (b, ("start", "nothing"), 3),
         (b, ("run", group, "--script", str(tmp_path / "none")), 3),

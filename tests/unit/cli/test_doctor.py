@@ -126,3 +126,13 @@ def test_buffers_that_cannot_be_looked_at_are_no_failure(
 ) -> None:
     monkeypatch.setattr(doctor_checks, "_TCP", tmp_path)
     assert _results(tmp_path)["socket buffers"] == "warn"
+
+
+def test_programs_that_only_applications_need_are_named_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_checks, "_TOOLS", {"no-such-program": "some-package"})
+    (found,) = [each for each in doctor_checks.of_host(tmp_path) if each.name == "optional tools"]
+    assert (found.result, found.next) == ("warn", "apt-get install some-package")
+    assert "no-such-program" in found.text
+    assert "Farshore itself needs none" in found.text

@@ -33,6 +33,9 @@ def test_exports_are_listed_and_taken_back(api: Replay, farshore: Run) -> None:
     api.on("GET", "/v1/exports", {"schema": 1, "exports": [export]})
     api.on("DELETE", "/v1/exports", {})
     assert "read only" in farshore("export", "list").out
+    api.on("GET", "/v1/exports", {"schema": 1, "exports": [{**export, "not_served": "h:1 is not here"}]})
+    assert "not served: h:1 is not here" in farshore("export", "list").out
+    assert farshore("export", "list", "--json").json["exports"][0]["not_served"] == "h:1 is not here"
     assert farshore("export", "delete", "g/v", "--tcp", "h:1").code == 0
     assert api.asked[-1].target == "/v1/exports?group=g&volume=v&tcp=h%3A1"
 

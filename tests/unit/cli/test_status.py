@@ -64,6 +64,14 @@ def test_a_group_shows_what_an_operator_asks_first(api: Replay, farshore: Run) -
         assert part in b
 
 
+def test_an_export_that_nobody_can_open_is_told() -> None:
+    document = replay.status({**_RICH, "not_exported": [{"address": "h:1", "why": "it is not at this host"}]})
+    assert (
+        "  export h:1 is not served: it is not at this host"
+        in status_text.render(document, colour=False).splitlines()
+    )
+
+
 def test_an_unknown_figure_is_a_dash_and_never_zero(api: Replay, farshore: Run) -> None:
     api.on("GET", "/v1/status", replay.status(_RICH))
     (c,) = [line for line in farshore("status").out.splitlines() if line.startswith("  c ")]

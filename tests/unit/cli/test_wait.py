@@ -126,3 +126,93 @@ def test_a_resync_that_takes_too_long_goes_on_and_is_exit_7(api: Replay, farshor
     late = farshore("resync", "orders", "--wait", "--timeout", "100ms")
     assert late.code == 7
     assert "it goes on" in late.err
+
+
+def _refused(heard: str, *, code: str = "not-found", lasting: bool = True, **link: str) -> dict[str, object]:
+    told = {"code": code, "lasting": lasting, "since": "2026-11-22T17:00:00.000Z", "heard": heard}
+    link = {"state": "logging", "reason": "peer-lost", "why": "no copy there", "next": "look there", **link}
+    return replay.status(replay.group(health="unprotected", links=[replay.link(refused=told, **link)]))
+
+
+_AT, _LATER = "2026-11-22T18:03:00.000Z", "2026-11-22T18:03:05.000Z"
+
+
+@pytest.mark.parametrize(("code", "exit_code"), [("not-found", 4), ("wrong-feeder", 4), ("unknown-peer", 5)])
+@pytest.mark.parametrize("words", [("wait", "orders"), ("resync", "orders", "--wait")])
+def test_a_peer_that_refuses_until_somebody_gives_a_command_is_not_waited_for(
+    words: tuple[str, ...], code: str, exit_code: int, api: Replay, farshore: Run
+) -> None:
+    before = _refused(_AT, code=code)
+    api.on("GET", "/v1/status", before, before, before, _refused(_LATER, code=code))
+    api.on("POST", "/v1/groups/orders/resync", {"links": ["b"]})
+    ended = farshore(*words, "--timeout", "5s")
+    assert ended.code == exit_code
+    assert f"refused by its peer ({code}): no copy there" in ended.err
+    assert "look there" in ended.err
+
+
+def test_what_was_heard_before_the_waiting_began_does_not_end_it(api: Replay, farshore: Run) -> None:
+    """It may be what somebody has just mended."""
+    api.on("GET", "/v1/status", _refused(_AT), _refused(_AT), _refused(_AT), replay.status())
+    assert farshore("wait", "orders", "--timeout", "5s").code == 0
+
+
+def test_what_is_heard_of_an_engine_that_did_not_answer_at_first_may_be_old(
+    api: Replay, farshore: Run
+) -> None:
+    silent = replay.status(replay.group(links=[replay.link(state=None, refused=None)]))
+    api.on("GET", "/v1/status", silent, silent, _refused(_AT), _refused(_AT), replay.status())
+    assert farshore("wait", "orders", "--timeout", "5s").code == 0
+
+
+@pytest.mark.parametrize("words", [("wait", "orders"), ("resync", "orders", "--wait")])
+def test_a_refusal_that_may_end_by_itself_is_waited_for(
+    words: tuple[str, ...], api: Replay, farshore: Run
+) -> None:
+    steps = [_refused(each, code="disk-full", lasting=False) for each in (_AT, _AT, _LATER)]
+    api.on("GET", "/v1/status", *steps, replay.status())
+    api.on("POST", "/v1/groups/orders/resync", {"links": ["b"]})
+    assert farshore(*words, "--timeout", "5s").code == 0
+
+
+def test_a_peer_that_still_has_no_room_ends_a_second_resync_too(api: Replay, farshore: Run) -> None:
+    """The link was in that very state before, so only the new answer tells."""
+    before, after = (_refused(each, code="store-full", reason="store-full") for each in (_AT, _LATER))
+    api.on("GET", "/v1/status", before, before, after)
+    api.on("POST", "/v1/groups/orders/resync", {"links": ["b"]})
+    ended = farshore("resync", "orders", "--wait", "--timeout", "5s")
+    assert (ended.code, "--unprotected" in ended.err) == (4, True)
+
+
+def test_a_peer_that_has_no_room_is_not_waited_for_though_nobody_asks_it_again(
+    api: Replay, farshore: Run
+) -> None:
+    api.on("GET", "/v1/status", _refused(_AT, code="store-full", reason="store-full"))
+    ended = farshore("wait", "orders", "--timeout", "5s")
+    assert (ended.code, "farshore resync orders --link b" in ended.err) == (4, True)
+
+
+def test_a_resync_that_was_just_asked_for_because_there_is_room_is_waited_for(
+    api: Replay, farshore: Run
+) -> None:
+    asked = _refused(_AT, code="store-full", reason="store-full", next="")
+    api.on("GET", "/v1/status", asked, asked, replay.status())
+    assert farshore("wait", "orders", "--timeout", "5s").code == 0
+
+
+def test_a_link_that_had_diverged_and_whose_peer_is_gone_is_an_interrupted_resync(
+    api: Replay, farshore: Run
+) -> None:
+    def stands(state: str, reason: str, since: str) -> dict[str, object]:
+        return replay.status(replay.group(links=[replay.link(state=state, reason=reason, since=since)]))
+
+    before = stands("diverged", "histories-conflict", _AT)
+    api.on(
+        "GET",
+        "/v1/status",
+        before,
+        stands("logging", "restarted", _LATER),
+        stands("logging", "peer-lost", _LATER),
+    )
+    api.on("POST", "/v1/groups/orders/resync", {"links": ["b"]})
+    assert farshore("resync", "orders", "--wait", "--timeout", "5s").code == 6

@@ -23,6 +23,10 @@ class Line:
     def __init__(self, spec: LinkSpec) -> None:
         self.spec = spec
         self.up = True
+        self.protocol = m.PROTOCOL
+        """What the feeder's build speaks, as far as the one at the far end can tell."""
+        self.refusal = ""
+        """With which code a node at its far end answers in place of the peer, while the line is not up."""
         self.room: int | None = None
         """How many units the peer's end takes in a turn; None is all."""
         self.rate: int | None = None

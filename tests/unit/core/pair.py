@@ -177,7 +177,7 @@ class Pair:
                     line.reported = line.backlog
                     self.near.run(self.near.core.backlog(link, line.backlog))
             for far in self.fars.values():
-                far.store.check()
+                far.store.check(far.header.broken_layers)
             self.near.store.check(self.near.header.broken_layers)
             if self.checked and self.alive:
                 assert self.unmarked() == set()
@@ -200,7 +200,7 @@ class Pair:
             return
         line.connecting = False
         if not line.up:
-            self.near.run(self.near.core.disconnected(link, "unreachable"))
+            self.near.run(self.near.core.disconnected(link, "unreachable", "", line.refusal))
             return
         line.key = next(self._keys).to_bytes(4, "big")
         line.open = True
@@ -224,7 +224,7 @@ class Pair:
                 case End():
                     far.run(far.core.disconnected(key, "closed"))
                 case m.Hello():
-                    far.run(far.core.accepted(key, unit))
+                    far.run(far.core.accepted(key, replace(unit, protocol=line.protocol)))
                 case _:
                     far.core.heard(key)
                     far.run(far.core.received(key, unit))

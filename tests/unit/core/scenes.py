@@ -39,3 +39,15 @@ def overflow(pair: Pair, size: int = 20) -> None:
     for n in range(size):
         pair.write(n * 512)
     assert not pair.feeder.streaming
+
+
+def restarted(boot: str, on_start: str, *links: LinkOptions) -> tuple[Pair, list[int]]:
+    """Killed, then started while no line is up."""
+    pair = running(*links)
+    pair.kill_near(lose_cache=boot != "boot-1")
+    for link in pair.lines:
+        pair.cut(link)
+    pair.start_near(boot, on_start)
+    tokens = pair.write(0)
+    pair.turn(3)
+    return pair, tokens

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from farshore.core import cutting
 from farshore.errors import FarshoreError
 from farshore.model.layers import Layer, LayerKind
 from farshore.model.options import Apply, LinkOptions, Mode
@@ -44,9 +45,12 @@ def keeps(pair: Pair) -> list[bytes]:
 
 
 def cut(pair: Pair, name: str = "noon") -> int:
-    """The sequence of a cut that asks for a snapshot."""
-    pair.near.run(pair.near.core.cut(name, 0, snapshot=True))
-    return pair.near.core.sequence
+    """The sequence of a cut that asks the peer for a snapshot. The primary's own, which is taken with it
+    where a `moment` makes the cut, is not asked for here."""
+    core = pair.near.core
+    cutting.cut(core.path, name, 0, snapshot=True)
+    pair.near.run(core.outbox.take())
+    return core.sequence
 
 
 def marks(pair: Pair) -> list[tuple[str, int]]:

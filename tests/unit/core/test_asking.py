@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from farshore.core import actions as a
-from farshore.core.turning import answer_to_former
+from farshore.core.fences import answer_to_former
 from farshore.model import messages as m
 from farshore.model.options import LinkState, Reason, ResyncKind, Role, Writes
 from tests.unit.core.pair import REGION, SYNC, Pair
@@ -43,8 +43,8 @@ class TestNowAndThen:
         header = replace(pair.far.header, role=Role.PRIMARY)
 
         def accepted(channel: bytes, hello: m.Hello) -> list[a.Action]:
-            code, text = answer_to_former(header, hello)
-            return [a.Send(channel, m.Refusal(code, text)), a.Close(channel, code, text)]
+            said = answer_to_former(header, hello)
+            return [a.Send(channel, said), a.Close(channel, said.code, said.text)]
 
         setattr(pair.far.core, "accepted", accepted)  # noqa: B010
         pair.turn(70, step=1.0)

@@ -1,13 +1,12 @@
 """Short lives of a chain, drawn from seeds: rules A1 and B6 hold on the hop after every turn, and when the
 faults stop all three copies are equal (rule F2)."""
 
-import os
-
 import pytest
 
+from tests.long_form import LONG
 from tests.unit.core.chain_life import Life
 
-LIVES = 20_000 if "FARSHORE_SOAK" in os.environ else 120
+LIVES = 20_000 if LONG else 120
 _STEPS = 60
 
 

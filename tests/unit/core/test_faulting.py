@@ -7,7 +7,8 @@ import pytest
 from farshore.core import actions as a
 from farshore.core import report
 from farshore.core.fault_record import RECORD_EVERY
-from farshore.core.fault_texts import doubts_volumes, fault_id
+from farshore.core.fault_texts import RECORDS, VOLUMES, doubts_volumes, fault_id, fault_of
+from farshore.model.header import Fault, FaultKind
 from farshore.model.options import LinkState, Reason, Writes
 from tests.unit.core.pair import KIB, Pair
 from tests.unit.core.scenes import running
@@ -104,6 +105,24 @@ def test_c3_a_fault_that_cannot_be_recorded_is_recorded_as_soon_as_that_works() 
     assert pair.near.noted("repairable")[0]["id"] == fault_id(pair.near.header)
 
 
+@pytest.mark.parametrize(
+    ("fault", "doubts"),
+    [
+        (None, False),
+        (fault_of(RECORDS, EIO), False),
+        (fault_of(VOLUMES, EIO), True),
+        (Fault(f"{RECORDS}, and so on", FaultKind.VOLUMES), True),
+        (Fault("another text", FaultKind.RECORDS), False),
+        (Fault(f"{RECORDS}: EIO", None), False),
+        (Fault(f"{VOLUMES}: EIO", None), True),
+    ],
+)
+def test_c3_what_a_fault_leaves_in_doubt_says_its_kind_and_only_in_old_headers_its_text(
+    fault: Fault | None, doubts: bool
+) -> None:
+    assert doubts_volumes(fault) is doubts
+
+
 def test_c3_a_sync_that_fails_after_a_record_could_not_be_written_counts_as_well() -> None:
     pair = running()
     pair.write(0)
@@ -132,6 +151,45 @@ def test_a_clean_stop_that_a_failed_sync_ends_has_recorded_it() -> None:
     pair.turn(2)
     assert pair.near.core.stopped
     assert doubts_volumes(pair.near.header.fault)
+
+
+def test_c3_a_stop_behind_a_failed_sync_waits_for_its_record() -> None:
+    pair = running()
+    pair.near.hold.add(a.WriteHeader)
+    pair.near.errors[a.SyncVolumes] = [EIO]
+    pair.flush()
+    pair.turn(3)
+    pair.near.run(pair.near.core.stop())
+    pair.turn(3)
+    assert not pair.near.core.stopped
+    pair.near.let_all()
+    pair.turn(2)
+    assert pair.near.core.stopped
+    assert doubts_volumes(pair.near.header.fault)
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_c3_a_stop_that_a_failed_sync_ends_of_a_secondary_has_recorded_it_or_tried_to(
+    before: bool, fails: bool
+) -> None:
+    pair = running()
+    far = pair.far
+    pair.write(0)
+    far.hold.add(a.WriteHeader)
+    far.errors[a.SyncVolumes] = [EIO]
+    if before:
+        pair.turn(15)
+        assert far.core.fault
+    far.run(far.core.stop())
+    pair.turn(3)
+    assert far.core.fault
+    assert not far.core.stopped, "whoever starts next would believe what the sync has lost"
+    far.errors[a.WriteHeader] = [EIO] * 3 if fails else []
+    far.let_all()
+    assert far.core.stopped
+    assert bool(far.header.fault) != fails
+    assert not far.header.clean
 
 
 def test_c3_a_copy_is_never_usable_whose_peer_says_that_its_disk_failed() -> None:

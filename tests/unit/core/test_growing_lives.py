@@ -2,7 +2,6 @@
 holds anything behind the size that it durably knows; rules A1 and B6 hold on the hop after every turn, and
 all copies end with one size and the same bytes (rule F2)."""
 
-import os
 from collections.abc import Callable
 
 import pytest
@@ -11,9 +10,10 @@ from farshore.core import growing
 from farshore.core.resize_actions import MakeRoom
 from farshore.core.secondary import Secondary
 from farshore.model.volumes import Operation
+from tests.long_form import LONG
 from tests.unit.core.growing_life import GrowingLife
 
-LIVES = 10_000 if "FARSHORE_SOAK" in os.environ else 30
+LIVES = 10_000 if LONG else 30
 _STEPS = 60
 
 
@@ -48,7 +48,7 @@ def _primary_first(patch: pytest.MonkeyPatch) -> None:
     """Nobody makes room at the secondaries, and they do not look whether they have it."""
 
     def adopt(copy: Secondary, operation: Operation) -> str:
-        growing.follow(copy, {operation[0]: operation[2]})
+        growing.follow(copy, {operation[0]: operation[2]}, None)
         return ""
 
     patch.setattr(GrowingLife, "secondaries_first", False)

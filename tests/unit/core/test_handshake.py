@@ -7,7 +7,7 @@ import pytest
 from farshore.core.geometry import Geometry
 from farshore.core.handshake import Course, Terms, decide, kind_for
 from farshore.core.scoreboard import BoardImage, Scoreboard
-from farshore.model.header import LinkRecord, OpenResync
+from farshore.model.header import RENEWED, LinkRecord, OpenResync
 from farshore.model.messages import Residue, Welcome
 from farshore.model.options import ResyncKind
 from farshore.model.positions import History, Position, Stretch
@@ -18,6 +18,7 @@ OLD, NEW, OTHER = b"o" * 16, b"n" * 16, b"x" * 16
 MINE = History((Stretch(OLD, 100), Stretch(NEW, 150)))
 OPEN = OpenResync(b"r" * 16, ResyncKind.UPDATE, Position(NEW, 140))
 ANOTHER = OpenResync(b"q" * 16, ResyncKind.UPDATE, Position(NEW, 140))
+REPLACED = OpenResync(RENEWED, ResyncKind.FULL, Position(RENEWED, 0))
 BLANK = History()
 
 
@@ -58,6 +59,30 @@ CASES = {
     ),
     "A5: known, out of a first copy that is open": (BUSY, board(None), welcome(MINE), Course.UPDATE),
     "D3: a known peer that comes back blank": (KNOWN, board(BASE), welcome(BLANK), Course.CHANGED),
+    "D3: a known peer whose volume was replaced, by a plan": (
+        KNOWN,
+        board(BASE),
+        welcome(BLANK, resync=REPLACED),
+        Course.FIRST,
+    ),
+    "D3: in the copy that such a peer gets": (
+        BUSY,
+        board(BASE),
+        welcome(BLANK, resync=OPEN),
+        Course.CONTINUE,
+    ),
+    "D3: a known peer that comes back in a first copy": (
+        KNOWN,
+        board(BASE),
+        welcome(BLANK, resync=ANOTHER),
+        Course.CHANGED,
+    ),
+    "D3: another copy whose volume was replaced": (
+        KNOWN,
+        board(BASE),
+        welcome(BLANK, copy=STRANGER, resync=REPLACED),
+        Course.CHANGED,
+    ),
     "D3: another copy": (KNOWN, board(BASE), welcome(MINE, copy=STRANGER), Course.CHANGED),
     "D3: another copy, blank": (KNOWN, board(None), welcome(BLANK, copy=STRANGER), Course.CHANGED),
     "D3: a peer below the link's base": (KNOWN, board(BASE), welcome(at(NEW, 119)), Course.CHANGED),

@@ -8,7 +8,7 @@ import pytest
 from farshore.core import actions as a
 from farshore.core.journaled import JournalImage
 from farshore.core.journaling import JournalLimits
-from farshore.core.starting import FOREVER
+from farshore.core.undoing import FOREVER
 from farshore.model import messages as m
 from farshore.model.options import Apply, LinkOptions, LinkState, Mode
 from farshore.model.positions import Position

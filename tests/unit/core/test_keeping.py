@@ -1,20 +1,24 @@
 """The layers of a primary: what it overwrites is saved first; the application comes before them (E1, E2)."""
 
+from dataclasses import replace
+
 import pytest
 
 from farshore.core import actions as a
+from farshore.core.moment import Wish
 from farshore.model.layers import EVERY_LAYER, Layer, LayerKind
 from farshore.model.volumes import TRIM, WRITE, ZERO
 from tests.unit.core.pair import KIB, REGION, Pair
 from tests.unit.core.scenes import running
 
-EIO, ENODATA, ENOSPC = 5, 61, 28
+EIO, ENOSPC = 5, 28
 
 
 def begin(pair: Pair, kind: LayerKind = LayerKind.RESCUE, name: str = "kept") -> bytes:
     """A layer at the primary."""
     found: list[Layer | None] = []
-    pair.near.run(pair.near.core.keeping.moment.take(kind, name, 1, lambda layer, _: found.append(layer)))
+    take = pair.near.core.keeping.moment.take
+    pair.near.run(take(Wish(kind, name, 1), lambda layer, _: found.append(layer)))
     pair.until(lambda: bool(found))
     (layer,) = found
     assert layer is not None
@@ -148,7 +152,7 @@ def test_e2_snapshots_give_way_and_a_rescue_is_kept() -> None:
     assert not broken(pair)
 
 
-@pytest.mark.parametrize("errno", [ENOSPC, EIO, ENODATA])
+@pytest.mark.parametrize("errno", [ENOSPC, EIO])
 def test_e2_a_layer_that_cannot_be_kept_is_broken_durably_before_anything_is_overwritten(errno: int) -> None:
     pair = running()
     rescue = begin(pair)
@@ -174,9 +178,11 @@ def test_e2_of_what_is_broken_only_a_rescue_stays_until_somebody_deletes_it() ->
     begin(pair, LayerKind.SNAPSHOT, "s")
     rescue = begin(pair)
     begin(pair, LayerKind.SNAPSHOT, "t")
-    pair.near.errors[a.SaveRegions] = [ENODATA]
-    pair.write(0)
-    pair.turn(10)
+    pair.stop_near()
+    every = tuple(each.id for each in pair.near.store.layers)
+    pair.near.header = replace(pair.near.header, broken_layers=every)
+    pair.start_near("boot-1")
+    pair.replicating()
     assert [each.id for each in pair.near.store.layers] == [rescue]
     assert not any(each.needed for each in pair.near.carried(a.DropLayer)[1:]), "nothing is handed down"
     pair.near.run(pair.near.core.keeping.drop(rescue, lambda errno: None))
@@ -186,6 +192,30 @@ def test_e2_of_what_is_broken_only_a_rescue_stays_until_somebody_deletes_it() ->
     pair.start_near("boot-1")
     pair.replicating()
     assert broken(pair) == ()
+
+
+def test_c3_layers_stay_but_for_a_region_that_the_disk_refuses_to_show() -> None:
+    pair = running()
+    older, newer = begin(pair, LayerKind.SNAPSHOT, "s"), begin(pair)
+    pair.near.store.bad.add((1, 5))
+    (token,) = pair.write(5 * REGION)
+    pair.turn(10)
+    assert pair.answered(token)
+    assert (broken(pair), pair.near.core.keeping.preserve.incomplete) == ((), {older, newer})
+    told = pair.near.noted("layer-incomplete")
+    assert [each["name"] for each in told] == ["s", "kept"]
+    assert {each["why"] for each in told} == {
+        "a volume could not be read where it was about to be overwritten: EIO"
+    }
+    assert [each["where"] for each in told] == ["((1, 5, 6),)"] * 2, "as the shell has said it"
+    pair.near.store.check()
+    pair.write(0, 5 * REGION, fill=b"l")
+    pair.turn(10)
+    pair.near.store.check()
+    assert pair.near.store.lacking(older) == {(1, 5)}
+    pair.stop_near()
+    pair.start_near("boot-1")
+    assert pair.near.core.keeping.preserve.incomplete == {older, newer}, "also after a start"
 
 
 def test_a_layer_that_begins_behind_a_broken_one_is_kept() -> None:

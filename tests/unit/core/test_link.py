@@ -45,8 +45,8 @@ LEGAL = {
     (LOGGING, LinkEvent.BEGIN): (RESYNCING, Reason.UPDATE),
     (RESYNCING, LinkEvent.BEGIN): (RESYNCING, Reason.UPDATE),
     (RESYNCING, LinkEvent.COMPLETE): (REPLICATING, Reason.IN_ORDER),
-    (DIVERGED, LinkEvent.RETRY): (LOGGING, Reason.OPERATOR),
-    (FAILED, LinkEvent.RETRY): (LOGGING, Reason.OPERATOR),
+    (DIVERGED, LinkEvent.RETRY): (LOGGING, Reason.RESTARTED),
+    (FAILED, LinkEvent.RETRY): (LOGGING, Reason.RESTARTED),
 }
 
 

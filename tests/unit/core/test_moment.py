@@ -3,12 +3,15 @@
 import pytest
 
 from farshore.core import actions as a
-from farshore.core.moment import LONGEST
+from farshore.core.moment import AHEAD, LONGEST, Wish
+from farshore.core.snapshot_refusals import MOST_LAYERS
 from farshore.errors import FarshoreError
 from farshore.model.layers import Layer, LayerKind
-from farshore.model.options import Writes
+from farshore.model.options import LinkOptions, Writes
+from farshore.model.positions import Position
 from tests.unit.core.pair import REGION, Pair
 from tests.unit.core.scenes import running
+from tests.unit.core.snapshot_scenes import BOTH, settle
 
 EIO, ENOSPC = 5, 28
 
@@ -19,7 +22,9 @@ class Taken:
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
         self.ends: list[tuple[Layer | None, str]] = []
-        pair.near.run(pair.near.core.keeping.moment.take(LayerKind.SNAPSHOT, "s", 7, self._end))
+        self.cuts: list[Position] = []
+        wish = Wish(LayerKind.SNAPSHOT, "s", 7, self.cuts.append)
+        pair.near.run(pair.near.core.keeping.moment.take(wish, self._end))
 
     def _end(self, layer: Layer | None, why: str) -> None:
         self.ends.append((layer, why))
@@ -158,3 +163,126 @@ def test_a_death_at_its_cut_leaves_no_layer_and_holds_nobody() -> None:
     assert not taken.ends
     assert pair.answered(token)
     assert pair.equal()
+
+
+class Asked:
+    """A snapshot that every copy was asked for, at a pair's primary."""
+
+    def __init__(self, pair: Pair, name: str = "noon") -> None:
+        self.told: list[Position | FarshoreError] = []
+        pair.near.run(pair.near.core.keeping.snapshot(name, 9, self.told.append))
+
+
+def _kept(pair: Pair) -> list[tuple[str, Position | None]]:
+    return [(each.name, each.mark) for each in pair.near.core.keeping.preserve.layers]
+
+
+@BOTH
+def test_h_a_snapshot_is_one_moment_at_both_copies(options: LinkOptions) -> None:
+    pair = running(options)
+    pair.write(0, REGION, fill=b"1")
+    asked = Asked(pair)
+    pair.write(0, 2 * REGION, fill=b"2")
+    pair.until(lambda: bool(pair.far.store.layers))
+    settle(pair)
+    (place,) = asked.told
+    assert _kept(pair) == [("noon", place)]
+    assert [(each.name, each.mark) for each in pair.far.core.preserve.layers] == [("noon", place)]
+    ((near,), (far,)) = pair.near.store.images.values(), pair.far.store.images.values()
+    assert near == far
+    assert near[1][0:1] == b"1"
+    (told,) = pair.near.noted("layer")
+    assert told["name"] == "noon"
+    assert 0 <= pair.near.core.keeping.moment.held_for < LONGEST
+    assert "held_seconds" in told
+    pair.near.store.check()
+
+
+def test_a_disk_too_slow_to_sync_ahead_costs_the_primary_its_layer_and_nobody_a_write() -> None:
+    pair = running()
+    pair.write(0)
+    pair.near.hold.add(a.SyncVolumes)
+    asked = Asked(pair)
+    pair.turn(round(AHEAD / 0.01) - 10)
+    assert not asked.told
+    pair.turn(20)
+    (place,) = asked.told
+    assert isinstance(place, Position)
+    (token,) = pair.write(REGION)
+    pair.turn(5)
+    assert pair.answered(token), "nobody was held"
+    (missed,) = pair.near.core.keeping.missed
+    assert (missed.name, missed.position) == ("noon", place)
+    assert "took more than" in missed.why.what
+    assert pair.near.noted("snapshot-missed")
+    pair.near.let_all()
+    pair.turn(10)
+    assert not pair.near.store.layers, "the late sync begins nothing"
+    assert [each.mark for each in pair.far.core.preserve.layers] == [place], "the other copy has it"
+
+
+@pytest.mark.parametrize("errno", [ENOSPC, EIO])
+def test_a_primary_that_cannot_keep_it_says_so_and_the_others_are_asked(errno: int) -> None:
+    pair = running()
+    pair.near.errors[a.BeginLayer] = [errno]
+    asked = Asked(pair)
+    pair.turn(30)
+    (place,) = asked.told
+    assert [each.position for each in pair.near.core.keeping.missed] == [place]
+    assert [each.mark for each in pair.far.core.preserve.layers] == [place]
+
+
+def test_a_store_that_has_failed_or_has_no_place_left_costs_only_this_copy_its_snapshot() -> None:
+    pair = running()
+    pair.near.core.keeping.preserve.well = False
+    asked = Asked(pair)
+    pair.near.core.keeping.preserve.well = True
+    pair.turn(30)
+    for number in range(MOST_LAYERS + 1):
+        Asked(pair, f"n{number}")
+        pair.turn(2)
+    whys = [each.why.what for each in pair.near.core.keeping.missed]
+    assert len(whys) == 2
+    assert "cannot be used" in whys[0]
+    assert "no room for another layer" in whys[1]
+    assert isinstance(asked.told[0], Position)
+
+
+def test_a_name_that_is_in_use_and_writes_that_are_held_are_refused_and_no_cut_is_made() -> None:
+    pair = running()
+    Asked(pair)
+    pair.turn(5)
+    before = pair.near.core.sequence
+    with pytest.raises(FarshoreError, match="under the name 'noon'") as refused:
+        Asked(pair)
+    assert refused.value.code.name == "exists"
+    pair.near.run(pair.near.core.drain(5.0))
+    with pytest.raises(FarshoreError, match="writes do not flow"):
+        Asked(pair, "later")
+    assert pair.near.core.sequence == before
+
+
+def test_writes_that_are_held_before_the_cut_leave_no_cut() -> None:
+    pair = running()
+    pair.near.hold.add(a.SyncVolumes)
+    asked = Asked(pair)
+    pair.near.run(pair.near.core.drain(5.0))
+    pair.near.let_all()
+    (told,) = asked.told
+    assert isinstance(told, FarshoreError)
+    assert told.what == "writes do not flow now"
+    assert not pair.near.core.keeping.missed
+    assert not pair.near.noted("cut")
+
+
+def test_a_fault_while_its_layer_begins_ends_it_once_and_leaves_no_layer() -> None:
+    pair = running()
+    pair.near.hold.add(a.BeginLayer)
+    asked = Asked(pair)
+    pair.near.core.path.fail(EIO)
+    pair.turn(3)
+    assert len(asked.told) == 1
+    pair.near.let_all()
+    pair.turn(10)
+    assert not pair.near.store.layers
+    assert len(pair.near.core.keeping.missed) == 1

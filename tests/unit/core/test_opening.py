@@ -8,31 +8,21 @@ import pytest
 
 from farshore.core import actions as a
 from farshore.core.holding import held_by
+from farshore.core.report import of_primary
 from farshore.model import messages as m
 from farshore.model.header import Upstream
 from farshore.model.options import LinkOptions, LinkState, Reason, ResyncKind, Writes
 from farshore.model.positions import History, Stretch
 from tests.unit.core.pair import ASYNC, KIB, REGION, SYNC, Pair, Wish
-from tests.unit.core.scenes import FREEZE, running
+from tests.unit.core.scenes import FREEZE, restarted, running
 from tests.unit.core.shells import new_id
 
 
 class TestOpening:
     """Rule D5: what a restarted primary waits for before writes flow."""
 
-    def restarted(self, boot: str, on_start: str, *links: LinkOptions) -> tuple[Pair, list[int]]:
-        """Killed, then started while no line is up."""
-        pair = running(*links)
-        pair.kill_near(lose_cache=boot != "boot-1")
-        for link in pair.lines:
-            pair.cut(link)
-        pair.start_near(boot, on_start)
-        tokens = pair.write(0)
-        pair.turn(3)
-        return pair, tokens
-
     def test_within_one_boot_silence_for_the_limit_counts_as_link_loss(self) -> None:
-        pair, tokens = self.restarted("boot-1", "wait", SYNC)
+        pair, tokens = restarted("boot-1", "wait", SYNC)
         assert not pair.answered(*tokens)
         assert pair.near.core.writable is Writes.HELD
         pair.turn(60)
@@ -40,7 +30,7 @@ class TestOpening:
         assert pair.near.header.links[0].alone_since is not None
 
     def test_after_a_reboot_writes_are_held_until_every_sync_peer_has_answered(self) -> None:
-        pair, tokens = self.restarted("boot-2", "wait", SYNC, SYNC)
+        pair, tokens = restarted("boot-2", "wait", SYNC, SYNC)
         pair.turn(300)
         assert not pair.answered(*tokens)
         assert "l0, l1" in str(held_by(pair.near.core))
@@ -52,8 +42,25 @@ class TestOpening:
         pair.turn(50)
         assert pair.answered(*tokens)
 
+    def test_status_says_what_ends_the_waiting_for_a_peer_that_is_gone_for_good(self) -> None:
+        pair, tokens = restarted("boot-2", "wait", SYNC, SYNC)
+        first, second = pair.lines
+        pair.mend(first)
+        pair.turn(50)
+        said = of_primary(pair.near.core, "g")
+        assert "the peer of l1 may have been made the primary" in said["why"]
+        assert "farshore link delete g l1" in said["next"]
+        assert "l0" not in said["next"]
+        pair.near.run(pair.near.core.remove_link(second))
+        pair.checked = False
+        pair.turn(5)
+        assert pair.answered(*tokens)
+        assert "restarted" not in of_primary(pair.near.core, "g")["why"]
+        pair, _ = restarted("boot-2", "wait", ASYNC)
+        assert "restarted" not in of_primary(pair.near.core, "g")["why"]
+
     def test_on_start_alone_waits_for_the_limit_only(self) -> None:
-        pair, tokens = self.restarted("boot-2", "alone", SYNC)
+        pair, tokens = restarted("boot-2", "alone", SYNC)
         pair.turn(60)
         assert pair.answered(*tokens)
 
@@ -61,7 +68,7 @@ class TestOpening:
         ("boot", "on_start"), [("boot-1", "wait"), ("boot-2", "wait"), ("boot-2", "alone")]
     )
     def test_a_freeze_link_is_never_done_without(self, boot: str, on_start: str) -> None:
-        pair, tokens = self.restarted(boot, on_start, FREEZE)
+        pair, tokens = restarted(boot, on_start, FREEZE)
         pair.turn(300)
         assert not pair.answered(*tokens)
         assert pair.near.core.writable is Writes.HELD
@@ -71,7 +78,7 @@ class TestOpening:
         assert pair.answered(*tokens)
 
     def test_with_async_links_only_the_peers_are_asked_for_a_while(self) -> None:
-        pair, tokens = self.restarted("boot-2", "wait", ASYNC)
+        pair, tokens = restarted("boot-2", "wait", ASYNC)
         assert not pair.answered(*tokens)
         pair.turn(120)
         assert pair.answered(*tokens)

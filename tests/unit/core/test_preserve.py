@@ -4,8 +4,9 @@ import pytest
 
 from farshore.core import actions as a
 from farshore.core.geometry import Geometry
+from farshore.core.guard import MOST_WAITING, Guard, Waiting
 from farshore.core.outbox import Outbox
-from farshore.core.preserve import MOST_WAITING, Guard, PreserveImage, Preserving, Waiting
+from farshore.core.preserve import PreserveImage, Preserving
 from farshore.model.layers import Layer, LayerKind
 
 KIB = 1 << 10
@@ -201,3 +202,15 @@ def test_c3_a_layer_that_cannot_be_given_up_is_a_fault() -> None:
     assert isinstance(drop, a.DropLayer)
     scene.done(drop.ticket, EIO, ())
     assert scene.failed == [EIO]
+
+
+def test_a_start_sweeps_what_is_of_no_use_to_anybody_and_leaves_a_broken_rescue() -> None:
+    kinds = (LayerKind.RESCUE, LayerKind.SNAPSHOT, LayerKind.UNDO, LayerKind.UNDO, LayerKind.SNAPSHOT)
+    scene = Scene(*[layer(number, kind) for number, kind in enumerate(kinds, 1)], layer(6, LayerKind.DRILL))
+    scene.preserve.broken |= {bytes([number]) * 16 for number in (1, 2, 3)}
+    scene.preserve.sweep(bytes([4]) * 16)
+    while (action := scene.asked()) is not None:
+        assert isinstance(action, a.DropLayer)
+        scene.outbox.settle(action.ticket, 0, ())
+    assert [each.id[0] for each in scene.preserve.layers] == [1, 4, 5]
+    assert scene.preserve.broken == {bytes([1]) * 16}

@@ -2,7 +2,6 @@
 and lost answers between any two steps of that (rules A1, B6, B8): nobody feeds whose link was paused, and
 when the faults stop all three copies are equal (F2)."""
 
-import os
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -11,11 +10,12 @@ import pytest
 from farshore.core import actions as a
 from farshore.core.feeder import Feeder
 from farshore.model.options import LinkOptions, ResyncKind
+from tests.long_form import LONG
 from tests.unit.core.chain import Chain
 from tests.unit.core.chain_life import Life, Things, waits_for_room
 from tests.unit.core.rerouted import Rerouted
 
-LIVES = 20_000 if "FARSHORE_SOAK" in os.environ else 100
+LIVES = 20_000 if LONG else 100
 _STEPS = 70
 
 

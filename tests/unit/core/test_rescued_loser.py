@@ -4,7 +4,6 @@ import pytest
 
 from farshore.core import actions as a
 from farshore.core.layer_actions import RetitleLayer
-from farshore.core.preserve import UNREADABLE
 from farshore.model import messages as m
 from farshore.model.layers import Layer, LayerKind
 from farshore.model.options import LinkState, Reason, ResyncKind
@@ -217,35 +216,19 @@ def test_names_of_rescues_are_never_used_twice() -> None:
     assert [name for name, _ in _rescues(pair)] == ["mine-2"]
 
 
-def _unreadable(turners: Turners, rescue: str) -> Pair:
-    turners.pair.far.errors[a.SaveRegions] = [UNREADABLE]
-    return _overwrite(turners, rescue)
-
-
-def test_what_cannot_be_read_is_not_overwritten_where_a_rescue_is_promised() -> None:
+def test_d7_a_rescue_lacks_what_its_disk_did_not_show_and_is_kept_but_for_that() -> None:
     turners = _parted()
-    lost = bytes(turners.pair.far.disk.seen[1])
-    pair = _unreadable(turners, "mine")
-    pair.until(lambda: pair.feeder.standing.reason is Reason.STORE_FULL)
-    pair.turn(50)
-    assert bytes(pair.far.disk.seen[1]) == lost
+    lost, store = bytes(turners.pair.far.disk.seen[1]), turners.pair.far.store
+    store.bad.add((1, 2))
+    pair = _overwrite(turners)
+    pair.replicating()
+    assert pair.equal()
+    (rescue,) = store.layers
+    assert (rescue.name, store.lacking(rescue.id)) == ("mine", {(1, 2)})
+    assert pair.far.core.preserve.incomplete == {rescue.id}
     assert not pair.far.core.fault
-    pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))  # it can be read again
-    pair.replicating()
-    assert pair.equal()
-    assert _rescues(pair) == [("mine", lost)]
-
-
-def test_a_plan_without_a_rescue_gives_up_one_that_cannot_be_kept() -> None:
-    turners = _parted()
-    pair = _unreadable(turners, "mine")
-    pair.until(lambda: pair.feeder.standing.reason is Reason.STORE_FULL)
-    turners.consent()
-    pair.far.errors[a.SaveRegions] = [UNREADABLE]
-    pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))
-    pair.replicating()
-    assert pair.equal()
-    assert pair.far.store.layers == []
+    shown = store.view(rescue.id, pair.far.disk.seen)[1]
+    assert shown[: 2 * REGION] + shown[3 * REGION :] == lost[: 2 * REGION] + lost[3 * REGION :]
 
 
 @pytest.mark.parametrize("rescue", ["", "mine"])

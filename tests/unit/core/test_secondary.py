@@ -373,6 +373,6 @@ class TestFaults:
         pair.turn(20)
         assert not far.noted("repairable"), "a start would not know of the fault yet"
         pair.until(lambda: bool(far.noted("repairable")), 2000)
-        assert far.header.fault == far.core.fault
+        assert str(far.header.fault) == far.core.fault
         pair.restart_far("boot-1")
         assert far.core.applied == far.durable.sequence

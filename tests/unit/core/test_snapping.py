@@ -250,11 +250,15 @@ class TestGivingWay:
         pair.far.store.check()
 
     @BOTH
-    def test_c3_a_snapshot_of_what_cannot_be_read_goes(self, options: LinkOptions) -> None:
+    def test_c3_a_snapshot_stays_but_for_what_cannot_be_read(self, options: LinkOptions) -> None:
         pair = running(options)
-        taken(take(pair))
-        pair.far.errors[a.SaveRegions] = [errno.ENODATA]
-        pair.write(0)
+        snapshot = taken(take(pair))
+        pair.far.store.bad.add((1, 0))
+        pair.write(0, 5 * REGION)
         settle(pair)
-        assert keeps(pair) == []
+        assert keeps(pair) == [snapshot.id]
+        assert pair.far.core.preserve.incomplete == {snapshot.id}
+        assert pair.far.noted("layer-incomplete")
         assert not pair.far.core.fault
+        pair.far.store.check()
+        assert pair.equal()

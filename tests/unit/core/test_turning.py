@@ -6,6 +6,7 @@ import pytest
 
 from farshore.core import actions as a
 from farshore.core import turning
+from farshore.core.fences import answer_to_former
 from farshore.core.geometry import Geometry
 from farshore.core.handshake import Course, Terms, decide
 from farshore.core.history import Relation, compare, fork
@@ -15,7 +16,7 @@ from farshore.core.turning import Demotion, Turn, due, promoted
 from farshore.errors import FarshoreError
 from farshore.model import messages as m
 from farshore.model.copy_config import DOUBTFUL, UNPROTECTED, TurnIntent
-from farshore.model.header import Header, LinkRecord, OpenResync, Upstream
+from farshore.model.header import Fault, FaultKind, Header, LinkRecord, OpenResync, Upstream
 from farshore.model.messages import MAX_RANGES, PROTOCOL, Hello
 from farshore.model.options import LinkOptions, LinkSpec, ResyncKind, Role
 from farshore.model.positions import History, Position, Stretch
@@ -92,7 +93,7 @@ class TestPromotion:
         ("against", "risk"),
         [
             ({"history": History()}, ""),
-            ({"fault": "disk error EIO"}, ""),
+            ({"fault": Fault("disk error EIO", FaultKind.RECORDS)}, ""),
             ({"resync": RESYNC}, UNPROTECTED),
             ({"doubtful_until": 121}, DOUBTFUL),
         ],
@@ -215,7 +216,8 @@ class TestDemotion:
         ("same_boot", "fault", "doubtful"), [(True, "", 0), (False, "", 501), (True, "EIO", 501)]
     )
     def test_b3_a_loss_of_power_leaves_it_in_doubt(self, same_boot: bool, fault: str, doubtful: int) -> None:
-        made = turning.demoted(replace(PRIMARY, fault=fault), demotion(same_boot=same_boot))
+        failed = Fault(fault, FaultKind.VOLUMES) if fault else None
+        made = turning.demoted(replace(PRIMARY, fault=failed), demotion(same_boot=same_boot))
         assert made.doubtful_until == doubtful
 
     def test_a5_scoreboards_are_kept_where_they_tell_anything(self) -> None:
@@ -321,4 +323,4 @@ def test_where_two_histories_part(mine: History, theirs: History, at: Position |
 def test_d6_who_fed_a_primary_before_hears_of_it(changes: dict[str, bytes], code: str) -> None:
     hello = Hello(PROTOCOL, b"n" * 16, b"u" * 16, 1, b"c" * 16, b"i" * 16, HELD, 4096, (), None)
     primary = replace(PRIMARY, upstream=UPSTREAM)
-    assert turning.answer_to_former(primary, replace(hello, **changes))[0] == code  # type: ignore[arg-type]
+    assert answer_to_former(primary, replace(hello, **changes)).code == code  # type: ignore[arg-type]

@@ -1,16 +1,22 @@
 """Rules E1 and E2 at a secondary: what a resync overwrites is kept first, within bounds."""
 
+from dataclasses import replace
+
 import pytest
 
 from farshore.core import actions as a
+from farshore.core import report, undoing
 from farshore.core.moments import moment
-from farshore.core.preserve import UNREADABLE
+from farshore.core.turning import Promoted, Undo, check_promotable, promoted
+from farshore.core.undoing import reach
+from farshore.errors import FarshoreError
 from farshore.model import messages as m
+from farshore.model.copy_config import DOUBTFUL, TurnIntent
 from farshore.model.layers import Layer, LayerKind
 from farshore.model.options import LinkState, Reason, ResyncKind
-from tests.unit.core.pair import KIB, REGION
+from tests.unit.core.pair import KIB, REGION, Pair
 from tests.unit.core.scenes import EIO, running
-from tests.unit.core.undo_scenes import REGIONS, apart, of, open_resync
+from tests.unit.core.undo_scenes import REGIONS, apart, broken, of, open_resync
 
 ENOSPC = 28
 
@@ -117,6 +123,7 @@ def test_without_room_the_resync_is_refused_and_waits_for_the_operator() -> None
     assert pair.far.core.consistent
     assert bytes(pair.far.disk.seen[1]) == before
     pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False, True))
+    assert (pair.feeder.standing.reason, pair.feeder.next_step) == (Reason.STORE_FULL, ""), "it was done"
     pair.until(lambda: bool(pair.far.noted("resync-unprotected")))
     pair.replicating()
     assert pair.equal()
@@ -147,6 +154,44 @@ def test_e2_a_store_that_runs_full_stops_the_resync_and_keeps_the_undo() -> None
     pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))
     pair.replicating()
     assert pair.equal()
+
+
+def test_e2_an_undo_is_given_up_durably_before_anything_more_is_overwritten() -> None:
+    pair = apart()
+    open_resync(pair, 2)
+    pair.far.errors[a.SaveRegions] = [ENOSPC] * 2
+    pair.line.stops = lambda _: False
+    pair.until(lambda: pair.feeder.standing.reason is Reason.STORE_FULL)
+    assert "--unprotected" in pair.feeder.next_step
+    undo, before = pair.far.header.undo, bytes(pair.far.disk.seen[1])
+    pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False, True))
+    pair.far.hold.add(a.WriteHeader)
+    for _ in range(100):
+        if pair.far.noted("undo-lost"):
+            break
+        pair.far.let(a.WriteHeader, pair.far.held(a.WriteHeader))
+        pair.turn()
+    pair.turn(30)
+    assert pair.far.noted("undo-lost")
+    assert (pair.far.header.undo, bytes(pair.far.disk.seen[1])) == (undo, before)
+    assert [each.id for each in pair.far.store.layers] == [undo]
+    pair.far.let_all()
+    pair.replicating()
+    assert (pair.far.header.undo, pair.far.store.layers) == (b"", [])
+    assert pair.equal()
+
+
+def test_e1_with_room_an_accepted_risk_costs_no_undo() -> None:
+    pair = apart()
+    open_resync(pair, 2)
+    pair.cut()
+    pair.line.stops = lambda unit: isinstance(unit, m.ResyncEnd)
+    pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False, True))
+    pair.mend()
+    pair.until(lambda: pair.is_in(LinkState.RESYNCING))
+    pair.turn(50)
+    assert pair.far.header.undo
+    assert of(pair)["peer_usable"] is True
 
 
 def test_e2_a_snapshot_gives_way_to_an_undo() -> None:
@@ -209,27 +254,69 @@ def test_an_undo_that_no_resync_has_goes_at_the_next_start() -> None:
     assert pair.far.store.layers == []
 
 
-def test_e1_what_cannot_be_read_is_not_kept_and_the_resync_goes_on_without_an_undo() -> None:
+LOST = 4
+
+
+def lacking() -> Pair:
+    """A resync stands still; one region could not be read before it was overwritten."""
     pair = apart()
-    pair.far.hold.add(a.SaveRegions)
-    pair.mend()
-    pair.until(lambda: pair.far.held(a.SaveRegions) > 0)
-    before = bytes(pair.far.disk.seen[1])
-    pair.far.errors[a.SaveRegions] = [UNREADABLE]
-    pair.far.hold.add(a.WriteHeader)
-    pair.far.let(a.SaveRegions)
-    pair.turn(30)
-    assert bytes(pair.far.disk.seen[1]) == before, "nothing is overwritten before the header says it"
+    pair.far.store.bad.add((1, LOST))
     pair.line.stops = lambda unit: isinstance(unit, m.ResyncEnd)
-    pair.far.let_all()
-    pair.until(lambda: pair.near.core.feeders[pair.link].state is LinkState.RESYNCING)
+    pair.mend()
+    pair.until(lambda: pair.is_in(LinkState.RESYNCING) and bool(pair.far.noted("layer-incomplete")))
     pair.turn(30)
-    assert (pair.far.header.undo, pair.far.store.layers, pair.far.core.fault) == (b"", [], "")
-    assert of(pair)["peer_usable"] is False
-    assert pair.far.noted("undo-lost")
+    return pair
+
+
+def test_e1_a_region_that_cannot_be_read_does_not_end_the_undo() -> None:
+    pair = lacking()
+    assert [each.id for each in pair.far.store.layers] == [pair.far.header.undo]
+    assert not pair.far.core.fault
+    assert of(pair)["peer_usable"] is False, "it cannot be taken back exactly"
+    shown = report.of_secondary(pair.far.core, "a")
+    assert (shown["usable_position"], shown["undo"]["whole"]) == (None, False)
+    pair.far.store.check()
     pair.line.stops = lambda _: False
     pair.replicating()
     assert pair.equal()
+    assert (pair.far.header.undo, pair.far.store.layers) == (b"", [])
+
+
+def rolled_back(pair: Pair) -> Promoted:
+    """As a turn that accepts the risk does it, after the primary has died."""
+    accepted = TurnIntent(b"t" * 16, (DOUBTFUL,))
+    pair.kill_near(lose_cache=True)
+    check_promotable(pair.far.header, accepted, reach(pair.far.core))
+    pair.checked = False
+    pair.restart_far("boot-1", roll_back=True)
+    pair.far.run(pair.far.core.stop())
+    return promoted(pair.far.header, accepted, [(replace(pair.feeder.spec, id=b"n" * 16), None)])
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_e3_such_an_undo_leads_back_only_by_a_plan_that_says_so(restarted: bool) -> None:
+    pair = lacking()
+    before = pair.far.store.images[pair.far.header.undo][1]
+    if restarted:
+        pair.restart_far("boot-1")
+    shown = report.of_secondary(pair.far.core, "a")
+    assert (shown["promotable"], shown["promotable_risk"]) == (False, DOUBTFUL)
+    with pytest.raises(FarshoreError, match="missing in the undo"):
+        check_promotable(pair.far.header, TurnIntent(b"t" * 16), reach(pair.far.core))
+    new = rolled_back(pair)
+    content, part = bytes(pair.far.disk.seen[1]), slice(LOST * REGION, (LOST + 1) * REGION)
+    assert content[part] != before[part]
+    assert content[: part.start] + content[part.stop :] == before[: part.start] + before[part.stop :]
+    with pytest.raises(FarshoreError, match="cannot become the primary"):
+        check_promotable(pair.far.header, TurnIntent(b"t" * 16), Undo.ALL)
+    assert new.boards == {b"n" * 16: None}, "a peer that stands at the same position may differ there"
+
+
+def test_a_roll_back_that_takes_such_an_undo_for_whole_is_caught() -> None:
+    pair = lacking()
+    with broken(undoing, "whole", lambda _: lambda copy: True):
+        new = rolled_back(pair)
+    assert None not in new.boards.values(), "nobody would compare what the undo lacks"
 
 
 def test_what_is_asked_behind_frames_that_wait_for_a_save_waits_with_them() -> None:

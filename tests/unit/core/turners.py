@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from farshore.core import actions as a
 from farshore.core import turning
+from farshore.core.fences import answer_to_former
 from farshore.core.primary import PrimarySetup
 from farshore.core.residue import residue_of
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.core.turning import Demotion
+from farshore.core.undoing import reached
 from farshore.model import messages as m
 from farshore.model.copy_config import TurnIntent
 from farshore.model.header import Upstream
@@ -70,7 +72,8 @@ class Turners:
         before, unless it died. Raises FarshoreError `not-promotable`."""
         before = self.pair
         far, turn = before.far, TurnIntent(new_id(), tuple(accepts))
-        turning.check_promotable(far.header, turn)
+        image = far.store.image
+        turning.check_promotable(far.header, turn, reached(far.header.undo, image.layers, image.incomplete))
         self._settle(far, clean=clean)
         retired = [each.link for each in far.header.links if each.retired and each.peer_copy is not None]
         spec = LinkSpec(retired[0] if retired else new_id(), "back", "peer", self.options)
@@ -195,8 +198,7 @@ class Turners:
         token = object()
         near.submit([(1, 1, 0, 512)], [b"!" * 512], [token])
         for hello in answers:
-            code, text = turning.answer_to_former(pair.near.core.keeper.header, hello)
-            near.run(core.received(hello.link, m.Refusal(code, text)))
+            near.run(core.received(hello.link, answer_to_former(pair.near.core.keeper.header, hello)))
         _pass_time(near, pair.now)
         assert near.replies.get(token) != 0, "a former primary took a write"
         near.run(core.stop())

@@ -8,7 +8,7 @@ import pytest
 from farshore.demo.nbd_client import NbdClient, NbdError
 from tests.processes import Processes
 from tests.requires import program, requires
-from tests.waiting import wait_until
+from tests.waiting import until_listening
 
 pytestmark = requires("nbdkit")
 _SIZE = 8 << 20
@@ -19,7 +19,7 @@ def uri(processes: Processes, socket_directory: Path) -> str:
     """A volume of zeroes, in memory."""
     path = socket_directory / "nbd.sock"
     processes.start([program("nbdkit"), "--foreground", "--unix", path, "memory", f"{_SIZE}"])
-    wait_until(path.exists)
+    until_listening(path)
     return f"nbd+unix:///?socket={path}"
 
 

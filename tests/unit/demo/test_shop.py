@@ -1,17 +1,36 @@
 """The demo's application: what it was told is safe can be read back from the volume."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from farshore.demo import shop
+from farshore.demo.nbd_client import NbdClient
 from farshore.demo.shop import Shop
 from tests.processes import Processes
 from tests.requires import program, requires
-from tests.waiting import wait_until
+from tests.waiting import until_listening, wait_until
 
 pytestmark = requires("nbdkit")
+
+
+_BLOCK = 2048
+"""Less than a page, so that pages are torn as well."""
+
+
+def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bytes]]:
+    """What the application writes from now on, in order."""
+    written: list[tuple[int, bytes]] = []
+    write_all = NbdClient.write_all
+
+    def recording(client: NbdClient, pieces: list[tuple[int, bytes]]) -> None:
+        written.extend(pieces)
+        write_all(client, pieces)
+
+    monkeypatch.setattr(NbdClient, "write_all", recording)
+    return written
 
 
 class _Server:
@@ -35,7 +54,7 @@ class _Server:
             self._image,
         ]
         self.pid = self._processes.start(command).pid
-        wait_until(self._socket.exists)
+        until_listening(self._socket)
 
     def kill(self) -> None:
         self._processes.kill(self.pid)
@@ -85,6 +104,38 @@ def test_the_application_outlives_its_volumes_server(
     application.rest()
     assert application.sales.reconnects >= 1
     assert len(shop.contents(shop.read_database(image, tmp_path / "rescued"))[1]) == application.sales.sold
+
+
+def test_a_copy_of_any_moment_holds_whole_orders(
+    application: Shop, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each block that an order writes is one after which a drill, a snapshot or a kill may cut."""
+    application.open()
+    wait_until(lambda: application.sales.sold >= 20)
+    application.rest()
+    moment = tmp_path / "moment.img"
+    shutil.copyfile(image, moment)
+    before, written = application.sales.sold, _recorded(monkeypatch)
+    application.open()
+    wait_until(lambda: application.sales.sold >= before + 3)
+    application.rest()
+    blocks = [
+        (offset + at, data[at : at + _BLOCK])
+        for offset, data in written
+        for at in range(0, len(data), _BLOCK)
+        if offset + at < shop.DATABASE_END
+    ]
+    held = []
+    with moment.open("r+b") as file:
+        for offset, block in blocks:
+            file.seek(offset)
+            file.write(block)
+            file.flush()
+            integrity, orders, stock = shop.contents(shop.read_database(moment, tmp_path / "found"))
+            assert (integrity, sum(sold for _, sold in stock)) == ("ok", len(orders))  # type: ignore[misc]
+            held.append(len(orders))
+    assert held == sorted(held)
+    assert set(held) == set(range(before, application.sales.sold + 1))
 
 
 def test_a_tree_comes_back_file_by_file(application: Shop, image: Path, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """A copy on a simulated disk that was fed, with snapshots in between, and is rewound under deaths. It knows
 what it held at each position, and what has to be true at any instant (rules D1, E3, H)."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from random import Random
 from typing import cast
 
 from farshore.core import rewinding, turning
 from farshore.core.geometry import Geometry
+from farshore.core.history import at_or_after
 from farshore.engine.rewinding import Ground, Rewind
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import TurnIntent
@@ -37,6 +39,23 @@ HISTORY = History((Stretch(G, 10), Stretch(H, 10)))
 SEGMENT = 16 << 10
 PLENTY = 8 << 20
 Images = dict[int, bytes]
+
+
+def base_for(layers: Iterable[Layer], history: History, start: Position | None, goal: Position) -> Layer:
+    """The newest layer from which frames behind `start` lead to `goal`. Raises FarshoreError."""
+    found: Layer | None = None
+    for layer in layers:
+        mark = layer.mark
+        if layer.kind not in rewinding.MOMENTS or mark is None or not history.holds(mark):
+            continue
+        starts_before = start is not None and start.sequence <= mark.sequence
+        if mark == goal or (starts_before and at_or_after(history, goal, mark)):
+            found = layer
+    if found is None or not history.holds(goal):
+        raise rewinding.out_of_reach(
+            "no snapshot from which the journal still has every frame lies before it"
+        )
+    return found
 
 
 class DiskVolume:
@@ -189,7 +208,7 @@ class Life:
         past = ground.journal.past
         assert past is not None
         start = past.start or ground.journal.start
-        base = rewinding.base_for(ground.preserve.layers, ground.header.header.history, start, goal)
+        base = base_for(ground.preserve.layers, ground.header.header.history, start, goal)
         turn = self.random.randbytes(16)
         return TurnIntent(turn, (), RewindIntent(base.id, goal, "before", 5.0))
 

@@ -1,97 +1,15 @@
 """Reads in a journal on a real disk, and what is taken away from it while they are under way."""
 
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
-from farshore.core import actions as a
-from farshore.engine.carrier import Carrier
-from farshore.engine.journal_reads import JournalReads
-from farshore.engine.pool import Pool
-from farshore.engine.reactor import Reactor
-from farshore.model.messages import FrameHead
+from farshore.engine.looking import Looking
+from farshore.engine.rewind_look import Found
+from farshore.errors import FarshoreError
 from farshore.model.positions import Position
 from farshore.model.volumes import FLUSH, WRITE
-from farshore.store.platform import RealFiles
-from farshore.store.segments import Cursor, Entry, Segments
-from farshore.wire import frame
+from farshore.store.segments import Entry
+from tests.unit.engine.journal_bench import A, B, Bench, G, encoded, looked_at
 from tests.unit.engine.turning import turn_until
-
-G, A, B = b"g" * 16, b"a" * 16, b"b" * 16
-
-
-class Gated(Segments):
-    """Reads wait for `gate`."""
-
-    gate: threading.Event
-
-    def read(self, cursor: Cursor, most: int, through: int | None = None) -> tuple[list[Entry], Cursor]:
-        assert self.gate.wait(10)
-        return super().read(cursor, most, through)
-
-
-@dataclass
-class Bench:
-    """Stands where the core and the rest of the engine are."""
-
-    reactor: Reactor
-    pool: Pool
-    segments: Gated
-    reads: JournalReads
-    through: int = 1 << 62
-    told: list[tuple[int, list[int], str]] = field(default_factory=list)
-    frames: list[frame.Frame] = field(default_factory=list)
-
-    def queue_read(self, ticket: int, found: Sequence[tuple[FrameHead, object]], why: str) -> list[a.Action]:
-        self.told.append((ticket, [head.last for head, _ in found], why))
-        for head, each in found:
-            assert isinstance(each, frame.Frame)
-            assert each.head == head
-            self.frames.append(each)
-        return []
-
-    def read(self, ticket: int, link: bytes, after: int, most: int = 1) -> None:
-        self.carry[a.QueueRead](a.QueueRead(ticket, link, after, most))
-
-    def turn_until_told(self, count: int) -> None:
-        turn_until(self.reactor, lambda: len(self.told) == count)
-
-    def __post_init__(self) -> None:
-        self.carry = self.reads.offer(self.queue_read, lambda: self.through)
-
-
-class Deaf:
-    """A core that the carrier tells nothing."""
-
-    def synced(self, ticket: int, errno: int) -> list[a.Action]:
-        raise AssertionError
-
-    header_written = synced
-
-
-def encoded(sequence: int) -> bytes:
-    stamp = frame.FrameStamp(b"x" * 16, G, sequence, 0, Position(G, sequence - 1))
-    return bytes(frame.encode(stamp, [(1, WRITE, 512 * sequence, 512), (0, FLUSH, 0, 0)], [b"d" * 512, None]))
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    reactor = Reactor()
-    pool = Pool(reactor, "test", 2)
-    segments = Gated.open(RealFiles(), str(tmp_path / "journal"), b"s" * 16, 4096)
-    assert isinstance(segments, Gated)
-    segments.gate = threading.Event()
-    segments.gate.set()
-    entries: list[Entry] = [(Position(G, last), encoded(last - 1)) for last in range(2, 41, 2)]
-    segments.append(entries, Position(G, 0))
-    carrier = Carrier(Deaf(), None, None)  # type: ignore[arg-type]
-    yield Bench(reactor, pool, segments, JournalReads(segments, carrier, pool))
-    segments.gate.set()
-    pool.close()
-    segments.close()
 
 
 def test_frames_come_as_they_were_with_what_they_change(bench: Bench) -> None:
@@ -143,6 +61,59 @@ def test_what_takes_segments_away_waits_for_reads_and_later_reads_wait_for_it(be
     bench.reads.released()
     bench.turn_until_told(3)
     assert bench.told[2] == (3, [], "")
+
+
+def looking(bench: Bench, told: list[object]) -> Looking:
+    """At where a rewind to `noon` would lead."""
+    look = Looking(looked_at(bench), "noon", 0.0, told.append)
+    look.most = 1
+    return look
+
+
+def test_a_look_at_a_rewind_lets_others_in_between_its_slices(bench: Bench) -> None:
+    bench.segments.gate.clear()
+    order: list[object] = []
+    looking(bench, order).slice()
+
+    def trim() -> None:
+        order.append("trim")
+        bench.segments.gate.clear()
+        bench.reads.released()
+
+    bench.reads.alone(trim)
+    bench.read(1, A, 20)
+    bench.segments.gate.set()
+    turn_until(bench.reactor, lambda: bool(order))
+    assert order == ["trim"], "it waited for one slice, and not for the whole look"
+    bench.segments.gate.set()
+    turn_until(bench.reactor, lambda: len(order) == 2 and bool(bench.told))
+    assert bench.told == [(1, [22], "")]
+    found = order[1]
+    assert isinstance(found, Found)
+    assert (found.position, found.undone) == (Position(G, 0), 20 * 512)
+
+
+def test_a_look_does_not_take_what_is_left_of_a_journal_for_all_of_it(bench: Bench) -> None:
+    bench.segments.gate.clear()
+    told: list[object] = []
+    looking(bench, told).slice()
+    bench.begin_anew()
+    turn_until(bench.reactor, lambda: bool(told))
+    (refused,) = told
+    assert isinstance(refused, FarshoreError)
+    assert (refused.code.name, "has gone" in refused.what) == ("not-rewindable", True)
+
+
+def test_a_look_has_its_end_however_much_comes_meanwhile(bench: Bench) -> None:
+    told: list[object] = []
+    look = looking(bench, told)
+    look.slice()
+    entries: list[Entry] = [(Position(G, last), encoded(last - 1)) for last in range(42, 81, 2)]
+    bench.segments.append(entries, Position(G, 40))
+    turn_until(bench.reactor, lambda: bool(told))
+    (found,) = told
+    assert isinstance(found, Found)
+    assert found.undone == 20 * 512
 
 
 def test_a_frame_that_is_not_whole_any_more_is_a_reason(bench: Bench) -> None:

@@ -15,6 +15,7 @@ from farshore.engine.line import Address, Identity, Manner, Steps, accept, conne
 from farshore.engine.opening import Opening
 from farshore.engine.packing import UnpackingChannel
 from farshore.engine.reactor import Reactor
+from farshore.errors import CODES
 from farshore.wire import preface
 from farshore.wire.compression import Codecs
 from tests.unit.engine.keys import Key, make_key
@@ -186,6 +187,7 @@ def test_a_stranger_at_either_end_is_refused(
     deceived = "follower" if impostor == "feeder" else "feeder"
     assert "pinned" in ends.failures[deceived]
     assert "farshore node join" in ends.remedies[deceived]
+    assert ends.dialling.refused == "unknown-peer", "only a pairing ends that, whichever key is a new one"
     if impostor == "feeder":  # it learns that its key is not known any more, and what helps
         assert "farshore node join" in ends.remedies["feeder"]
 
@@ -271,6 +273,7 @@ def test_a_node_that_refuses_the_link_is_understood(
                 reactor.turn(0.01)
             turn_until(reactor, lambda: failures)
     why, then = failures[0]
+    assert opening.refused == (code if code in CODES else "internal")
     assert "peer" in why
     assert "farshore" in then
     if code not in ("not-found", "unknown-peer", "unreachable"):
@@ -294,6 +297,7 @@ def test_a_peer_that_says_nothing_costs_no_more_than_the_limit(
         opening.start()
         turn_until(reactor, lambda: failures)
     assert "no answer" in failures[0]
+    assert opening.refused == "", "it has refused nothing"
 
 
 def test_someone_who_takes_over_in_the_clear_without_the_token_is_refused(

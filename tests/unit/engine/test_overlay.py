@@ -73,6 +73,36 @@ def test_beyond_its_room_a_write_is_refused_and_changes_nothing(base: Volume, tm
     assert room.used <= room.limit
 
 
+def test_what_was_given_back_takes_room_again_when_it_is_written(base: Volume, tmp_path: Path) -> None:
+    overlay = Overlay(base, Room(str(tmp_path), 4 * BLOCK))
+    overlay.zero(0, 20 * BLOCK + 100, may_unmap=True)  # as a mkfs does first
+    assert overlay.read(0, 20 * BLOCK) == bytes(20 * BLOCK)
+    overlay.write(b"a" * (3 * BLOCK), BLOCK)
+    with pytest.raises(OSError, match="room"):
+        overlay.write(b"b" * (2 * BLOCK), 8 * BLOCK)
+    overlay.zero(BLOCK, 3 * BLOCK, may_unmap=True)
+    overlay.write(b"c" * (2 * BLOCK), 8 * BLOCK)
+    assert overlay.read(BLOCK, BLOCK) == bytes(BLOCK)
+
+
+def test_it_may_be_longer_than_what_it_is_over(base: Volume, tmp_path: Path) -> None:
+    class Zeroes:
+        """Reads as zeroes behind the end, as a layer does."""
+
+        size, lane = SIZE, base.lane
+
+        def read(self, offset: int, length: int) -> bytes:
+            there = max(0, min(length, SIZE - offset))
+            return (base.read(offset, there) if there else b"").ljust(length, b"\0")
+
+    longer = SIZE + 3 * BLOCK
+    overlay = Overlay(Zeroes(), Room(str(tmp_path), MIB), longer)  # type: ignore[arg-type]
+    overlay.write(b"x" * 10, SIZE - 5)
+    overlay.write(b"y", longer - 1)
+    expected = base.read(0, SIZE)[:-5] + b"x" * 10
+    assert overlay.read(0, overlay.size) == expected.ljust(longer - 1, b"\0") + b"y"
+
+
 def test_a_file_system_without_room_to_spare_is_left_to_others(
     base: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

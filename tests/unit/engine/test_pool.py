@@ -2,7 +2,8 @@
 
 import errno
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -102,3 +103,28 @@ def test_the_next_job_of_a_key_begins_when_the_end_of_the_one_before_was_reporte
     turn_until(reactor, lambda: pool.unfinished == 0)
     assert seen == [False]
     assert second.is_set()
+
+
+class Kept:
+    """Stands for what a job works on: files that are open for as long as somebody names them."""
+
+    def worked(self) -> "Kept":
+        return self
+
+    def failing(self) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    def told(self, _result: object) -> None:
+        """Its end."""
+
+
+@pytest.mark.parametrize("job", [Kept.worked, Kept.failing])
+def test_an_idle_thread_keeps_nothing_of_its_last_job(
+    reactor: Reactor, pool: Pool, job: Callable[[Kept], object]
+) -> None:
+    kept = Kept()
+    gone = weakref.ref(kept)
+    pool.submit("key", partial(job, kept), kept.told)
+    del kept
+    turn_until(reactor, lambda: pool.unfinished == 0)
+    wait_until(lambda: gone() is None)

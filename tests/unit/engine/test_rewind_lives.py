@@ -1,7 +1,6 @@
 """Rewinds on a simulated disk that die at any step: the header names a layer that shows the present, or the
 copy stands where it was wished to, with its history cut there (rules D1, E3, H)."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ from farshore.model.role_change import RewindIntent
 from farshore.store.segments import Segments
 from farshore.wire import frame
 from sim.disk import Died
+from tests.long_form import LONG
 from tests.unit.engine.rewound import REGION, G, Life
 
 
@@ -64,7 +64,7 @@ def _take_back(life: Life) -> None:
     assert life.present() == life.images[life.head]
 
 
-SEEDS = 4000 if "FARSHORE_SOAK" in os.environ else 60
+SEEDS = 4000 if LONG else 60
 
 
 def test_whatever_dies_when_the_copy_ends_at_exactly_the_wished_position() -> None:

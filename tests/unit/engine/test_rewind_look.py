@@ -1,11 +1,9 @@
 """Where a rewind would lead: the frame before the first one after a time, from the newest layer before it."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from farshore.engine.applied_frames import Applied
-from farshore.engine.rewind_look import Found, at_layer, at_time
+from farshore.engine.rewind_look import SLICE, Found, Look
 from farshore.errors import FarshoreError
 from farshore.model.layers import Layer, LayerKind
 from farshore.model.positions import Position
@@ -30,14 +28,29 @@ def _layer(sequence: int, time: float, name: str = "noon") -> Layer:
     return Layer(bytes([sequence]) * 16, LayerKind.SNAPSHOT, ((1, 512),), name, Position(G, sequence), time)
 
 
-def _ways(*layers: Layer) -> list[tuple[Layer, Iterator[Applied] | None]]:
-    """The newest first."""
-    return [(each, iter(_applied())) for each in reversed(layers)]
+SLICES = pytest.mark.parametrize("most", [1, SLICE], ids=["frame by frame", "at once"])
+
+
+def _found(look: Look, most: int, frames: list[Applied] | None = None) -> Found:
+    """Each slice reads from some frames before what was reached on, as a segment is read."""
+    frames = _applied() if frames is None else frames
+    for _ in range(3 * len(frames) + 3):
+        at = look.reached.sequence if look.reached is not None else 0
+        found = look.go_on((each for each in frames if each.position.sequence >= at - 1), most)
+        if found is not None:
+            return found
+    raise AssertionError("it never ends")
+
+
+def _to_time(wanted: float, *layers: Layer, most: int = SLICE, frames: list[Applied] | None = None) -> Found:
+    return _found(Look([(each, True) for each in reversed(layers)], wanted), most, frames)
 
 
 def _at(wanted: float, *layers: Layer) -> tuple[str, int, int | None]:
-    found = at_time(_ways(*layers), wanted)
-    return found.layer.name, found.position.sequence, found.undone
+    """However it is sliced."""
+    at_once, one_by_one = (_to_time(wanted, *layers, most=most) for most in (SLICE, 1))
+    assert at_once == one_by_one
+    return at_once.layer.name, at_once.position.sequence, at_once.undone
 
 
 def test_everything_up_to_the_first_later_frame_stays() -> None:
@@ -61,35 +74,38 @@ def test_the_newest_layer_before_the_time_is_the_base() -> None:
 @pytest.mark.parametrize(("wanted", "what"), [(98.0, "no snapshot"), (110.0, "nothing"), (500.0, "nothing")])
 def test_a_time_before_all_and_one_behind_the_newest_write_are_refused(wanted: float, what: str) -> None:
     with pytest.raises(FarshoreError, match=what) as refused:
-        at_time(_ways(_layer(10, 99.0), _layer(15, 600.0)), wanted)
+        _to_time(wanted, _layer(10, 99.0), _layer(15, 600.0))
     assert refused.value.code.name == "not-rewindable"
 
 
 def test_a_clock_that_was_set_back_never_lets_a_later_frame_through() -> None:
     stamps = {11: 100.0, 12: 110.0, 13: 101.0, 14: 111.0}
-    found = at_time([(_layer(10, 99.0), iter(_applied(stamps)))], 105.0)
+    found = _to_time(105.0, _layer(10, 99.0), frames=_applied(stamps))
     assert (found.position.sequence, found.undone) == (11, 3 * 512)
 
 
-def test_a_gap_is_told() -> None:
+@SLICES
+def test_a_gap_is_told(most: int) -> None:
     frames = _applied()
     del frames[2]
     with pytest.raises(FarshoreError, match="does not follow"):
-        at_time([(_layer(10, 99.0), iter(frames))], 101.0)
+        _to_time(101.0, _layer(10, 99.0), most=most, frames=frames)
 
 
-def test_a_new_generation_of_the_primary_is_no_gap() -> None:
+@SLICES
+def test_a_new_generation_of_the_primary_is_no_gap(most: int) -> None:
     frames = [*_applied({11: 100.0}), Applied(Position(H, 11), None), *_applied({12: 120.0}, H)]
-    found = at_time([(_layer(10, 99.0), iter(frames))], 110.0)
+    found = _to_time(110.0, _layer(10, 99.0), most=most, frames=frames)
     assert (found.position, found.undone) == (Position(G, 11), 512)
 
 
-def test_a_layer_means_its_own_moment_and_says_what_is_known() -> None:
-    known = at_layer((_layer(12, 101.5), iter(_applied())))
+@SLICES
+def test_a_layer_means_its_own_moment_and_says_what_is_known(most: int) -> None:
+    known = _found(Look([(_layer(12, 101.5), True)], None), most)
     assert (known.position, known.undone, known.newest) == (Position(G, 12), 3 * 512, 110.0)
-    unknown = at_layer((_layer(12, 101.5), None))
+    unknown = _found(Look([(_layer(12, 101.5), False)], None), most, [])
     assert (unknown.position, unknown.undone, unknown.newest) == (Position(G, 12), None, None)
     assert unknown.document()["undone_seconds"] is None
-    last = at_layer((_layer(15, 111.0), iter(_applied())))
+    last = _found(Look([(_layer(15, 111.0), True)], None), most)
     assert (last.undone, last.document()["undone_seconds"]) == (0, 0.0)
     assert isinstance(last, Found)

@@ -18,7 +18,7 @@ from farshore.engine.reactor import Reactor
 from farshore.engine.stored_copy import StoredCopy, open_copy
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import CopyConfig
-from farshore.model.header import Header, LinkRecord
+from farshore.model.header import Fault, FaultKind, Header, LinkRecord
 from farshore.model.options import Role
 from farshore.model.volumes import VolumeSpec
 from farshore.store.claim import create_volume
@@ -106,7 +106,9 @@ def test_c3_after_an_unclean_stop_volumes_are_read_from_the_disk(config: CopyCon
 
 
 def test_c3_after_a_recorded_fault_as_well(config: CopyConfig, calls: Calls) -> None:
-    copy = _opened(config, lambda header: replace(header, clean=True, fault="disk error EIO"))
+    copy = _opened(
+        config, lambda header: replace(header, clean=True, fault=Fault("disk error EIO", FaultKind.RECORDS))
+    )
     copy.close()
     assert _of_volumes(calls) == [], "nobody has repaired it"
     _opened(replace(config, repaired=fault_id(copy.header.header))).close()
@@ -145,7 +147,10 @@ def test_c3_a_failure_then_is_recorded_before_anybody_tries_again(
         else:
             _opened(config).close()
     copy = _opened(config)
-    assert copy.header.header.fault.startswith(f"{VOLUMES}: EIO ({config.volumes[1].path}, at the start of")
+    fault = copy.header.header.fault
+    assert fault is not None
+    assert fault.text.startswith(f"{VOLUMES}: EIO ({config.volumes[1].path}, at the start of")
+    assert fault.kind is FaultKind.VOLUMES
     assert not copy.header.header.clean
     assert [link.paused for link in copy.header.header.links] == [True, True], "it feeds nobody unasked"
     copy.close()

@@ -94,6 +94,14 @@ def test_a_time_without_a_zone_is_refused(text: str) -> None:
         units.parse_time(text)
 
 
+def test_what_has_a_colon_is_a_time_and_a_date_alone_may_be_a_name() -> None:
+    assert [units.means_time(each) for each in ("12:00", "2026-01-31", "noon")] == [True, False, False]
+    meant = units.or_time("2026-01-31", "look")
+    assert (meant.endswith("look"), units.or_time("monday", "look")) == (True, "look")
+    (time,) = (word.strip(";") for word in meant.split() if units.means_time(word))
+    assert units.parse_time(time) == datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
 def test_a_printed_time_can_be_read_again_and_names_its_zone() -> None:
     moment = datetime(2026, 1, 31, 12, 0, 0, 250_000, timezone(timedelta(hours=1)))
     assert units.format_time(moment) == "2026-01-31T11:00:00.250Z"

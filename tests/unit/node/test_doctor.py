@@ -5,6 +5,15 @@ import pytest
 from farshore.node import doctor
 
 
+def test_exports_that_are_not_served_are_found_with_what_ends_that() -> None:
+    entry = {"not_exported": [{"address": "192.0.2.1:10809", "why": "it is not at this host"}]}
+    (found,) = doctor.not_served("orders", entry)
+    assert (found["name"], found["result"]) == ("export of orders", "warn")
+    assert "192.0.2.1:10809 is not served: it is not at this host" in found["text"]
+    assert found["next"].endswith("farshore export delete orders --tcp 192.0.2.1:10809")
+    assert doctor.not_served("orders", {}) == doctor.not_served("orders", {"not_exported": []}) == []
+
+
 @pytest.mark.parametrize(
     ("told", "took", "result", "word"),
     [

@@ -1,11 +1,16 @@
 """The plan of a repair names each fault, and has to be accepted where acknowledged writes may be missing."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from farshore.model.copy_config import CopyConfig, LinkIntent
 from farshore.model.options import LinkOptions, LinkSpec, Role
 from farshore.model.volumes import VolumeSpec
+from farshore.node import replaced_volumes
+from farshore.node.copies import StoredCopy
 from farshore.node.repair import Ailing, plan_of
+from farshore.node.replaced_volumes import Replaced
+from tests.unit.node.standing import primary, scene, secondary
 
 CONFIG = CopyConfig(
     group=b"g" * 16,
@@ -55,3 +60,21 @@ def test_another_fault_is_another_plan() -> None:
     plans = [plan_of("orders", "site-a", [each]).id for each in (UNSYNCED, replace(UNSYNCED, id="bb"))]
     assert plans[0] != plans[1]
     assert plans[0] == plan_of("orders", "site-a", [UNSYNCED]).id
+
+
+def test_a_copy_that_was_only_to_be_promoted_has_neither_plan_when_its_disk_was_replaced() -> None:
+    """It is a secondary by its header and a primary by intent: none of the two would come true."""
+    stored = StoredCopy(Path("/srv/state"), CONFIG)
+    other = Replaced(stored, "aa", "/srv/data.img (reads as zeroes)", waits=True)
+    plan = replaced_volumes.plan_of("b", [other], scene(primary(), secondary("c")))
+    assert (plan.steps, plan.lost) == ((), ())
+    (refusal,) = plan.refusals
+    assert refusal.code == "not-promotable"
+    assert "/srv/data.img (reads as zeroes)" in refusal.what
+    assert "put the right one back" in refusal.next_step
+    assert "farshore split-brain resolve orders --keep a, at a" in refusal.next_step
+    assert "farshore failover orders, at c" in refusal.next_step
+    alone = replaced_volumes.plan_of("b", [other], scene(silent="a"))
+    assert "once one answers" in alone.refusals[0].next_step
+    served = replaced_volumes.plan_of("b", [replace(other, waits=False)], scene(primary()))
+    assert (served.refusals, len(served.steps)) == ((), 3)

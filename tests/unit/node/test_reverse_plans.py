@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from farshore.model.copy_config import DOUBTFUL, UNPROTECTED, LinkIntent
+from farshore.model.layers import LayerKind
 from farshore.model.options import LinkOptions, LinkSpec, ResyncKind
 from farshore.model.positions import Position
-from farshore.node import bare_resync, rescues, reverse_plans
+from farshore.node import bare_resync, rescues, reverse_plans, under_way
+from farshore.node.copy_layers import KeptLayer
 from farshore.node.placement import VolumeShape
 from farshore.node.plan import Plan
 from farshore.node.rescues import Rescue
@@ -71,9 +73,15 @@ def test_one_that_was_begun_is_found_and_goes_on() -> None:
     begun = change("reverse", "a", "b")
     ending = change("reverse-end", "a", "b")
     a, b = secondary("a", "b", change=begun), primary("b", "", change=begun)
-    assert reverse_plans.under_way(scene(a, b)) == begun
-    assert reverse_plans.under_way(scene(a, replace(b, change=ending))) == ending
-    assert reverse_plans.under_way(scene(PAUSED, secondary())) is None
+    kinds = (reverse_plans.KIND_OF_END, reverse_plans.KIND)
+    assert under_way.noted(scene(a, b), *kinds) == begun
+    assert under_way.noted(scene(a, replace(b, change=ending)), *kinds) == ending
+    assert under_way.noted(scene(PAUSED, secondary()), *kinds) is None
+    assert under_way.noted(scene(a, b), *kinds, goal=a, plan="abc") == begun
+    assert under_way.noted(scene(a, b), *kinds, goal=b) is None
+    assert under_way.noted(scene(a, b), *kinds, plan="another") is None
+    of_the_goal = replace(begun, turn=b"s" * 16)  # which speaks for itself, wherever it is heard
+    assert under_way.noted(scene(b, replace(a, change=of_the_goal)), *kinds) == of_the_goal
     assert len(reverse_plans.going_on(scene(a, b), a, begun).steps) == 2
     assert len(reverse_plans.going_on(scene(a, b), a, ending).steps) == 1
 
@@ -93,26 +101,32 @@ def test_to_keep_nowhere_what_was_promised_a_rescue_is_a_plan_of_its_own() -> No
 
 
 def _rescue(**more: object) -> Rescue:
-    found = Rescue(
-        node=node_of("b"),
-        node_name="b",
-        copy=copy_of("b"),
-        copy_name="b",
-        layer=GROUP,
+    layer = KeptLayer(
+        id=GROUP,
+        kind=LayerKind.RESCUE,
         name="mine",
         generation=GROUP,
         sequence=7,
         time="2026-11-23T12:00:00.000Z",
         bytes=5 << 20,
     )
-    return replace(found, **more)  # type: ignore[arg-type]
+    found = replace(layer, **more)  # type: ignore[arg-type]
+    return Rescue(node=node_of("b"), node_name="b", copy=copy_of("b"), copy_name="b", layer=found)
 
 
 def test_the_end_of_a_rescue_is_a_plan_that_names_it() -> None:
     plan = rescues.plan_of("orders", "mine", [_rescue()])
     assert plan.refusals == ()
     assert "until 2026-11-23T12:00:00.000Z, 5 MiB of it overwritten since" in plan.lost[0]
-    assert plan.id != rescues.plan_of("orders", "mine", [_rescue(layer="22" * 16)]).id
+    assert plan.id != rescues.plan_of("orders", "mine", [_rescue(id="22" * 16)]).id
+
+
+def test_of_a_broken_rescue_nothing_is_lost_that_could_be_read() -> None:
+    plan = rescues.plan_of("orders", "mine", [_rescue(broken=True)])
+    assert (plan.refusals, len(plan.lost)) == ((), 1)
+    assert "is broken; it lacks what was overwritten" in plan.lost[0]
+    assert "nowhere else" not in plan.lost[0]
+    assert plan.id != rescues.plan_of("orders", "mine", [_rescue()]).id, "it broke since it was shown"
 
 
 def test_what_takes_an_open_resync_back_is_not_deleted() -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from farshore.errors import FarshoreError
 from farshore.model.copy_config import DOUBTFUL, UNPROTECTED
-from farshore.node import branches, role_plans, role_steps
+from farshore.node import branches, role_plans, role_steps, under_way
 from farshore.node.plan import Plan
-from farshore.node.standings import Fed, Standing
+from farshore.node.standings import Fed, Scene, Standing
 from farshore.node.turn_wishes import link_id
 from tests.unit.node.standing import change, copy_of, link, node_of, primary, scene, secondary
 
@@ -78,14 +78,27 @@ def test_a_note_of_a_change_that_never_began_promotes_nobody() -> None:
     noted = change("switchover", "b", "a")
     a, b = secondary("a", "c"), secondary("b", "c", change=noted)  # c was the primary since, and is lost
     seen = scene(a, b, silent="c")
-    assert role_plans.under_way(seen, b) is None
+    assert under_way.planned(seen, b) is None
     assert _codes(role_plans.switchover(seen, b)) == ["wrong-state"]
+
+
+@pytest.mark.parametrize("kind", ["switchover", "failback"])
+@pytest.mark.parametrize("stale", ["switchover", "failback"])
+def test_of_planned_changes_the_copy_that_is_the_goal_speaks_for_itself(kind: str, stale: str) -> None:
+    """What another copy notes came to nothing long ago."""
+    own = change(kind, "b", "a", plan="new", turn=b"n" * 16)
+    old = change(stale, "b", "a", plan="old", turn=b"o" * 16)
+    b, a = replace(primary("b", ""), change=own), replace(secondary("a", "b"), change=old)
+    for seen in (scene(a, b), scene(b, a)):
+        assert under_way.planned(seen, b) == own
+    untold = replace(b, change=None)
+    assert under_way.planned(scene(a, untold), untold) == old
 
 
 def test_a_change_of_a_copy_that_runs_as_primary_is_no_reason_to_go_on() -> None:
     begun = change("switchover", "b", "a")
     a, b = primary(), secondary(change=begun)  # it was noted at b, and a was never told
-    assert role_plans.under_way(scene(a, b), b) is None
+    assert under_way.planned(scene(a, b), b) is None
     assert role_plans.switchover(scene(a, b), b).refusals == ()
 
 
@@ -99,6 +112,22 @@ def test_a_failover_says_what_is_lost_as_of_the_last_contact() -> None:
         "at least, as of the last contact: what was acknowledged at a after 2026-01"
     )
     assert any("does not answer" in each for each in plan.warnings)
+
+
+def test_a_failover_says_which_links_will_be_asynchronous_since_nobody_knows_what_they_were() -> None:
+    def said(seen: Scene) -> list[str]:
+        plan = role_plans.failover(seen, role_plans.goal_of(seen, "b"))
+        assert plan.document()["warnings"] == list(plan.warnings)
+        return [each for each in plan.warnings if "asynchronous" in each]
+
+    (alone,) = said(scene(secondary(), silent="a"))
+    assert "links from b to a will be asynchronous" in alone
+    assert "farshore link set orders a mode=sync, at b" in alone
+    (both,) = said(scene(secondary(), secondary("c"), silent="a"))
+    assert "links from b to a, c will be asynchronous" in both
+    assert "farshore link set orders c mode=sync" in both
+    assert said(scene(primary(acts=None), secondary())) == [], "its node knows them, only the engine is gone"
+    assert said(scene(secondary(paired=()), silent="a")) == [], "there will be none"
 
 
 def test_a_failover_recommends_the_most_advanced_copy_and_names_what_another_one_lacks() -> None:
@@ -219,6 +248,71 @@ def test_a_copy_that_is_reinstated_keeps_what_the_operator_has_set() -> None:
     assert (wish.ignored, wish.on_start) == ((0,), "alone")
 
 
+def test_d7_a_fenced_copy_takes_writes_again_once_an_operator_has_given_the_promoted_one_up() -> None:
+    silent = scene(FENCED, here="a", silent="b")
+    refused = role_plans.resolve(silent, FENCED)
+    assert _codes(refused) == ["unreachable"]
+    assert "farshore link delete orders b, at a" in refused.refusals[0].next_step
+    alone = replace(FENCED, links=())
+    plan = role_plans.resolve(scene(alone, here="a"), alone)
+    assert (plan.refusals, plan.steps) == ((), ("the copy at a takes writes again",))
+    assert any("was promoted in place of the one at a" in each for each in plan.lost)
+    written = (("77" * 16, 90), ("66" * 16, 500))
+    c = secondary("c", "b", generation="66" * 16, sequence=500, stretches=written)
+    beside = role_plans.resolve(scene(alone, c, here="a"), alone)
+    assert any("that c holds and a lacks" in each for each in beside.lost)
+    assert beside.id != plan.id
+
+
+def test_d7_who_is_not_heard_may_be_the_promoted_one_whoever_asks() -> None:
+    """Nobody here is silent: b was not asked, or has answered without its copy."""
+    a, c = replace(FENCED, links=(link("b"), link("c"))), secondary("c")
+    for here in "ac":
+        (refusal,) = role_plans.resolve(scene(a, c, here=here), a).refusals
+        assert (refusal.code, "b does not say" in refusal.what) == ("unreachable", True)
+    assert role_plans.resolve(scene(a, c, PROMOTED), a).refusals == ()
+    unmet = replace(FENCED, links=(link("b", peer_copy=None),))
+    assert _codes(role_plans.resolve(scene(unmet, here="a"), unmet)) == ["unreachable"]
+
+
+def test_d7_a_conflict_with_a_copy_that_takes_no_writes_either_is_not_with_the_promoted_one() -> None:
+    a = replace(FENCED, links=(link("b"),))
+    b = replace(PROMOTED, fenced="c was promoted later", links=(link("a"), link("c")))
+    (refusal,) = role_plans.resolve(scene(a, b, here="a"), a).refusals
+    assert (refusal.code, "c does not say" in refusal.what) == ("unreachable", True)
+    assert "farshore link delete orders c, at b" in refusal.next_step
+    parted = replace(FENCED, links=(link("b"), link("c", state="diverged")))
+    assert _codes(role_plans.resolve(scene(parted, secondary("c"), here="a"), parted)) == ["unreachable"]
+
+
+def test_d7_the_copy_that_a_heard_one_follows_may_be_the_promoted_one() -> None:
+    a, b = replace(FENCED, links=(link("b"),)), secondary("b", "c")
+    (refusal,) = role_plans.resolve(scene(a, b, here="b", silent="c"), a).refusals
+    assert (refusal.code, refusal.what) == (
+        "unreachable",
+        "c does not say how its copy stands (no answer within 6 s), and b follows its copy",
+    )
+    assert "farshore node forget c, at a" in refusal.next_step
+    given_up = replace(a, paired=(node_of("b"),))
+    assert role_plans.resolve(scene(given_up, b, here="b"), given_up).refusals == ()
+
+
+def test_d6_another_primary_that_is_heard_says_nothing_of_the_one_that_is_silent() -> None:
+    """Two were promoted while nobody heard the others: either may be the one that fenced this copy."""
+    fenced = replace(FENCED, links=(link("b"), link("c")))
+    promoted = primary("c", "")
+    plan = role_plans.resolve(scene(fenced, promoted, here="a", silent="b"), fenced)
+    assert _codes(plan) == ["unreachable"]
+    assert "farshore link delete orders b, at a" in plan.refusals[0].next_step
+
+
+def test_a_fenced_copy_that_answers_is_no_primary_to_switch_from() -> None:
+    c = secondary("c", "b")
+    plan = role_plans.failover(scene(FENCED, c, here="c", silent="b"), c)
+    assert "farshore node stop --engines, at a" in plan.refusals[0].next_step
+    assert role_plans.failover(scene(c, here="c", silent="ab"), c).refusals == ()
+
+
 def test_nothing_is_resolved_where_nothing_contradicts() -> None:
     a, b = primary(), secondary()
     assert _codes(role_plans.resolve(scene(a, b), a)) == ["wrong-state"]
@@ -274,6 +368,19 @@ def test_a_node_with_several_copies_has_to_be_asked_for_one_of_them() -> None:
         with pytest.raises(FarshoreError) as caught:
             role_plans.goal_of(scene(b, silent="c"), text)
         assert caught.value.code.name == code
+
+
+@pytest.mark.parametrize("text", ["b", "b/b"])
+def test_a_node_that_has_lost_its_copy_is_refused_and_not_taken_for_a_typing_error(text: str) -> None:
+    with pytest.raises(FarshoreError, match="no copy of orders any more") as caught:
+        role_plans.goal_of(scene(primary()), text)
+    assert caught.value.code.name == "wrong-state"
+    assert "farshore link create orders b --first digest" in caught.value.next_step
+    left = primary(links=(link("b", left_for="c"),))
+    for seen, other in ((scene(primary()), "b/second"), (scene(left), text)):
+        with pytest.raises(FarshoreError) as caught:
+            role_plans.goal_of(seen, other)
+        assert caught.value.code.name == "not-found", "no link leads to such a copy"
 
 
 def test_a_switchover_needs_the_nodes_of_the_others_paired_and_says_who_is_left() -> None:

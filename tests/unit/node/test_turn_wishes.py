@@ -9,10 +9,9 @@ import pytest
 from farshore.errors import FarshoreError, ProtocolError
 from farshore.model.options import LinkOptions, Role
 from farshore.model.positions import Position
-from farshore.model.role_change import ChangeIntent, RewindIntent, change_from_json
+from farshore.model.role_change import ChangeIntent, Expected, RewindIntent, change_from_json
 from farshore.node import standings, turns
 from farshore.node.turn_wishes import (
-    Expected,
     FeedWish,
     Following,
     LinkTo,
@@ -20,7 +19,7 @@ from farshore.node.turn_wishes import (
     feed_from_json,
     turn_from_json,
 )
-from tests.unit.node.standing import change, link, primary, secondary
+from tests.unit.node.standing import change, link, node_of, primary, secondary
 
 POSITION = Position(b"g" * 16, 1234)
 CHANGE: ChangeIntent = change("switchover", "b", "a", drained=POSITION, unprotected=True)
@@ -115,9 +114,49 @@ def test_a_malformed_standing_is_refused(key: str, value: Any) -> None:
         standings.from_json({**secondary().to_json(), key: value}, "a" * 64, "a")
 
 
-def test_a_link_is_found_by_what_it_feeds() -> None:
+def test_a_link_is_found_by_the_copy_that_it_feeds() -> None:
     b = secondary()
     assert primary().link_to(b) == link("b")
-    unmet = link("b", id="8" * 32, peer_copy=None)
-    assert primary(links=(unmet,)).link_to(replace(b, fed_by=None)) == unmet
-    assert primary(links=(unmet, replace(unmet, id="7" * 32))).link_to(replace(b, fed_by=None)) is None
+    assert primary(links=(link("b", peer_copy="e" * 32),)).link_to(b) is None
+    assert primary(links=(link("b", peer_copy=None),)).link_to(b) is None
+    rests, other = link("b", id="8" * 32, left_for="c"), link("b", id="7" * 32)
+    assert primary(links=(rests, other)).link_to(replace(b, fed_by=None)) == other
+    assert primary(links=(rests, other, link("b"))).link_to(b) == link("b")
+    assert primary(links=(rests,)).link_to(b) == rests
+
+
+class TestFarCopies:
+    """A link whose far copy is not known yet gets it from what all nodes say, where that leaves one."""
+
+    back = link("a", id="8" * 32, peer_copy=None)
+
+    def test_the_copy_that_follows_it_does(self) -> None:
+        mirror = secondary("c", node=node_of("b"), node_name="b")
+        a = primary(links=(link("b", peer_copy=None), link("c", peer=node_of("b"))))
+        found = standings.acquainted((a, secondary(), mirror))[0]
+        assert [each.peer_copy for each in found.links] == [secondary().copy, mirror.copy]
+
+    def test_a_promoted_copys_link_back_leads_to_the_one_that_fed_it(self) -> None:
+        promoted = replace(secondary(), role="primary", acts="primary", links=(self.back,))
+        mirror = secondary("d", "b", node=node_of("a"), node_name="a")
+        old = primary()
+        found = standings.acquainted((promoted, mirror, old))[0]
+        assert found.link_to(old) == replace(self.back, peer_copy=old.copy)
+        assert found.link_to(mirror) is None
+
+    def test_at_a_node_with_one_copy_it_is_that_one(self) -> None:
+        promoted = replace(secondary(), role="primary", acts="primary", links=(self.back,))
+        old = primary(links=())
+        assert standings.acquainted((promoted, old))[0].links[0].peer_copy == old.copy
+
+    def test_where_two_are_possible_it_is_none(self) -> None:
+        promoted = replace(secondary(), role="primary", acts="primary", links=(self.back,))
+        old, mirror = primary(links=()), secondary("d", "e", node=node_of("a"), node_name="a")
+        for copies in ((promoted, old, mirror), (promoted,)):
+            assert standings.acquainted(copies)[0].links[0].peer_copy is None
+        two = replace(promoted, links=(self.back, replace(self.back, id="7" * 32)))
+        assert [each.peer_copy for each in standings.acquainted((two, old))[0].links] == [None, None]
+
+    def test_one_that_is_known_stays_what_it_is(self) -> None:
+        a = primary(links=(link("b", peer_copy="e" * 32),))
+        assert standings.acquainted((a, secondary()))[0] == a

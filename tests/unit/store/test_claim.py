@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import FarshoreError
+from farshore.store import volume_identity
 from farshore.store.claim import create_volume, no_own_mounts, open_volume
 from farshore.store.mounts import Mount, mount_of, mounts
 from farshore.store.own_mounts import OwnMount
@@ -202,3 +203,16 @@ def test_block_devices_are_claimed_and_files_below_them_are_not(file: Path, loop
     assert refusal(loop, 4096).code.name == "size-mismatch"
     own = mount_of(str(file), mounts())
     assert refusal(loop, own=lambda mount: mount == own and mount.point != "/").code.name == "own-device"
+
+
+def test_a_loop_device_is_known_by_the_file_below_it(file: Path, loop: str) -> None:
+    volume = open_volume(loop, 1 << 20)
+    unmarked = volume_identity.join(volume)
+    assert unmarked.startswith(("loop:inode:", "data:")) or not unmarked, unmarked
+    os.setxattr(file, volume_identity.ATTRIBUTE, b"a" * 32)
+    known = volume_identity.join(volume)
+    assert known == f"loop:mark:{'a' * 32}+0"
+    assert volume_identity.same(volume, known)
+    os.setxattr(file, volume_identity.ATTRIBUTE, b"b" * 32)
+    assert not volume_identity.same(volume, known)
+    volume.close()

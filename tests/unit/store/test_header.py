@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from farshore.errors import FarshoreError
 from farshore.model.header import (
     HEADER_FORMAT,
+    Fault,
+    FaultKind,
     Header,
     LinkRecord,
     OpenResync,
+    Successor,
     Upstream,
     VerifyRecord,
     VerifyState,
+    VolumeIdentity,
     VolumeRoom,
 )
 from farshore.model.options import ResyncKind, Role
@@ -77,12 +81,15 @@ headers = st.builds(
     doubtful_until=u64,
     highest_seen=u64,
     journaling=st.booleans(),
-    fault=st.text(max_size=40),
+    fault=st.none()
+    | st.builds(Fault, st.text(min_size=1, max_size=40), st.none() | st.sampled_from(FaultKind)),
     loose_until=u64,
     turn=st.just(b"") | ids,
     fenced=st.text(max_size=40),
     rooms=st.lists(st.builds(VolumeRoom, u64, u64, u64), max_size=2).map(tuple),
     broken_layers=st.lists(ids, max_size=3).map(tuple),
+    successor=st.none() | st.builds(Successor, ids, ids),
+    identities=st.lists(st.builds(VolumeIdentity, u64, st.text(max_size=40)), max_size=2).map(tuple),
 )
 
 
@@ -123,13 +130,15 @@ FULL = Header(
     doubtful_until=9,
     highest_seen=10,
     journaling=True,
-    fault="io-error",
+    fault=Fault("io-error", FaultKind.RECORDS),
     loose_until=11,
     turn=id_of(10),
     fenced="promoted",
     undo=id_of(11),
     rooms=(VolumeRoom(1, 2, 3),),
     broken_layers=(id_of(12), id_of(13)),
+    successor=Successor(id_of(14), id_of(15)),
+    identities=(VolumeIdentity(1, "mark:00"),),
 )
 
 
@@ -139,15 +148,15 @@ def h(number: int) -> str:
 
 GOLDEN = (
     f'{{"boot":"b","broken_layers":[{h(12)},{h(13)}],"ceiling":8,"clean":false,"copy":{h(2)},'
-    f'"doubtful_until":9,"fault":"io-error","fenced":"promoted","format":2,'
-    f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"journaling":true,'
+    f'"doubtful_until":9,"fault":{{"kind":"records","text":"io-error"}},"fenced":"promoted","format":2,'
+    f'"group":{h(1)},"highest_seen":10,"history":[[{h(3)},7]],"identities":[[1,"mark:00"]],"journaling":true,'
     f'"links":[{{"alone_since":[{h(3)},6],"epoch":2,'
     f'"ever_replicated":true,"link":{h(4)},"once":false,"open_resync":{{"id":{h(6)},"kind":"full","start":[{h(3)},5]}},'
     f'"paused":true,"paused_for":"EIO","peer_copy":{h(5)},"queue_whole":true,"retired":true,"stopped_at":[{h(3)},7],'
     f'"stopped_time":1.5,"unmet":true,"verify":{{"at":[{h(3)},7],"begun":2.5,"ended":6.5,"found":4096,'
     f'"halt":true,"rate":5,"region":4,"state":"halted","volume":3,"why":"why"}}}}],"loose_until":11,'
     f'"resync":{{"id":{h(9)},"kind":"digest","start":[{h(3)},4]}},"role":"secondary","rooms":[[1,2,3]],'
-    f'"turn":{h(10)},"undo":{h(11)},'
+    f'"successor":{{"link":{h(14)},"turn":{h(15)}}},"turn":{h(10)},"undo":{h(11)},'
     f'"upstream":{{"copy":{h(8)},"epoch":3,"link":{h(7)}}}}}'
 )
 
@@ -185,6 +194,30 @@ def test_a_copy_without_broken_layers_is_written_as_before_there_could_be_any() 
         header_file.decode(GOLDEN.replace(f"[{h(12)},{h(13)}]", "[]").encode(), "x")
 
 
+def test_a_fence_of_nobody_in_particular_is_written_as_before_it_could_be_told_whose_it_is() -> None:
+    nobody = dataclasses.replace(FULL, successor=None)
+    assert b"successor" not in header_file.encode(nobody)
+    assert header_file.decode(header_file.encode(nobody), "x") == nobody
+
+
+def test_a_fault_that_was_recorded_without_its_kind_is_read_and_written_as_it_was() -> None:
+    before = GOLDEN.replace('{"kind":"records","text":"io-error"}', '"io-error"')
+    found = header_file.decode(before.encode(), "x")
+    assert found == dataclasses.replace(FULL, fault=Fault("io-error", None))
+    assert header_file.encode(found).decode() == before
+    well = dataclasses.replace(FULL, fault=None)
+    assert b'"fault":""' in header_file.encode(well)
+    assert header_file.decode(header_file.encode(well), "x") == well
+    with pytest.raises(FarshoreError, match="cannot be read"):
+        header_file.decode(GOLDEN.replace('"records"', '"weather"').encode(), "x")
+
+
+def test_a_copy_whose_volumes_say_nothing_is_written_as_before_they_were_asked() -> None:
+    silent = dataclasses.replace(FULL, identities=())
+    assert b"identities" not in header_file.encode(silent)
+    assert header_file.decode(header_file.encode(silent), "x") == silent
+
+
 def test_a_header_has_the_documented_bytes() -> None:
     assert header_file.encode(FULL).decode() == GOLDEN
     assert header_file.decode(GOLDEN.encode(), "x") == FULL
@@ -193,7 +226,17 @@ def test_a_header_has_the_documented_bytes() -> None:
 def test_a_header_of_the_first_format_is_read_as_one_before_any_turn() -> None:
     earlier = dataclasses.replace(FULL.links[0], unmet=False, retired=False, verify=None)
     assert header_file.decode(FIRST_FORMAT.encode(), "x") == dataclasses.replace(
-        FULL, turn=b"", fenced="", undo=b"", loose_until=0, rooms=(), broken_layers=(), links=(earlier,)
+        FULL,
+        turn=b"",
+        fenced="",
+        undo=b"",
+        loose_until=0,
+        rooms=(),
+        broken_layers=(),
+        successor=None,
+        identities=(),
+        links=(earlier,),
+        fault=Fault("io-error", None),
     )
 
 

@@ -90,6 +90,18 @@ def test_what_waits_for_the_next_sync_is_there_all_the_while(tmp_path: Path) -> 
     assert past.row == ()
 
 
+def test_a_file_that_the_first_entry_was_too_large_for_is_empty_and_whole(tmp_path: Path) -> None:
+    segments = opened(tmp_path)
+    past = past_of(segments)
+    past.marks = (0,)
+    segments.clear(Position(G, 0))
+    segments.append(entries(1, 2 * SIZE, 3000, 3000), Position(G, 0))
+    segments.trim(Position(G, 3))
+    segments.sync()
+    assert lasts(segments) == [0, 1, 2]
+    assert [position.sequence for each in past.row for position, _ in past.entries(each)] == [1, 2]
+
+
 def test_nothing_is_kept_without_a_snapshot_nor_what_lies_before_the_oldest_one(tmp_path: Path) -> None:
     assert lasts(filled(tmp_path / "none", ())) == []
     assert names(tmp_path / "none") == 0

@@ -4,15 +4,16 @@ import errno
 from pathlib import Path
 
 import pytest
+from xxhash import xxh3_64_intdigest
 
 from farshore.core.geometry import Geometry
 from farshore.errors import FarshoreError
 from farshore.model.layers import Layer, LayerKind
 from farshore.model.positions import Position
 from farshore.store import layer_list
-from farshore.store.layer_file import FIRST, LayerFile
+from farshore.store.layer_file import FIRST, UNREAD, LayerFile
 from farshore.store.platform import RealFiles
-from farshore.store.preserve import PreserveStore
+from farshore.store.preserve import PreserveStore, Read, default_limit
 
 REGION = 4096
 SIZES = {1: 20 * REGION + 512, 4: 3 * REGION}
@@ -127,6 +128,107 @@ def test_a_layer_in_the_middle_goes_and_the_others_stay_what_they_are(scene: Sce
     assert scene.store.hand_down(layer(1).id)
     scene.store.drop(layer(1).id)
     assert (scene.store.layers, scene.store.used) == ((), 0)
+
+
+def test_e2_a_rescue_of_everything_leaves_room_for_the_undo_of_everything(tmp_path: Path) -> None:
+    """Where nobody has chosen a bound: a rescue stays until an operator deletes it."""
+    size = sum(SIZES.values())
+    scene = Scene(tmp_path, limit=default_limit(size) - default_limit(0) + 2 * FIRST)
+    for number, kind in ((1, LayerKind.RESCUE), (2, LayerKind.UNDO)):
+        moment, image = layer(number, kind), scene.copy()
+        scene.store.begin(moment, size)
+        for volume, bytes_of in SIZES.items():
+            scene.write(volume, 0, -(-bytes_of // REGION), 10 * number)
+        assert scene.image(moment) == image
+
+
+def test_nothing_is_restored_from_a_layer_that_is_broken(scene: Scene) -> None:
+    for number in (1, 2):
+        scene.store.begin(layer(number), 0)
+        scene.write(1, 2, 5, number)
+    before, scene.store.broken = scene.copy(), {layer(1).id}
+    for use in (
+        lambda: scene.store.restore(layer(1).id, scene.put),
+        lambda: scene.store.changed_since(layer(1).id),
+        lambda: scene.store.read(layer(1).id, 1, 0, scene.live),
+    ):
+        with pytest.raises(OSError, match="is broken"):
+            use()
+    assert scene.volumes == before
+    assert scene.store.changed_since(layer(2).id) == [(1, region) for region in range(2, 5)]
+
+
+def failing(scene: Scene, volume: int, region: int) -> Read:
+    """Reads of the volumes where one sector of a region is bad."""
+
+    def read(number: int, offset: int, length: int) -> bytes:
+        if number == volume and offset < region * REGION + 512 and region * REGION < offset + length:
+            raise OSError(errno.EILSEQ, "a bad sector")
+        return scene.live(number, offset, length)
+
+    return read
+
+
+def test_what_the_disk_refuses_is_kept_as_that_and_nothing_else_is_lost(scene: Scene) -> None:
+    older, newer = layer(1), layer(2)
+    scene.store.begin(older, 0)
+    scene.store.begin(newer, 0)
+    before = scene.copy()
+    assert scene.store.save([(1, 4, 8)], failing(scene, 1, 5)) == errno.EILSEQ
+    scene.volumes[1][4 * REGION : 8 * REGION] = b"n" * (4 * REGION)
+    assert scene.store.save([(1, 5, 6)], scene.live) == errno.EIO, (
+        "what it could not keep then is not kept later either"
+    )
+    assert scene.store.save([(1, 4, 5), (1, 6, 9)], scene.live) == 0
+    for _ in range(2):
+        assert scene.store.lacking(newer.id) == scene.store.lacking(older.id) == [(1, 5)]
+        with pytest.raises(OSError, match="could not be read"):
+            scene.store.read(newer.id, 1, 5, scene.live)
+        for region in (3, 4, 6, 7):
+            part = before[1][region * REGION : (region + 1) * REGION]
+            assert scene.store.read(older.id, 1, region, scene.live) == part
+        scene.reopen()
+    assert scene.store.hand_down(newer.id)
+    scene.store.drop(newer.id)
+    assert (scene.store.lacking(older.id), scene.store.lacking(newer.id)) == ([(1, 5)], [])
+    scene.store.restore(older.id, scene.put)
+    before[1][5 * REGION : 6 * REGION] = b"n" * REGION
+    assert scene.volumes == before
+
+
+def test_a_layer_that_had_the_region_before_lacks_nothing(scene: Scene) -> None:
+    older, newer = layer(1), layer(2)
+    scene.store.begin(older, 0)
+    before = scene.copy()
+    assert scene.store.save([(1, 5, 6)], scene.live) == 0
+    scene.volumes[1][5 * REGION : 6 * REGION] = b"n" * REGION
+    scene.store.begin(newer, 0)
+    assert scene.store.save([(1, 5, 6)], failing(scene, 1, 5)) == errno.EILSEQ
+    scene.volumes[1][5 * REGION : 6 * REGION] = b"o" * REGION
+    assert (scene.store.lacking(older.id), scene.store.lacking(newer.id)) == ([], [(1, 5)])
+    assert scene.store.hand_down(newer.id)
+    scene.store.drop(newer.id)
+    scene.store.restore(older.id, scene.put)
+    assert scene.volumes == before
+
+
+def test_a_layer_of_the_first_format_is_one_of_ours_once_it_is_opened(tmp_path: Path) -> None:
+    path = str(tmp_path / "a")
+    made = LayerFile.create(RealFiles(), path, b"i" * 16, 0)
+    made.append([(1, 2, 4, b"abcd")])
+    made.close()
+    data = bytearray((tmp_path / "a").read_bytes())
+    data[8] = 1
+    data[32:40] = xxh3_64_intdigest(bytes(data[:32])).to_bytes(8, "little")
+    (tmp_path / "a").write_bytes(data)
+    opened = LayerFile.open(RealFiles(), path, b"i" * 16)
+    assert opened.read(1, 2, 4) == b"abcd"
+    opened.append([(1, 3, 4, UNREAD)])
+    opened.close()
+    assert (tmp_path / "a").read_bytes()[8] == 2
+    again = LayerFile.open(RealFiles(), path, b"i" * 16)
+    assert (again.read(1, 2, 4), again.lost) == (b"abcd", {(1, 3)})
+    again.close()
 
 
 def test_the_bound_holds_for_what_is_saved_and_for_what_is_reserved(tmp_path: Path) -> None:
@@ -260,15 +362,16 @@ def test_the_list_has_one_form() -> None:
 
 def test_the_bytes_of_a_layer(tmp_path: Path) -> None:
     made = LayerFile.create(RealFiles(), str(tmp_path / "a"), b"i" * 16, 0)
-    made.append([(1, 2, 4, b"abcd"), (1, 3, 8, None)])
+    made.append([(1, 2, 4, b"abcd"), (1, 3, 8, None), (1, 5, 8, UNREAD)])
     made.close()
     data = (tmp_path / "a").read_bytes()
-    assert data[:16] == b"FShrLayr\1\0\0\0\0\0\0\0"
+    assert data[:16] == b"FShrLayr\2\0\0\0\0\0\0\0"
     assert data[16:32] == b"i" * 16
-    assert data[512:520] == (FIRST + 32 + 2 * 16 + 12).to_bytes(8, "little")
+    assert data[512:520] == (FIRST + 32 + 3 * 16 + 12).to_bytes(8, "little")
     entry = data[FIRST:]
     assert entry[:4] == b"FShl"
-    assert entry[4:24] == b"\2\0\0\0" + (12).to_bytes(8, "little") + FIRST.to_bytes(8, "little")
+    assert entry[4:24] == b"\3\0\0\0" + (12).to_bytes(8, "little") + FIRST.to_bytes(8, "little")
     assert entry[32:48] == b"\1\0\0\0\4\0\0\0" + (2).to_bytes(8, "little")
     assert entry[48:64] == b"\1\0\1\0\x08\0\0\0" + (3).to_bytes(8, "little")
-    assert entry[72:] == b"abcd"
+    assert entry[64:80] == b"\1\0\2\0\x08\0\0\0" + (5).to_bytes(8, "little")
+    assert entry[88:] == b"abcd"

@@ -1,8 +1,8 @@
-"""The answer of a primary to whoever fed it before it was promoted (rule D6).
+"""The answer of a primary to a copy that greets it as its feeder (rules D5, D6).
 
-A former primary that comes back asks its peers before it lets writes flow. It proves its key as it always
-did; all that it gets to hear is that this copy is the primary now. Nothing that it says changes anything
-here, and it is kept no longer than that takes.
+Two do: a former primary that comes back, and the copy that was promoted in place of this one. Each asks its
+peers before it lets writes flow, proves its key as ever, and gets one sentence to hear (`core/fences`).
+Nothing that it says changes anything here, and it is kept no longer than that takes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from farshore.core.turning import answer_to_former
 from farshore.engine.arrivals import Arrivals
 from farshore.engine.channel import Channel
 from farshore.engine.line import Identity
 from farshore.engine.link_connection import LinkConnection
 from farshore.engine.workshop import Workshop
 from farshore.errors import ProtocolError
-from farshore.model.header import Header
 from farshore.model.messages import Hello, Refusal
 from farshore.wire import session
 
@@ -29,21 +27,22 @@ _MOST: Final = 4
 """Callers at once, in either stage; the oldest gives way."""
 
 
-class FormerFeeder:
-    """See the module. `header` gives the copy's header as it is now."""
+class Answering:
+    """See the module. `who` it answers, in words; `answer` makes the one sentence for a hello."""
 
-    def __init__(self, shop: Workshop, header: Callable[[], Header]) -> None:
+    def __init__(self, shop: Workshop, who: str, answer: Callable[[Hello], Refusal]) -> None:
         self._shop = shop
-        self._header = header
-        self.identity: Identity | None = None
-        """Ours and the former feeder's; None where this copy never followed anybody."""
-        self._arrivals = Arrivals(shop, _MOST, lambda: "the former feeder", self._opened)
+        self._who = who
+        self._answer = answer
+        self._arrivals = Arrivals(shop, _MOST, lambda: who, self._opened)
         self._callers: list[LinkConnection] = []
+        self._noted: tuple[str, int | None] | None = None
+        """What was told last of an answer: whoever waits asks again and again."""
 
-    def adopt(self, sock: socket.socket) -> None:
-        """A socket whose preface named the link that once fed this copy. Raises FarshoreError
-        `wrong-feeder` if there was none."""
-        self._arrivals.adopt(sock, self.identity, "this copy is the primary and follows nobody")
+    def adopt(self, sock: socket.socket, identity: Identity | None) -> None:
+        """A socket whose preface named a link to this copy. Raises FarshoreError `wrong-feeder` where there
+        is no `identity`, ours and that of whoever may ask, to meet it with."""
+        self._arrivals.adopt(sock, identity, "this copy is the primary and follows nobody")
 
     def close(self) -> None:
         """Ends everything that is open."""
@@ -79,15 +78,16 @@ class FormerFeeder:
         hello = session.decode(kind, body) if kind != session.FRAME else None
         if not isinstance(hello, Hello):
             raise ProtocolError("the feeder does not begin with a hello")
-        code, text = answer_to_former(self._header(), hello)
-        connection.send(Refusal(code, text))
+        said = self._answer(hello)
+        connection.send(said)
         self._callers.remove(connection)
         connection.close()
         head = hello.history.head
-        self._shop.journal.note(
-            "former-feeder",
-            {"answer": code, "sequence": None if head is None else head.sequence},
-        )
+        told = (said.code, None if head is None else head.sequence)
+        if told != self._noted:
+            self._noted = told
+            fields: dict[str, object] = {"who": self._who, "answer": said.code, "sequence": told[1]}
+            self._shop.journal.note("asked-by-another", fields)
         self._shop.tidy()
 
     def ended(self, connection: LinkConnection, why: str) -> None:
