@@ -107,8 +107,9 @@ def seen_coming(image: Path, total: int) -> None:
 def records_in(image: Path) -> int:
     """How many records an image holds; it must hold them without a gap and nothing behind them.
 
-    The image may be written meanwhile, so it is read from its end: whatever comes before a record that was found
-    was there when that one came. The highest one may be seen in the middle of its write: it does not count yet."""
+    The image may be written meanwhile, so it is read from its end: whatever comes before a record that was
+    found was there when that one came. The highest one may be seen in the middle of its write: it does not
+    count yet."""
     found, began = 0, False
     with image.open("rb", buffering=0) as file:
         for offset, whole in reversed(list(records(image.stat().st_size))):
