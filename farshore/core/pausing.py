@@ -63,6 +63,7 @@ def _stopped(feeder: Feeder) -> Position | None:
 def complete(feeder: Feeder, cut: Position, drained: bool) -> None:
     """The link is paused at `cut`."""
     feeder.close("", "paused")
+    feeder.session.refused = None  # it will not be asked again to have us: what it said grows stale
     feeder.remember(paused=True)
     feeder.stop(LinkEvent.STOP, "paused by the operator", cut)
     feeder.shared.outbox.note(

@@ -63,6 +63,17 @@ class TestTheNode:
         pair.line.refusal = ""
         pair.until(lambda: shown(pair) is None)
 
+    def test_that_is_not_asked_any_more_since_the_link_is_paused_refuses_nothing(self) -> None:
+        pair = running()
+        lost(pair)
+        refuse(pair, "not-found")
+        pair.near.run(pair.near.core.pause(None, drain=True, timeout=1.0))
+        pair.turn(300)
+        assert shown(pair) is None
+        pair.near.run(pair.near.core.resync(None, ResyncKind.UPDATE, False))
+        pair.until(lambda: shown(pair) is not None)
+        assert shown(pair)["since"] == shown(pair)["heard"], "said anew"
+
     def test_that_has_found_its_copy_is_forgiven(self) -> None:
         pair = running()
         lost(pair)
