@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from xxhash import xxh3_128_digest
@@ -15,6 +16,7 @@ from xxhash import xxh3_128_digest
 from farshore.core import actions as a
 from farshore.core.geometry import Geometry
 from farshore.core.journaling import JournalLimits
+from farshore.core.record_actions import ForgetBeyond
 from farshore.core.secondary import Secondary
 from farshore.core.secondary_setup import SecondarySetup
 from farshore.errors import ProtocolError
@@ -27,6 +29,7 @@ from farshore.store.header import HeaderFile
 from farshore.store.position_file import PositionFile
 from farshore.store.segments import Segments
 from farshore.wire import frame, session
+from sim import position_records
 from sim.channel import Channel, decode
 from sim.disk import Node
 from sim.files import SimFiles
@@ -70,7 +73,8 @@ class SecondarySite(Site):
             a.Send: self._send,
             a.SyncVolumes: lambda action: self.sync_volumes(action, self.core.synced),
             a.WriteHeader: lambda action: self.write_header(action, self.core.header_written),
-            a.WriteDurable: self._write_durable,
+            a.WriteDurable: partial(position_records.write_durable, self),
+            ForgetBeyond: partial(position_records.forget_beyond, self),
             a.ApplyFrame: self._apply_frame,
             a.ApplyFill: self._apply_fill,
             a.CompareDigests: self._compare,
@@ -342,14 +346,6 @@ class SecondarySite(Site):
         errno = self.steps.carry_out("fill", Step(run, lambda _: None))
         if self.life.alive:
             self._queue.extend(self.core.filled(errno))
-
-    def _write_durable(self, action: a.WriteDurable) -> None:
-        def run() -> None:
-            self.position.write_durable(action.position)
-            self.journal.replay.marked(action.position)
-
-        done = self.core.durable_written
-        self.steps.begin("position", Step(run, lambda errno: self.turn(done, action.ticket, errno)))
 
     def _look_up(self, action: a.ReadRange) -> None:
         def read() -> None:

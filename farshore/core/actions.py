@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from farshore.core.layer_actions import RetitleLayer
+from farshore.core.record_actions import ForgetBeyond
 from farshore.core.resize_actions import OfSizes
 from farshore.model.header import Header
 from farshore.model.layers import Layer, Run
@@ -378,7 +379,7 @@ _OfJournal: TypeAlias = (
 )
 _OfReads: TypeAlias = ReadRegion | AnswerRead | MendRegion | ReadRange
 _OfLayers: TypeAlias = BeginLayer | SaveRegions | DropLayer | RollBack | RetitleLayer
-_OfRecords: TypeAlias = SyncVolumes | WriteActivity | WriteHeader | WriteBoard | WriteDurable
+_OfRecords: TypeAlias = SyncVolumes | WriteActivity | WriteHeader | WriteBoard | WriteDurable | ForgetBeyond
 Action: TypeAlias = (
     Issue
     | Reply

@@ -13,6 +13,7 @@ from dataclasses import replace
 from farshore.core.actions import WriteDurable
 from farshore.core.fault_texts import VOLUMES
 from farshore.core.outbox import GroupSync, HeaderKeeper, Outbox
+from farshore.core.record_actions import ForgetBeyond
 from farshore.model.positions import History, Position
 
 SYNC_BYTES = 16 << 20
@@ -100,6 +101,17 @@ class Durability:
                 then()
 
         self._outbox.emit(WriteDurable(self._outbox.ticket(recorded), position))
+
+    def forget_beyond(self, position: Position, then: Callable[[], None]) -> None:
+        """What was applied beyond `position` counts for no later process either; then run `then`."""
+
+        def forgotten(errno: int) -> None:
+            if errno:
+                self._fault(errno, "the position cannot be recorded")
+            else:
+                then()
+
+        self._outbox.emit(ForgetBeyond(self._outbox.ticket(forgotten), position))
 
     def make_durable(self, then: Callable[[], None]) -> None:
         """Sync, record the position unless inconsistent, count it durable, run `then`."""

@@ -1,77 +1,80 @@
-"""The record of a secondary's fault (rule C3): written again until the header says it durably.
+"""The record of a fault in the copy's header (rule C3): written again until the header says it durably.
 
-The next start, which is what repairs a secondary, believes nothing but what was durable, if it finds the
-fault. One that does not find it, in the same boot, takes for applied what a failed sync may have lost. So
-a fault that could not be recorded, since the header is on the disk that fails, is recorded as soon as
-that works, and a repair is answered only then. A stop, too, waits for one attempt at least: whoever ends with
-the record still in memory has forgotten it. A primary's is `faulting`.
+The next start of a secondary, which is what repairs it, believes nothing but what was durable, and that of a
+primary serves nobody, if it finds the fault. One that does not find it, in the same boot, takes for applied
+what a failed sync may have lost. So a fault that could not be recorded, since the header is on the disk that
+fails, is recorded as soon as that works, and a repair is answered only then. A stop, too, waits for the
+record, or for one attempt that has failed since: whoever ends with it still in memory has forgotten it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from farshore.core.outbox import HeaderKeeper, Outbox
 from farshore.model.header import Fault
-
-if TYPE_CHECKING:
-    from farshore.core.secondary import Secondary
 
 RECORD_EVERY: Final = 5.0
 """Seconds after which a fault that is not in the header yet is written there once more."""
 
 
 class FaultRecord:
-    """See the module."""
+    """See the module. Nothing is remembered of what was written: the header that is durable tells."""
 
-    def __init__(self, copy: Secondary) -> None:
-        self._copy = copy
+    def __init__(self, outbox: Outbox, keeper: HeaderKeeper) -> None:
+        self._outbox = outbox
+        self._keeper = keeper
         self.fault: Fault | None = None
-        """What is to be recorded."""
-        self._recorded = False
+        """What is to be recorded; a graver one takes the place of a lesser one."""
         self._asked = 0.0
         self._told: list[Callable[[], None]] = []
 
-    def write(self) -> None:
-        """The copy's fault is to be in the header."""
-        copy, fault = self._copy, self.fault
-        self._recorded, self._asked = False, copy.outbox.now
+    @property
+    def recorded(self) -> bool:
+        """Whether the header durably says just this fault."""
+        return self._keeper.durable.fault == self.fault
 
-        def recorded() -> None:
-            self._recorded = True
+    @property
+    def settled(self) -> bool:
+        """Whether a stop may end, as far as the fault goes."""
+        if self.fault is None:
+            return True
+        return self._keeper.idle and (self.recorded or self._refused)
+
+    @property
+    def _refused(self) -> bool:
+        """Whether the last attempt of all was one to record this fault, and failed."""
+        refused = self._keeper.refused
+        return refused is not None and refused.fault == self.fault
+
+    def write(self) -> None:
+        """The fault is to be in the header."""
+        self._asked = self._outbox.now
+        header = replace(self._keeper.header, fault=self.fault, clean=False)
+        self._keeper.put(header, self._tell)
+
+    def _tell(self) -> None:
+        if self.recorded:  # else a graver one has come meanwhile, and its own write follows
             told, self._told = self._told, []
             for then in told:
                 then()
-            copy.stopped = copy.stopping
-
-        copy.keeper.put(replace(copy.keeper.header, fault=fault, clean=False), recorded)
-
-    def missed(self) -> None:
-        """Something has failed once more: if it was the record, a stop waits no longer for it."""
-        copy = self._copy
-        copy.stopped = copy.stopped or (copy.stopping and copy.keeper.idle)
 
     def leave(self) -> None:
-        """The copy is to stop, once its fault is recorded or has been tried to be."""
-        if self._recorded:
-            self._copy.stopped = True
-        else:
+        """The copy is to stop: what failed before is tried once more."""
+        if not self.recorded:
             self.write()
 
     def tick(self) -> None:
-        """Time passes."""
-        copy = self._copy
-        waited = copy.outbox.now - self._asked
-        if copy.fault and not self._recorded and copy.keeper.idle and waited >= RECORD_EVERY:
+        """Time passes. An older write of the header that failed has taken the record along, which was waiting
+        behind it: that one is written at once."""
+        if self.fault is None or self.recorded or not self._keeper.idle:
+            return
+        if not self._refused or self._outbox.now - self._asked >= RECORD_EVERY:
             self.write()
 
-    def repair(self) -> None:
-        """The event `repairable` tells, once the fault is durable, that the next start will know of it."""
-        copy = self._copy
-
-        def told() -> None:
-            copy.outbox.note("repairable", fault=copy.fault, id="", doubtful=False)
-
+    def repair(self, told: Callable[[], None]) -> None:
+        """Runs `told` once the next start will know, durably, of what is to be repaired."""
         self._told.append(told)
         self.write()

@@ -11,14 +11,13 @@ the links go on.
 from __future__ import annotations
 
 import errno as errnos
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farshore.core import endings
 from farshore.core.actions import Action
 from farshore.core.activity import extent_of
-from farshore.core.fault_record import RECORD_EVERY
+from farshore.core.fault_record import FaultRecord
 from farshore.core.fault_texts import RECORDS, VOLUMES, doubts_volumes, fault_id, fault_of, named, paused_for
 from farshore.core.link import LinkEvent
 from farshore.model.volumes import Operation
@@ -32,10 +31,8 @@ class Faulting:
 
     def __init__(self, primary: Primary) -> None:
         self._primary = primary
-        self._recorded = False
-        """The header durably says what it says in memory."""
-        self._asked = 0.0
-        self._told: list[Callable[[], None]] = []
+        self.record: FaultRecord
+        """Made once the primary has its header."""
 
     def write_failed(self, operations: list[Operation], errno: int) -> None:
         """A local write failed; it stays marked for all, and every link stops there."""
@@ -55,35 +52,21 @@ class Faulting:
         primary = self._primary
         fault, known = fault_of(what, errno), primary.keeper.header.fault
         if known and not (doubts_volumes(fault) and not doubts_volumes(known)):
-            primary.give_up_stop()
             return
         if not primary.path.fault:
             primary.path.fail(errno or errnos.EIO)
         primary.activity.abandon_cooling()
-        self._recorded = False
         header = primary.keeper.header
         if doubts_volumes(fault):
             # In one with the fault: also after a repair only the operator starts them again.
             header = replace(header, links=paused_for(header.links, fault))
         primary.keeper.header = replace(header, fault=fault, clean=False)
+        self.record.fault = fault
         for feeder in primary.feeders.values():
             endings.fail(feeder, fault.text)
             feeder.board.suspect_extents(sorted(map(extent_of, primary.activity.hot)))
-        self._record()
+        self.record.write()
         primary.outbox.note("faulted", why=fault.text, sequence=primary.path.sequence)
-
-    def _record(self) -> None:
-        primary = self._primary
-        self._asked = primary.outbox.now
-
-        def recorded() -> None:
-            self._recorded = True
-            told, self._told = self._told, []
-            for then in told:
-                then()
-            primary.give_up_stop()
-
-        primary.keeper.put(primary.keeper.header, recorded)
 
     def stay(self) -> None:
         """An earlier process has failed, and no repair has named that: serve nobody, change nothing."""
@@ -93,22 +76,13 @@ class Faulting:
         if head is not None:
             primary.path.generation, primary.path.sequence = head.generation, head.sequence
         primary.path.fail(errnos.EIO)
-        self._recorded = True
+        self.record.fault = fault
         for spec in primary.setup.links:
             feeder = primary.shown(spec)
             feeder.board.suspect_extents(primary.suspects())
             feeder.why = fault.text
             feeder.enter(LinkEvent.FAULT)
         primary.outbox.note("faulted", why=fault.text, sequence=primary.path.sequence)
-
-    def tick(self) -> None:
-        """A fault that could not be recorded is recorded as soon as that works: whoever kills this process
-        must not make it forgotten."""
-        primary = self._primary
-        waited = primary.outbox.now - self._asked
-        due = not self._recorded and primary.keeper.idle and waited >= RECORD_EVERY
-        if due and primary.keeper.header.fault:
-            self._record()
 
     def repair(self) -> list[Action]:
         """What ails this copy is to end. Once that is durable, so that the records' disk is well, the event
@@ -125,6 +99,5 @@ class Faulting:
             doubtful = doubts_volumes(header.fault)
             primary.outbox.note("repairable", fault=text, id=fault_id(header), doubtful=doubtful)
 
-        self._told.append(told)
-        self._record()
+        self.record.repair(told)
         return primary.outbox.take()

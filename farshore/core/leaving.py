@@ -30,12 +30,14 @@ def leave(copy: Secondary) -> None:
     """What a copy that has started does to end."""
 
     def left() -> None:
-        copy.stopped = True
+        copy.left = True
 
     def rest() -> None:
         copy.preserve.when_idle(left)
 
     def record() -> None:
+        if copy.fault:
+            return  # it ends the stop, which is not a clean one
         header = copy.keeper.header
         loose = header.loose_until if copy.applied < header.loose_until else 0
         copy.keeper.put(replace(header, history=copy.history(), clean=True, loose_until=loose), rest)

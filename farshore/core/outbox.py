@@ -67,10 +67,12 @@ class HeaderKeeper:
     for it runs then.
     """
 
-    __slots__ = ("_failed", "_next", "_outbox", "_running", "header")
+    __slots__ = ("_failed", "_next", "_outbox", "_running", "_sent", "durable", "header", "refused")
 
     def __init__(self, outbox: Outbox, header: Header, failed: Callable[[int], None]) -> None:
-        self.header = header
+        self.header = self.durable = self._sent = header
+        self.refused: Header | None = None
+        """What the last write that has ended would have made durable, had it not failed."""
         self._outbox = outbox
         self._failed = failed
         self._running: list[Then] | None = None
@@ -89,19 +91,20 @@ class HeaderKeeper:
 
     @property
     def idle(self) -> bool:
-        """True when the current header is durable."""
+        """True while no write is under way: the current header is durable, unless the last one failed."""
         return self._running is None
 
     def _begin(self, waiting: list[Then]) -> None:
-        self._running = waiting
+        self._running, self._sent = waiting, self.header
         self._outbox.emit(WriteHeader(self._outbox.ticket(self._written), self.header))
 
     def _written(self, errno: int) -> None:
         waiting, self._running = self._running or [], None
         if errno:
-            self._next = None
+            self._next, self.refused = None, self._sent
             self._failed(errno)
             return
+        self.durable, self.refused = self._sent, None
         if self._next is not None:
             following, self._next = self._next, None
             self._begin(following)

@@ -15,6 +15,7 @@ from farshore.core import cutting, endings, fences, growing
 from farshore.core.actions import Action
 from farshore.core.activity import ActivityLog
 from farshore.core.broken_layers import marked
+from farshore.core.fault_record import FaultRecord
 from farshore.core.fault_texts import fault_id
 from farshore.core.faulting import Faulting
 from farshore.core.feeder import Feeder
@@ -82,6 +83,7 @@ class Primary(Links):
         outbox = Outbox()
         self.faulting = Faulting(self)
         keeper = HeaderKeeper(outbox, setup.header, self.faulting.strike)
+        self.faulting.record = FaultRecord(outbox, keeper)
         super().__init__(outbox, keeper, setup.geometry, self.faulting.strike)
         self.sync = GroupSync(self.outbox)
         self.activity = ActivityLog(setup.hot_capacity, setup.geometry.extent_shift)
@@ -214,8 +216,11 @@ class Primary(Links):
 
     @property
     def stopped(self) -> bool:
-        """True once a clean stop is complete."""
-        return self._shutdown is not None and self._shutdown.complete
+        """True once a clean stop is complete, or has met with a fault that is recorded by now."""
+        shutdown, record = self._shutdown, self.faulting.record
+        if shutdown is None or not record.settled:
+            return False
+        return shutdown.complete or (shutdown.closing and record.fault is not None)
 
     @property
     def writable(self) -> Writes:
@@ -314,7 +319,7 @@ class Primary(Links):
 
     def tick(self) -> list[Action]:
         """Timers; to be called ten times a second or so."""
-        self.faulting.tick()
+        self.faulting.record.tick()
         self.rescue.tick()
         self.mending.go_on()
         self.resizing.go_on()
@@ -354,6 +359,7 @@ class Primary(Links):
         """Begin a clean stop; `stopped` says when it is complete."""
         if self._shutdown is None:
             self._shutdown = Shutdown(self)
+            self.faulting.record.leave()
         self._maintain()
         return self.outbox.take()
 
@@ -379,11 +385,6 @@ class Primary(Links):
             self.boards.cool(self.activity, self.path, self.ledger)
 
     # -- trouble ----------------------------------------------------------------------------
-
-    def give_up_stop(self) -> None:
-        """A fault has come in the way of a clean stop, which ends here."""
-        if self._shutdown is not None:
-            self._shutdown.complete = True
 
     def _fence(self, why: str, for_good: bool, told: Successor | None = None) -> None:
         """Rule D6: a newer copy exists. For good: no restart forgets it, and nobody is fed any more."""

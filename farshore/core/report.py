@@ -33,8 +33,9 @@ GROUP: Final = "GROUP"
 def of_primary(primary: Primary, group: str) -> dict[str, Any]:
     """The entry of one group whose primary is here, without names and paths of volumes."""
     feeders = list(primary.feeders.values())
-    fault = None if primary.fenced else primary.keeper.header.fault
-    trouble = "" if primary.fenced else fault.text if fault is not None else primary.rescue.trouble
+    fault = primary.keeper.header.fault
+    failed = fault.text if fault is not None else ""
+    trouble = "" if primary.fenced else failed or primary.rescue.trouble
     verdict = of_group(
         group,
         trouble,
@@ -51,7 +52,7 @@ def of_primary(primary: Primary, group: str) -> dict[str, Any]:
         "next": "; ".join(each for each in (verdict.next_step, ending) if each),
         "generation": primary.generation.hex(),
         "sequence": primary.sequence,
-        "fault": trouble or None,
+        "fault": failed or trouble or None,
         "fault_id": fault_id(primary.keeper.header) or None,
         "fault_doubts_volumes": doubts_volumes(fault),
         "unreadable_bytes": len(primary.rescue.bad) * primary.geometry.region,

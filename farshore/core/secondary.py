@@ -50,11 +50,11 @@ class Secondary:
         self.lookups = Lookups(self)
         self.snapping = snapping.Snapping(self)
         self.session: Stream | None = None
-        self.started = self.stopped = False
+        self.started = self.left = False
         self.replaying = False
         """The volumes do not hold yet what the journal has."""
         self.fault = ""
-        self.fault_record = FaultRecord(self)
+        self.fault_record = FaultRecord(self.outbox, self.keeper)
         self.since = 0.0
         """When a feeder came or went last, wall seconds."""
         self.newest_write = 0
@@ -79,7 +79,7 @@ class Secondary:
             self.pointing = None
         self.preserve.sweep(self.keeper.header.undo)
         self.outbox.note("secondary-started", sequence=self.applied)
-        if self.stopping:
+        if self.stopping and not self.fault:
             leaving.leave(self)
 
     def stop(self) -> list[Action]:
@@ -89,7 +89,12 @@ class Secondary:
 
     def out_of_room(self) -> None:
         """A disk is full: what is journaled cannot be applied now. A stop is not clean then."""
-        self.stopped = self.stopping
+        self.left = self.stopping
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop has ended, with everything durable or with a fault that is recorded by now."""
+        return self.stopping and self.fault_record.settled and (self.left or bool(self.fault))
 
     # -- facts ------------------------------------------------------------------------------
 
@@ -356,7 +361,6 @@ class Secondary:
     def fail(self, errno: int, what: str = RECORDS) -> None:
         """Rule C3: a disk failed; this copy takes nothing more and says so."""
         if self.fault:
-            self.fault_record.missed()
             return
         self.fault_record.fault = fault = fault_of(what, errno)
         self.fault = fault.text
@@ -368,5 +372,9 @@ class Secondary:
 
     def repair(self) -> list[Action]:
         """What ails this copy is to end, with its next start (see `fault_record`)."""
-        self.fault_record.repair()
+
+        def told() -> None:
+            self.outbox.note("repairable", fault=self.fault, id="", doubtful=False)
+
+        self.fault_record.repair(told)
         return self.outbox.take()

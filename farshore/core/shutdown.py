@@ -57,18 +57,8 @@ class Shutdown:
             feeder.close("", "the engine stops")
             if feeder.following or feeder.disk.live:
                 feeder.stop(LinkEvent.LOST, "the engine stopped")
-        if primary.path.fault and not primary.fenced:
-            self._once_recorded()
-            return
-        primary.path.sync_now(self._synced)
-
-    def _once_recorded(self) -> None:
-        """What is on its way to the header may be the fault. Should that fail, the fault ends the stop."""
-        keeper = self._primary.keeper
-        if keeper.idle:
-            self.complete = True
-        else:
-            keeper.put(keeper.header, self._complete)
+        if not primary.keeper.header.fault:  # a fault ends the stop here, once it is recorded
+            primary.path.sync_now(self._synced)
 
     def _synced(self) -> None:
         """Flushes that waited for this sync are answered by it; what still waits for a peer is refused."""

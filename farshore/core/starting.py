@@ -7,7 +7,9 @@ happened, unless entries that had been durable are missing from the journal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from farshore.core import turning, undoing
@@ -65,11 +67,14 @@ def start(copy: Secondary) -> None:
     lost = bool(header.fault) or not header.clean
 
     def restored() -> None:
-        fresh = replace(copy.keeper.header, clean=False, boot=setup.boot, fault=None, loose_until=loose)
+        fault = copy.fault_record.fault  # of this start, if there is one: that of before ends with it
+        fresh = replace(copy.keeper.header, clean=False, boot=setup.boot, fault=fault, loose_until=loose)
         copy.keeper.put(replace(fresh, doubtful_until=doubtful), copy.has_started)
 
     def restore() -> None:
-        copy.relay.restore(lost, restored)
+        copy.relay.restore(
+            lost, partial(_forget, copy, bool(header.fault) and header.resync is None, restored)
+        )
 
     if setup.links and header.resync is None and head is not None:
         copy.standing.make_durable(restore)  # a hop is never ahead of what is certain here (rule B6)
@@ -141,7 +146,17 @@ def _replayed(copy: Secondary, damage: str, distrusted: bool) -> None:
     def restored() -> None:
         header = copy.keeper.header
         history = reaching(header.history, standing.position)
-        fresh = replace(header, history=history, clean=False, boot=copy.setup.boot, fault=None)
+        fault = copy.fault_record.fault
+        fresh = replace(header, history=history, clean=False, boot=copy.setup.boot, fault=fault)
         copy.keeper.put(replace(fresh, doubtful_until=doubtful, journaling=kept), copy.has_started)
 
-    copy.relay.restore(distrusted, restored)
+    copy.relay.restore(distrusted, partial(_forget, copy, distrusted, restored))
+
+
+def _forget(copy: Secondary, distrusted: bool, then: Callable[[], None]) -> None:
+    """Before the header forgets a fault, what was applied beyond the position that is believed has to be
+    forgotten: the start after this one, in the same boot, would take it for applied (rule C3)."""
+    if distrusted and copy.standing.generation:
+        copy.standing.forget_beyond(copy.standing.position, then)
+    else:
+        then()

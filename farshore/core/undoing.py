@@ -185,7 +185,9 @@ def roll_back(copy: Secondary) -> None:
             return
         exact = whole(copy)
         copy.outbox.note("rolled-back", sequence=head.sequence, exact=exact)
-        fresh = replace(copy.keeper.header, resync=None, undo=b"", fault=None, boot=setup.boot)
+        fresh = replace(
+            copy.keeper.header, resync=None, undo=b"", fault=copy.fault_record.fault, boot=setup.boot
+        )
         if not exact:  # what the disk had refused shows what the resync has written there
             fresh = replace(fresh, doubtful_until=FOREVER)
         copy.keeper.put(fresh, done)

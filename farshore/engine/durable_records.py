@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeAlias
 
 from farshore.core.actions import SyncVolumes, WriteActivity, WriteBoard, WriteDurable, WriteHeader
+from farshore.core.record_actions import ForgetBeyond
 from farshore.engine.local_writes import LocalWrites
 from farshore.engine.pool import Pool, errno_of
 from farshore.engine.stored_copy import StoredCopy
@@ -77,6 +78,12 @@ class DurableRecords:
         position = self._stored.position
         assert position is not None
         self._write("position", partial(position.write_durable, action.position), action.ticket, report)
+
+    def forget_beyond(self, action: ForgetBeyond, report: Report) -> None:
+        """What a failed sync has lost is not applied any more. No frame is taken meanwhile."""
+        position = self._stored.position
+        assert position is not None
+        self._write("position", partial(position.write_applied, action.position), action.ticket, report)
 
     def _write(self, lane: object, job: Callable[[], None], ticket: int, report: Report) -> None:
         self._pool.submit(lane, job, lambda result: report(ticket, errno_of(result)))

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from farshore.core import actions as a
 from farshore.core import report
+from farshore.core.record_actions import ForgetBeyond
 from farshore.core.secondary import Secondary
 from farshore.engine import rewindable
 from farshore.engine.applying import carry_out, steps_of, volumes_in
@@ -75,6 +76,7 @@ class SecondaryCopy:
             a.SendFrames: self._send_frames,
             a.ApplyFrame: self._apply_frame,
             a.ApplyFill: self._apply_fill,
+            ForgetBeyond: lambda action: records.forget_beyond(action, durable_written),
             a.WriteDurable: lambda action: records.write_durable(action, durable_written),
             a.CompareDigests: self._compare,
             a.ReadRange: self._look_up,

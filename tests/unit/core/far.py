@@ -10,6 +10,7 @@ from dataclasses import replace
 from farshore.core import actions as a
 from farshore.core.journaled import JournalImage
 from farshore.core.layer_actions import RetitleLayer
+from farshore.core.record_actions import ForgetBeyond
 from farshore.core.resize_actions import MakeRoom, VolumeGrown
 from farshore.core.secondary import Secondary
 from farshore.core.secondary_setup import SecondarySetup
@@ -89,12 +90,8 @@ class Far(Shell):
                     self.header = header
 
                 self.finish(action, keep, lambda errno: core.header_written(ticket, errno))
-            case a.WriteDurable(ticket=ticket, position=position):
-
-                def record(_: int) -> None:
-                    self.durable = position
-
-                self.finish(action, record, lambda errno: core.durable_written(ticket, errno))
+            case a.WriteDurable() | ForgetBeyond():
+                self._carry_out_position(action)
             case a.CompareDigests():
                 self.finish(action, lambda _: None, lambda errno: self._compare(action, errno))
             case a.ReadRange(ticket=ticket, volume=volume, offset=offset, length=length):
@@ -125,6 +122,15 @@ class Far(Shell):
                 self._carry_out_journal(action)
             case _:
                 self._line(action)
+
+    def _carry_out_position(self, action: a.WriteDurable | ForgetBeyond) -> None:
+        def record(_: int) -> None:
+            if isinstance(action, ForgetBeyond):
+                self.applied = (self.boot, action.position)
+            else:
+                self.durable = action.position
+
+        self.finish(action, record, lambda errno: self.core.durable_written(action.ticket, errno))
 
     def _carry_out_store(self, action: a.Action) -> None:
         core, store = self.core, self.store

@@ -1,0 +1,19 @@
+"""What the core asks of its shell about the records of a copy, besides replacing them.
+
+As in `actions`, of which this is a part: a shell begins them in order and reports each end once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farshore.model.positions import Position
+
+
+@dataclass(slots=True)
+class ForgetBeyond:
+    """Secondary: `position` is the newest applied one again, also for a process that starts in this boot. It
+    need not survive a loss of power, which forgets as much. Report `durable_written(ticket, errno)`."""
+
+    ticket: int
+    position: Position
