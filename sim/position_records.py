@@ -26,7 +26,7 @@ def write_durable(site: SecondarySite, action: WriteDurable) -> None:
 
 def forget_beyond(site: SecondarySite, action: ForgetBeyond) -> None:
     """The applied one, which only a process that starts in the same boot reads."""
-    _record(site, action.ticket, partial(site.position.write_applied, action.position))
+    _record(site, action.ticket, partial(site.position.forget_beyond, action.position))
 
 
 def _record(site: SecondarySite, ticket: int, run: Callable[[], None]) -> None:

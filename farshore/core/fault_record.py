@@ -33,8 +33,8 @@ class FaultRecord:
 
     @property
     def recorded(self) -> bool:
-        """Whether the header durably says just this fault."""
-        return self._keeper.durable.fault == self.fault
+        """Whether the header durably says just this fault. After a write that failed it may say either."""
+        return self._keeper.refused is None and self._keeper.durable.fault == self.fault
 
     @property
     def settled(self) -> bool:
@@ -62,8 +62,9 @@ class FaultRecord:
                 then()
 
     def leave(self) -> None:
-        """The copy is to stop: what failed before is tried once more."""
-        if not self.recorded:
+        """The copy is to stop: what failed before is tried once more. Without a fault nothing is written: the
+        header may durably say the one that a start under way repairs."""
+        if self.fault is not None and not self.recorded:
             self.write()
 
     def tick(self) -> None:
@@ -75,6 +76,6 @@ class FaultRecord:
             self.write()
 
     def repair(self, told: Callable[[], None]) -> None:
-        """Runs `told` once the next start will know, durably, of what is to be repaired."""
+        """Runs `told` once the next start will know, durably, of what is to be repaired: there is a fault."""
         self._told.append(told)
         self.write()

@@ -50,7 +50,7 @@ class Faulting:
     def strike(self, errno: int, what: str = RECORDS) -> None:
         """A disk of ours lied or died; nothing is acknowledged any more."""
         primary = self._primary
-        fault, known = fault_of(what, errno), primary.keeper.header.fault
+        fault, known = fault_of(what, errno), self.record.fault
         if known and not (doubts_volumes(fault) and not doubts_volumes(known)):
             return
         if not primary.path.fault:
@@ -89,7 +89,7 @@ class Faulting:
         `repairable` tells which fault the next start may take for repaired. Without a fault all regions that
         could not be read are tried, and the event `mended` tells of the end."""
         primary = self._primary
-        if not primary.keeper.header.fault:
+        if self.record.fault is None:
             primary.mending.begin()
             return primary.outbox.take()
 

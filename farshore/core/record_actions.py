@@ -12,8 +12,8 @@ from farshore.model.positions import Position
 
 @dataclass(slots=True)
 class ForgetBeyond:
-    """Secondary: `position` is the newest applied one again, also for a process that starts in this boot. It
-    need not survive a loss of power, which forgets as much. Report `durable_written(ticket, errno)`."""
+    """Secondary: `position` is the newest applied one again, durably, also for a process that starts in this
+    boot. Report `durable_written(ticket, errno)`."""
 
     ticket: int
     position: Position

@@ -376,5 +376,6 @@ class Secondary:
         def told() -> None:
             self.outbox.note("repairable", fault=self.fault, id="", doubtful=False)
 
-        self.fault_record.repair(told)
+        if self.fault:
+            self.fault_record.repair(told)
         return self.outbox.take()

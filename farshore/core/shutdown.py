@@ -57,7 +57,7 @@ class Shutdown:
             feeder.close("", "the engine stops")
             if feeder.following or feeder.disk.live:
                 feeder.stop(LinkEvent.LOST, "the engine stopped")
-        if not primary.keeper.header.fault:  # a fault ends the stop here, once it is recorded
+        if primary.faulting.record.fault is None:  # a fault ends the stop here, once it is recorded
             primary.path.sync_now(self._synced)
 
     def _synced(self) -> None:
@@ -79,7 +79,7 @@ class Shutdown:
 
     def _boards_written(self) -> None:
         keeper, path = self._primary.keeper, self._primary.path
-        if keeper.header.fault:
+        if self._primary.faulting.record.fault is not None:
             return  # something failed on the way: the stop is not a clean one
         for feeder in self._primary.feeders.values():
             record = replace(feeder.record, queue_whole=feeder.disk.whole)

@@ -83,7 +83,7 @@ class DurableRecords:
         """What a failed sync has lost is not applied any more. No frame is taken meanwhile."""
         position = self._stored.position
         assert position is not None
-        self._write("position", partial(position.write_applied, action.position), action.ticket, report)
+        self._write("position", partial(position.forget_beyond, action.position), action.ticket, report)
 
     def _write(self, lane: object, job: Callable[[], None], ticket: int, report: Report) -> None:
         self._pool.submit(lane, job, lambda result: report(ticket, errno_of(result)))

@@ -94,7 +94,7 @@ def no_failover(scene: Scene, goal: Standing, old: Standing | None) -> list[Refu
         return [Refusal("wrong-state", what, f"farshore status {group}")]
     if len(scene.primaries) > 1:
         return [no_one_primary(scene, goal)]
-    if old is not None and old.alive and old.fenced and not old.fault:
+    if old is not None and old.alive and old.fenced:  # also where its disk has failed: another was promoted
         name = scene.called(old)
         what = f"the copy at {name} is a primary as well, which takes no writes: {old.fenced}"
         step = f"farshore split-brain show {group}; or, to go on without {name}: farshore node stop --engines"

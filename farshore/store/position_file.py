@@ -125,6 +125,12 @@ class PositionFile:
         cell = _CELL.pack(CELL_MAGIC, CELL_VERSION, 0, counter, generation, sequence, self._boot)
         self._file.pwrite(cell + _CHECKSUM.pack(xxh3_64_intdigest(cell)), _CELLS[counter & 1])
 
+    def forget_beyond(self, position: Position) -> None:
+        """Takes the applied position back to this one, durably: it is the older cell that says more, and it
+        must not come back with a page that could not be written."""
+        self.write_applied(position)
+        self._file.fdatasync()
+
     def close(self) -> None:
         """Ends the use of the file."""
         self._file.close()

@@ -7,8 +7,9 @@ import pytest
 from farshore.core import actions as a
 from farshore.core.fault_record import RECORD_EVERY
 from farshore.core.fault_texts import RECORDS, VOLUMES, doubts_volumes, fault_id
+from farshore.core.record_actions import ForgetBeyond
 from farshore.model.layers import LayerKind
-from farshore.model.options import Apply, LinkOptions, Mode, Writes
+from farshore.model.options import Apply, LinkOptions, Mode, ResyncKind, Writes
 from tests.unit.core.pair import KIB, Pair
 from tests.unit.core.scenes import running
 
@@ -155,6 +156,36 @@ class TestPrimary:
         pair.until(lambda: near.core.stopped)
         assert not near.header.clean
 
+    @pytest.mark.parametrize("meanwhile", ["stop", ""])
+    def test_one_of_a_start_that_repairs_does_not_forget_the_fault(self, meanwhile: str) -> None:
+        """Before its maps are durable; the next start would not compare everything."""
+        pair = running()
+        near = pair.near
+        pair.write(0)
+        pair.turn(10)
+        strike(pair, RECORDS)
+        pair.turn(3)
+        pair.kill_near()
+        pair.checked = False
+        near.disk.seen[1][-4 * KIB :] = b"Z" * 4 * KIB  # only a comparison of everything finds it
+        near.hold |= {a.WriteBoard, a.SyncVolumes}
+        pair.start_near("boot-1", repaired=True)
+        if meanwhile == "stop":
+            near.run(near.core.stop())
+        pair.turn(3)
+        assert near.header.fault
+        near.hold.clear()
+        near.let_all()
+        if meanwhile == "stop":
+            pair.until(lambda: near.core.stopped)
+            pair.kill_near()
+            pair.start_near("boot-1")
+        assert near.header.fault is None
+        near.run(near.core.resync(None, ResyncKind.UPDATE, False))
+        pair.turn(500)
+        assert pair.feeder.replicating
+        assert pair.equal()
+
     def test_one_that_is_fenced_waits_for_the_record_too(self) -> None:
         pair = running()
         near = pair.near
@@ -197,7 +228,8 @@ class TestSecondary:
         assert far.core.fault
         assert not far.core.stopped
         far.hold.clear()
-        pair.until(lambda: far.core.stopped)
+        pair.turn(2)  # at once, and not when the next attempt of one that failed would be due
+        assert far.core.stopped
         assert far.header.fault
 
     def test_a_fault_at_its_very_end_is_recorded(self) -> None:
@@ -272,17 +304,18 @@ class TestSecondary:
         assert far.core.stopped
         assert far.header.fault
 
-    def test_a_repair_of_a_well_copy_does_not_end_it(self) -> None:
+    def test_a_repair_of_a_copy_that_starts_behind_its_fault_is_none(self) -> None:
+        """The old fault stands in the header until what it has cost is forgotten."""
         pair = running()
         far = pair.far
-        pair.write(0)
-        pair.turn(1)
-        far.hold |= {a.WriteHeader, a.SyncVolumes}
+        far.core.fail(EIO)
+        far.run(far.core.outbox.take())
+        assert far.header.fault
+        pair.cut()
+        far.forget()
+        far.start("boot-1")
+        far.hold.add(ForgetBeyond)
+        far.run(far.core.start())
         far.run(far.core.repair())
-        far.run(far.core.stop())
-        far.let(a.WriteHeader)
-        assert not far.core.stopped
-        far.hold.clear()
-        far.let_all()
-        pair.until(lambda: far.core.stopped)
-        assert far.header.clean
+        assert far.header.fault is not None
+        assert not far.noted("repairable")

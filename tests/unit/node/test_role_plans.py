@@ -32,6 +32,7 @@ def test_a_switchover_loses_nothing_and_names_the_others_that_move() -> None:
     [
         (primary(acts=None), secondary(), "wrong-state"),
         (primary(fenced="promoted"), secondary(), "wrong-state"),
+        (primary(fenced="promoted", fault="the volumes cannot be made durable"), secondary(), "wrong-state"),
         (primary(fault="the disk is broken"), secondary(), "wrong-state"),
         (primary(links=(link("b", state="resyncing"),)), secondary(), "wrong-state"),
         (primary(links=(link("b", state="queuing"),)), secondary(), "wrong-state"),
