@@ -32,6 +32,10 @@ _SHORT = 256
 # compiled is kept, also where the caller's environment says otherwise.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Where these stand, pytest tells every difference of two values in full: of two images that takes minutes,
+# and most of the tests that compare images expect, of some variant, that they differ.
+for _name in ("CI", "BUILD_NUMBER"):
+    os.environ.pop(_name, None)
 
 # The fixtures for clusters of real nodes are a module of their own.
 pytest_plugins = ["tests.cluster"] if Path(__file__).with_name("cluster.py").exists() else []
