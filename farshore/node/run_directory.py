@@ -30,23 +30,28 @@ def make(paths: Paths) -> int:
     Raises FarshoreError `permission` where somebody else made it first or can write to it: /tmp is shared.
     """
     while True:
-        _make(paths)
-        held = _locked(paths.run, fcntl.LOCK_SH)
+        held = None
+        if _made(paths.run.parent) and _made(paths.run):
+            held = _locked(paths.run, fcntl.LOCK_SH)
         if held is not None:
             return held  # else it was removed just now
 
 
-def _make(paths: Paths) -> None:
-    for directory in (paths.run.parent, paths.run):
-        directory.mkdir(mode=0o700, exist_ok=True)
+def _made(directory: Path) -> bool:
+    """Whether the directory is there; another node may remove it as left before anybody holds it."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    try:
         found = directory.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise FarshoreError(
-                "permission",
-                f"{directory} is not a directory that only this user can write to",
-                means="sockets there could be replaced by somebody else, so the node does not start",
-                next_step=f"look at it with: ls -ld {directory}; remove it if it is not yours",
-            )
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise FarshoreError(
+            "permission",
+            f"{directory} is not a directory that only this user can write to",
+            means="sockets there could be replaced by somebody else, so the node does not start",
+            next_step=f"look at it with: ls -ld {directory}; remove it if it is not yours",
+        )
+    return True
 
 
 def sweep(paths: Paths) -> None:

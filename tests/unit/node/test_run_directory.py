@@ -94,3 +94,26 @@ def test_a_directory_that_others_may_write_to_is_refused(paths: Paths) -> None:
     with pytest.raises(FarshoreError) as caught:
         run_directory.make(paths)
     assert caught.value.code.name == "permission"
+
+
+def test_one_that_is_swept_away_before_anybody_holds_it_is_made_again(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lstat, looks = Path.lstat, 0
+
+    def after_a_sweep(path: Path) -> os.stat_result:
+        nonlocal looks
+        if path == paths.run:
+            looks += 1
+            if looks == 1:
+                path.rmdir()
+        return lstat(path)
+
+    paths.run.parent.mkdir(mode=0o700)
+    monkeypatch.setattr(Path, "lstat", after_a_sweep)
+    held = run_directory.make(paths)
+    try:
+        assert looks > 1
+        assert os.fstat(held).st_ino == paths.run.stat().st_ino
+    finally:
+        os.close(held)
