@@ -130,9 +130,10 @@ async def _all_could(node: Node, stored: StoredCopy, wish: Larger) -> bool:
         if link["state"] == LinkState.RESYNCING.value:
             raise FarshoreError(
                 "wrong-state",
-                f"link {link['name']} of {config.group_name} is being resynced",
+                f"link {link['name']} of {config.group_name}, from {node.name}, is being resynced",
                 means=f"a volume grows while all copies stand still or follow; {_NOTHING}",
-                next_step=f"farshore wait {config.group_name}, then the same command",
+                next_step=f"at {node.name}: farshore wait {config.group_name} --for replicating;"
+                " then the same command",
             )
     volume = next((each for each in config.volumes if each.id == wish.volume), None)
     if volume is None:
